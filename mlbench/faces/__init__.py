@@ -1,0 +1,1 @@
+"""Faces: data sets, preparation, the appearance model, augmentation, detection and frames."""

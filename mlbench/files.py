@@ -1,0 +1,58 @@
+"""Files that appear whole or not at all, and what identifies them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlbench.errors import UsageError
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; it is renamed to `path` when the block ends well, else removed.
+
+    Raises:
+        UsageError: the folder cannot be written or the disk is full.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror or error}; free space or choose another place."
+        raise UsageError(message) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def deflated_size(path: Path) -> int:
+    """Bytes of a file after zlib at level 9, streamed."""
+    compressor = zlib.compressobj(9)
+    total = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            total += len(compressor.compress(chunk))
+    return total + len(compressor.flush())
+
+
+def key_of(*parts: object) -> str:
+    """A short stable name for what determines a result: 16 hex digits over canonical JSON."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,350 @@
+"""The record of a run: one schema-versioned JSON file, validated when written and when read.
+
+Reports are pure functions of records, so whatever a report shows is in here. Units are part of the names:
+`_ms` milliseconds, `_bytes` bytes, `_px` pixels of the 96×96 crop.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mlbench.errors import UsageError
+from mlbench.files import write_atomically
+
+# 1  2026-11  first version.
+SCHEMA_VERSION = 1
+
+#: A record holds raw samples and a few small pictures; anything larger is not a record.
+MAX_RECORD_BYTES = 64 * 2**20
+
+Point = tuple[float, float]
+Text = Annotated[str, Field(max_length=20_000)]
+
+
+class Value(BaseModel):
+    """Base of everything in a record: immutable, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Interval(Value):
+    """A figure with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Artifact(Value):
+    """One exported `.tflite` file: the thing that is measured and shipped."""
+
+    id: Text  # "two_pool · svd": unique within a record
+    variant: Text
+    chain: Text  # "none" for the baseline
+    path: Text  # beside the record
+    sha256: Text
+    file_bytes: int
+    deflated_bytes: int  # zlib level 9: what a store's compression makes of it
+    parameters: int
+    macs: int
+    precision: Text
+    export_error: float  # largest |file - model| over the 64 check inputs, in px
+
+
+class Layer(Value):
+    """One layer of a network: where the parameters and the multiply-accumulates are."""
+
+    name: Text
+    kind: Text
+    output: tuple[int, ...]
+    parameters: int
+    macs: int
+
+
+class Epoch(Value):
+    """One epoch of training or tuning."""
+
+    epoch: int
+    loss: float  # mean squared error, px²
+    validation_mae_px: float
+    validation_rmse_px: float
+    learning_rate: float
+    images_per_s: float
+    seconds: float
+
+
+class LayerChange(Value):
+    """What a compressor did to one layer."""
+
+    layer: Text
+    shape: tuple[int, ...]
+    parameters_before: int
+    parameters_after: int
+    rank: tuple[int, ...] = ()
+    energy: float | None = None  # kept share of the squared singular values
+    note: Text = ""
+
+
+class Stage(Value):
+    """One step from trained network to candidate: its size and its error on the validation split."""
+
+    name: Text  # "baseline", "svd(rank=64)", "int8"
+    parameters: int
+    macs: int
+    validation_mae_before_tuning_px: float | None = None
+    validation_mae_px: float | None = None
+    changes: tuple[LayerChange, ...] = ()
+    history: tuple[Epoch, ...] = ()
+
+
+class Timing(Value):
+    """Latency of one part of the pipeline; every sample is kept, in the order measured."""
+
+    samples_ms: tuple[float, ...]
+    bursts: tuple[int, ...]  # how many samples each interleaved burst gave
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    mean_ms: float
+    std_ms: float
+    fps: float  # 1000 / mean
+    cpu_per_wall: float  # process-CPU time / wall time: about the number of threads that really ran
+    drift: float  # median of the last third / median of the first third
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return len(self.samples_ms)
+
+    @classmethod
+    def from_samples(cls, samples_ms: list[float], bursts: list[int], cpu_per_wall: float) -> Timing:
+        """Summarise latency samples.
+
+        Args:
+            samples_ms: at least one latency, in the order measured.
+            bursts: sizes of the bursts they came in; sums to their number.
+            cpu_per_wall: process-CPU seconds per wall second while measuring.
+        """
+        values = np.asarray(samples_ms, dtype=np.float64)
+        p50, p90, p95, p99 = np.percentile(values, (50, 90, 95, 99))
+        third = max(1, len(values) // 3)
+        return cls(
+            samples_ms=tuple(round(v, 5) for v in samples_ms),
+            bursts=tuple(bursts),
+            p50_ms=p50,
+            p90_ms=p90,
+            p95_ms=p95,
+            p99_ms=p99,
+            mean_ms=values.mean(),
+            std_ms=values.std(ddof=1) if len(values) > 1 else 0.0,
+            fps=1000.0 / values.mean(),
+            cpu_per_wall=cpu_per_wall,
+            drift=float(np.median(values[-third:]) / np.median(values[:third])),
+        )
+
+
+class Memory(Value):
+    """Resident memory of the measuring process."""
+
+    baseline_bytes: int  # interpreter and libraries, before the model
+    loaded_bytes: int  # after load and first inference
+    peak_bytes: int  # high-water mark after the network's measurement
+
+    @property
+    def peak_above_baseline_bytes(self) -> int:
+        """What the model itself costs at its peak."""
+        return max(0, self.peak_bytes - self.baseline_bytes)
+
+
+class Failure(Value):
+    """Why an artifact could not be measured on a device: a verdict, not a crash."""
+
+    stage: Text  # "space", "load", "inference", "detector", "process"
+    reason: Text
+
+
+class Device(Value):
+    """Where something was measured."""
+
+    id: Text  # "host", or an adb serial
+    runner: Text
+    name: Text  # CPU or phone model
+    threads: int
+    details: dict[str, Text] = {}
+
+
+class Measurement(Value):
+    """What one device found about one artifact."""
+
+    artifact: Text  # Artifact.id
+    device: Text  # Device.id
+    failure: Failure | None = None
+    load_ms: float | None = None
+    first_ms: float | None = None
+    warmup_count: int = 0
+    network: Timing | None = None
+    detector: Timing | None = None
+    both: Timing | None = None
+    memory: Memory | None = None
+    faces_found: int | None = None  # frames with a detected face, of `frames`
+    frames: int | None = None
+
+
+class Errors(Value):
+    """Errors of one artifact's own outputs on one test set, with bootstrap 95 % intervals."""
+
+    artifact: Text
+    device: Text
+    test_set: Text
+    faces: int
+    mae_px: Interval
+    rmse_px: Interval
+    nme: Interval  # share of the outer-eye-corner distance
+    auc8: Interval  # area under the cumulative error curve up to NME 8 %, 0..1
+    failure8: Interval  # share of faces with NME above 8 %
+    rounded_accuracy: Interval
+    argmax_accuracy: Interval
+    by_landmark_px: tuple[float, ...]  # mean point error of each of the 68 points
+
+
+class Difference(Value):
+    """Candidate against baseline, paired, from one run on one machine."""
+
+    artifact: Text
+    baseline: Text
+    device: Text
+    quantity: Text  # "mae_px", "nme", "p50_ratio"
+    test_set: Text = ""
+    change: Interval  # candidate - baseline, or candidate / baseline for ratios
+    verdict: Literal["better", "same", "worse", "cannot tell"]
+
+
+class BudgetVerdict(Value):
+    """One artifact against one budget."""
+
+    artifact: Text
+    budget: Text  # "asset"
+    quantity: Text  # "file_bytes"
+    limit: float
+    value: float | None  # None: could not be measured
+    fits: bool
+    reason: Text = ""
+
+
+class GalleryFace(Value):
+    """One test face with what each artifact makes of it."""
+
+    name: Text
+    png_base64: Text
+    truth: tuple[Point, ...]
+    predictions: dict[str, tuple[Point, ...]]  # by Artifact.id
+
+
+class Gallery(Value):
+    """Faces for a report to show: eight drawn by the seed, and each artifact's worst."""
+
+    test_set: Text
+    chosen: tuple[GalleryFace, ...]
+    worst: dict[str, tuple[GalleryFace, ...]]
+    mean_face: tuple[Point, ...]
+
+
+class Split(Value):
+    """How the data set was divided: sizes, and how the test split was kept apart."""
+
+    train: int
+    validation: int
+    test: int
+    rule: Text
+
+
+class Data(Value):
+    """What the network was trained on."""
+
+    source: Text
+    fingerprint: Text
+    faces: int
+    sampled: bool  # True: drawn from the bundled appearance model, no real face
+    split: Split
+
+
+class Record(Value):
+    """One run of one variant: its baseline and the candidates made from it, measured interleaved."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    mlbench_version: Text
+    created: Text  # ISO 8601, UTC
+    command: tuple[Text, ...]
+    configuration: dict[str, object]
+    environment: dict[str, Text]
+    data: Data
+    test_sets: dict[str, Text] = {}  # name -> fingerprint
+    layers: dict[str, tuple[Layer, ...]]  # by Artifact.id
+    stages: dict[str, tuple[Stage, ...]]  # by Artifact.id
+    artifacts: tuple[Artifact, ...]  # the baseline first
+    devices: tuple[Device, ...]
+    measurements: tuple[Measurement, ...]
+    errors: tuple[Errors, ...]
+    differences: tuple[Difference, ...]
+    budgets: tuple[BudgetVerdict, ...]
+    gallery: Gallery | None = None
+    warnings: tuple[Text, ...] = ()
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write a record as JSON, by atomic rename."""
+    with write_atomically(path) as part:
+        part.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> Record:
+    """Read and validate a record.
+
+    Args:
+        path: a `record.json`, or the folder of a run that holds one.
+
+    Raises:
+        UsageError: no such file, too large, not JSON, from a newer version of mlbench, or not a record.
+    """
+    if path.is_dir():
+        path = path / "record.json"
+    try:
+        size = path.stat().st_size
+        text = path.read_text(encoding="utf-8") if size <= MAX_RECORD_BYTES else ""
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read as a record: {error}; give a record.json or the folder of a run."
+        raise UsageError(message) from error
+    if not text:
+        message = f"{path} is empty or larger than {MAX_RECORD_BYTES >> 20} MB: not a record of mlbench."
+        raise UsageError(message)
+    return parse_record(text, str(path))
+
+
+def parse_record(text: str, where: str) -> Record:
+    """Validate the JSON text of a record; `where` names it in errors.
+
+    Raises:
+        UsageError: see `read_record`.
+    """
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        message = f"{where} is not valid JSON ({error}): the file is truncated or not a record; run again."
+        raise UsageError(message) from error
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        message = f"{where} has schema version {version}, this mlbench reads up to {SCHEMA_VERSION}: update mlbench."
+        raise UsageError(message)
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the top level"
+        message = f"{where} is not a record of mlbench: {place}: {first['msg']} ({error.error_count()} faults)."
+        raise UsageError(message) from error
