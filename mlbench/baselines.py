@@ -1,0 +1,85 @@
+"""Baselines: a variant trained on faces, kept in the cache under the hash of all that determines its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlbench import networks
+from mlbench.cache import cache_folder
+from mlbench.contracts import Progress, Variant
+from mlbench.faces.dataset import Faces, Split
+from mlbench.files import key_of, write_atomically
+from mlbench.records import Epoch
+from mlbench.training import TrainingOptions, fit, history_from_json, history_to_json
+
+if TYPE_CHECKING:
+    import tf_keras
+
+#: Raised when a change of the code changes the weights that equal options give.
+TRAINING_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training or tuning in the cache; the network is loaded when asked for."""
+
+    key: str
+    folder: Path
+    history: tuple[Epoch, ...]
+    reused: bool
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch whose weights were kept."""
+        return min(self.history, key=lambda epoch: epoch.validation_mae_px)
+
+    def network(self) -> tf_keras.Model:
+        """The network with its best weights."""
+        return networks.load(self.folder)
+
+
+def train_baseline(
+    variant: Variant, faces: Faces, split: Split, options: TrainingOptions, progress: Progress
+) -> Trained:
+    """Train a variant, or take it from the cache; an interrupted training goes on.
+
+    Raises:
+        UsageError: see `mlbench.training.fit`.
+    """
+    key = baseline_key(variant, faces, split, options)
+    folder = cache_folder() / "baselines" / f"{variant.name}-{key}"
+    if (done := finished(folder, key)) is not None:
+        return done
+    train = faces.take(split.train)
+    network = networks.build(variant, options.seed)
+    networks.start_from_mean(network, train.points.mean(axis=0))
+    title = f"Training {variant.name}"
+    result = fit(network, train, faces.take(split.validation), options, folder, progress, title=title)
+    return keep(network, result.history, folder, key)
+
+
+def baseline_key(variant: Variant, faces: Faces, split: Split, options: TrainingOptions) -> str:
+    """The hash of what determines a baseline's weights."""
+    chosen = options.model_dump(exclude={"threads"})
+    return key_of("baseline", TRAINING_VERSION, dataclasses.asdict(variant), chosen, faces.fingerprint, split.rule)
+
+
+def finished(folder: Path, key: str) -> Trained | None:
+    """The finished training in a folder of the cache, or None."""
+    if not (folder / "history.json").exists():
+        return None
+    history = history_from_json((folder / "history.json").read_text(encoding="utf-8"))
+    return Trained(key, folder, tuple(history), reused=True)
+
+
+def keep(network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, key: str) -> Trained:
+    """Store a trained network; its checkpoints are no longer needed. The history, written last, marks it done."""
+    networks.save(network, folder)
+    with write_atomically(folder / "history.json") as part:
+        part.write_text(history_to_json(history), encoding="utf-8")
+    for leftover in ("checkpoint.npz", "best.npz"):
+        (folder / leftover).unlink(missing_ok=True)
+    return Trained(key, folder, history, reused=False)

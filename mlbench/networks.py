@@ -1,0 +1,162 @@
+"""Keras networks: built from a variant, saved and loaded as data, counted.
+
+A saved network is a folder with `network.json` (layers) and `weights.npz` (arrays); neither can carry code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.contracts import Variant
+from mlbench.errors import UsageError
+from mlbench.faces.dataset import LANDMARKS
+from mlbench.files import write_atomically
+from mlbench.records import Layer
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+def quiet_tensorflow() -> None:
+    """Settings that must stand before TensorFlow is imported: legacy Keras, warnings only."""
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+
+def build(variant: Variant, seed: int) -> tf_keras.Model:
+    """The untrained network of a variant: [batch,96,96,1] of pixels / 255 -> [batch,136] pixels of the crop.
+
+    Every kernel is drawn by Glorot's rule from a seed of its own, so equal seeds give equal networks.
+    """
+    quiet_tensorflow()
+    import tf_keras
+
+    layers = tf_keras.layers
+    seeds = iter(range(seed * 1000, seed * 1000 + 100))
+
+    def kernel() -> tf_keras.initializers.Initializer:
+        return tf_keras.initializers.GlorotUniform(seed=next(seeds))
+
+    stack = [layers.InputLayer((variant.size, variant.size, 1), name="crop")]
+    for number, block in enumerate(variant.blocks, 1):
+        name = f"conv{number}"
+        stack.append(
+            layers.Conv2D(block.filters, block.kernel, activation="relu", kernel_initializer=kernel(), name=name)
+        )
+        if block.pool:
+            stack.append(layers.MaxPool2D(2, name=f"pool{number}"))
+    stack.append(layers.Flatten(name="flatten"))
+    for number, units in enumerate(variant.dense, 1):
+        stack.append(layers.Dense(units, activation="relu", kernel_initializer=kernel(), name=f"dense{number}"))
+    last = f"dense{len(variant.dense) + 1}"
+    stack.append(layers.Dense(2 * LANDMARKS, kernel_initializer=kernel(), name=last))
+    return tf_keras.Sequential(stack, name=variant.name)
+
+
+def start_from_mean(network: tf_keras.Model, mean_points: npt.NDArray[np.float32]) -> None:
+    """Let the untrained network answer with the mean face [68,2], so that training starts from there."""
+    network.layers[-1].bias.assign(mean_points.reshape(-1))
+
+
+def save(network: tf_keras.Model, folder: Path) -> None:
+    """Write a network's layers and weights to a folder, each file by atomic rename, the layers last."""
+    save_arrays(dict(enumerate_weights(network)), folder / "weights.npz")
+    with write_atomically(folder / "network.json") as part:
+        part.write_text(network.to_json(), encoding="utf-8")
+
+
+def load(folder: Path) -> tf_keras.Model:
+    """Read a network that `save` wrote.
+
+    Raises:
+        UsageError: not such a folder, truncated, or holding anything but plain layers.
+    """
+    quiet_tensorflow()
+    import tf_keras
+
+    try:
+        text = (folder / "network.json").read_text(encoding="utf-8")
+        if any(layer["class_name"] == "Lambda" for layer in json.loads(text)["config"]["layers"]):
+            message = f"{folder / 'network.json'} holds a Lambda layer, which is code: only plain layers are loaded."
+            raise UsageError(message)
+        network = tf_keras.models.model_from_json(text)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{folder} does not hold a saved network ({error}): train one with `mlbench train`."
+        raise UsageError(message) from error
+    load_weights(network, folder / "weights.npz")
+    return network
+
+
+def enumerate_weights(network: tf_keras.Model) -> list[tuple[str, npt.NDArray[Any]]]:
+    """The weights of a network with stable names, in order."""
+    return [(f"{i:03d}", value) for i, value in enumerate(network.get_weights())]
+
+
+def load_weights(network: tf_keras.Model, path: Path) -> None:
+    """Set a network's weights from a file of `save_arrays`.
+
+    Raises:
+        UsageError: the file is damaged or belongs to another network.
+    """
+    arrays = load_arrays(path)
+    values = [arrays[key] for key in sorted(arrays)]
+    expected = [tuple(w.shape) for w in network.weights]
+    if [value.shape for value in values] != expected:
+        message = f"{path} holds weights of another network: remove it and train again."
+        raise UsageError(message)
+    network.set_weights(values)
+
+
+def save_arrays(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:
+    """Write named arrays as an uncompressed `.npz`, by atomic rename."""
+    with write_atomically(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read what `save_arrays` wrote.
+
+    Raises:
+        UsageError: missing, truncated or not such a file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        message = f"{path} is damaged ({error}): remove it and run again."
+        raise UsageError(message) from error
+
+
+def layer_table(network: tf_keras.Model) -> list[Layer]:
+    """Every layer that holds weights or changes the shape, with parameters and multiply-accumulates."""
+    rows = []
+    for layer in network.layers:
+        output = tuple(int(n) for n in layer.output_shape[1:]) if isinstance(layer.output_shape, tuple) else ()
+        parameters = layer.count_params()
+        rows.append(
+            Layer(
+                name=layer.name,
+                kind=type(layer).__name__.lower(),
+                output=output,
+                parameters=parameters,
+                macs=_macs(layer, output),
+            )
+        )
+    return [row for row in rows if row.output]
+
+
+def _macs(layer: tf_keras.layers.Layer, output: tuple[int, ...]) -> int:
+    kernel = getattr(layer, "kernel", None)
+    if kernel is None:
+        return 0
+    size = int(np.prod(kernel.shape))
+    # A convolution's kernel is applied once a position of its output, a dense layer's once.
+    return size * int(np.prod(output[:-1])) if len(kernel.shape) == 4 else size

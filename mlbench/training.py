@@ -1,0 +1,202 @@
+"""Training and tuning: one loop for both, which stops and resumes to the same weights.
+
+Every random choice of an epoch follows from (seed, epoch, batch), and all that an epoch needs (weights,
+optimiser, history) is in its checkpoint: a run killed at any moment ends with the weights of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from mlbench import networks
+from mlbench.contracts import Progress
+from mlbench.errors import UsageError
+from mlbench.faces.augmentation import NO_AUGMENTATION, Augmentation
+from mlbench.faces.dataset import Faces
+from mlbench.records import Epoch
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from mlbench.trainer import Trainer
+
+Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
+
+_AHEAD = 8  # batches prepared while the network computes
+_HISTORY = TypeAdapter(list[Epoch])
+
+
+class TrainingOptions(BaseModel):
+    """How a network is trained (paper, section 4.2: Adam, batch 120, 300 epochs, seed 7)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 300
+    batch: Annotated[int, Field(ge=1, le=4096)] = 120
+    seed: int = 7
+    rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    augment: bool = True
+    patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better validation error; 0: never stop early
+    teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # of the loss, where there is a teacher
+    compute: Literal["float32", "bfloat16"] = "float32"
+    threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training gave: the network's weights are set to the best epoch's."""
+
+    history: tuple[Epoch, ...]
+    best_epoch: int
+
+
+def fit(
+    network: tf_keras.Model,
+    train: Faces,
+    validation: Faces,
+    options: TrainingOptions,
+    folder: Path,
+    progress: Progress,
+    *,
+    title: str,
+    teacher: tf_keras.Model | None = None,
+) -> Fit:
+    """Train a network in place and leave it with its best weights by validation MAE.
+
+    Args:
+        network: [batch,96,96,1] pixels / 255 -> [batch,136] pixels.
+        train: faces to learn from.
+        validation: faces to choose the best epoch by.
+        options: see `TrainingOptions`.
+        folder: where checkpoints live; an interrupted training goes on from there.
+        progress: shows epochs, loss, images/s and the time left.
+        title: what is being trained, for people.
+        teacher: a network whose outputs are a share of the target (distillation).
+
+    Raises:
+        UsageError: the loss is not finite, or the checkpoint is damaged.
+    """
+    from mlbench.trainer import Trainer  # imports TensorFlow
+
+    trainer = Trainer(network, teacher, options, steps_per_epoch=-(-len(train) // options.batch))
+    checkpoint, best = folder / "checkpoint.npz", folder / "best.npz"
+    history = history_from_json(trainer.restore(checkpoint)) if checkpoint.exists() else []
+    with progress.task(title, options.epochs * len(train), "images") as advance:
+        advance(len(history) * len(train), "resumed" if history else "")
+        while len(history) < options.epochs and not _stalled(history, options.patience):
+            epoch = _run_epoch(trainer, train, validation, options, len(history), advance)
+            if not history or epoch.validation_mae_px < min(e.validation_mae_px for e in history):
+                networks.save_arrays(dict(networks.enumerate_weights(trainer.current())), best)
+            history.append(epoch)
+            trainer.save(checkpoint, history_to_json(history))
+    networks.load_weights(network, best)
+    errors = [epoch.validation_mae_px for epoch in history]
+    return Fit(tuple(history), int(np.argmin(errors)) + 1)
+
+
+def _stalled(history: list[Epoch], patience: int) -> bool:
+    errors = [epoch.validation_mae_px for epoch in history]
+    return bool(patience and errors) and len(errors) - 1 - int(np.argmin(errors)) >= patience
+
+
+def _run_epoch(
+    trainer: Trainer,
+    train: Faces,
+    validation: Faces,
+    options: TrainingOptions,
+    number: int,
+    advance: Callable[[int, str], None],
+) -> Epoch:
+    started, losses, seen = time.perf_counter(), [], 0
+    for images, points in batches(train, options, number):
+        losses.append(trainer.step(images, points))
+        seen += len(images)
+        if len(losses) % 10 == 0:
+            rate = seen / (time.perf_counter() - started)
+            advance(len(images) * 10, f"epoch {number + 1}, loss {float(losses[-1]):.2f} px², {rate:.0f} images/s")
+    loss = float(np.mean([float(value) for value in losses]))
+    if not np.isfinite(loss):
+        message = f"Training diverged in epoch {number + 1} (loss {loss}): give a smaller --rate than {options.rate}."
+        raise UsageError(message)
+    seconds = time.perf_counter() - started
+    errors = trainer.predict(validation.images) - validation.points
+    mae, rmse = float(np.abs(errors).mean()), float(np.sqrt(np.square(errors).mean()))
+    advance(len(train) % (10 * options.batch), f"epoch {number + 1}, validation MAE {mae:.3f} px")
+    return Epoch(
+        epoch=number + 1,
+        loss=loss,
+        validation_mae_px=mae,
+        validation_rmse_px=rmse,
+        learning_rate=trainer.rate,
+        images_per_s=len(train) / seconds,
+        seconds=seconds,
+    )
+
+
+def batches(faces: Faces, options: TrainingOptions, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch in its own order, augmented, prepared in a thread ahead of their use.
+
+    Yields:
+        images uint8 [n,96,96] and points float32 [n,68,2]; n is the batch size, less in the last.
+    """
+    augmentation = Augmentation() if options.augment else NO_AUGMENTATION
+    order = np.random.default_rng([options.seed, epoch]).permutation(len(faces))
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
+    stop = threading.Event()
+
+    def put(item: Batch | BaseException | None) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        try:
+            for number, start in enumerate(range(0, len(order), options.batch)):
+                rows = np.sort(order[start : start + options.batch])
+                images, points = faces.images[rows], faces.points[rows]
+                if options.augment:
+                    rng = np.random.default_rng([options.seed, epoch, number])
+                    images, points = augmentation.apply(images, points, rng)
+                put((images, points))
+            put(None)
+        except BaseException as error:  # handed to the consumer, which raises it
+            put(error)
+
+    threading.Thread(target=produce, daemon=True, name="batches").start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+
+
+def history_to_json(history: Iterable[Epoch]) -> str:
+    """Training history as JSON text."""
+    return _HISTORY.dump_json(list(history)).decode()
+
+
+def history_from_json(text: str) -> list[Epoch]:
+    """Training history from the text of `history_to_json`."""
+    return _HISTORY.validate_json(text)
+
+
+def predict(network: tf_keras.Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Landmarks [n,68,2] in pixels that a network gives for crops uint8 [n,96,96]."""
+    from mlbench.trainer import predictor  # imports TensorFlow
+
+    return predictor(network)(images)

@@ -1,0 +1,1 @@
+"""Built-in variants: definitions of networks, nothing else."""

@@ -1,0 +1,19 @@
+"""The paper's three networks (section 3): the same filters, with three, two or one max-pools."""
+
+from mlbench.contracts import Block, Variant
+
+BASIC = Variant(
+    "basic",
+    "three max-pools; the one that fitted the paper's phone",
+    blocks=(Block(32, 3, pool=True), Block(32, 2, pool=True), Block(64, 2, pool=True)),
+)
+TWO_POOL = Variant(
+    "two_pool",
+    "two max-pools; 120 MiB, did not fit",
+    blocks=(Block(32, 3, pool=False), Block(32, 2, pool=True), Block(64, 2, pool=True)),
+)
+ONE_POOL = Variant(
+    "one_pool",
+    "one max-pool; 518 MiB, did not fit",
+    blocks=(Block(32, 3, pool=False), Block(32, 2, pool=False), Block(64, 2, pool=True)),
+)
