@@ -148,8 +148,8 @@ class Form:
 class Progress(Protocol):
     """Shows how far long work is; `rich` on a terminal, silent in tests and with --json."""
 
-    def task(self, title: str, total: int, unit: str) -> AbstractContextManager[Callable[[int, str], None]]:
-        """A bar of `total` steps; call the given function with steps done and a short text."""
+    def task(self, title: str, total: int, unit: str) -> AbstractContextManager[Callable[[int, str | None], None]]:
+        """A bar of `total` steps; call the given function with steps done and a short text (None: as before)."""
         ...
 
     def say(self, text: str) -> None:

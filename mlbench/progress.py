@@ -18,7 +18,7 @@ class Bars:
         self._console = console
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
+    def task(self, title: str, total: int, unit: str) -> Iterator[Callable[[int, str | None], None]]:
         """A bar of `total` steps; the given function takes steps done and a short text."""
         columns = (
             TextColumn("{task.description}"),
@@ -33,8 +33,11 @@ class Bars:
         with RichProgress(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
             bar = bars.add_task(title, total=total, text="")
 
-            def advance(done: int, text: str) -> None:
-                bars.update(bar, advance=done, text=text)
+            def advance(done: int, text: str | None) -> None:
+                if text is None:
+                    bars.update(bar, advance=done)
+                else:
+                    bars.update(bar, advance=done, text=text)
 
             yield advance
 
@@ -47,10 +50,10 @@ class Silent:
     """No progress at all."""
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
+    def task(self, title: str, total: int, unit: str) -> Iterator[Callable[[int, str | None], None]]:
         """A bar that nobody sees."""
 
-        def advance(done: int, text: str) -> None:
+        def advance(done: int, text: str | None) -> None:
             """Nothing to show."""
 
         yield advance

@@ -50,10 +50,10 @@ class Artifact(Value):
     sha256: Text
     file_bytes: int
     deflated_bytes: int  # zlib level 9: what a store's compression makes of it
-    parameters: int
-    macs: int
+    parameters: int | None  # None: a file of unknown origin
+    macs: int | None
     precision: Text
-    export_error: float  # largest |file - model| over the 64 check inputs, in px
+    export_error: float | None  # largest |file - network| over the check inputs, px
 
 
 class Layer(Value):
@@ -67,10 +67,10 @@ class Layer(Value):
 
 
 class Epoch(Value):
-    """One epoch of training or tuning."""
+    """One epoch of training or tuning; epoch 0 is the network as it came."""
 
     epoch: int
-    loss: float  # mean squared error, px²
+    loss: float | None  # mean squared error on the training faces, px²; None in epoch 0
     validation_mae_px: float
     validation_rmse_px: float
     learning_rate: float
@@ -96,8 +96,9 @@ class Stage(Value):
     name: Text  # "baseline", "svd(rank=64)", "int8"
     parameters: int
     macs: int
-    validation_mae_before_tuning_px: float | None = None
-    validation_mae_px: float | None = None
+    validation_mae_before_tuning_px: float
+    validation_mae_px: float
+    seconds: float  # of compressing and tuning, when it was done
     changes: tuple[LayerChange, ...] = ()
     history: tuple[Epoch, ...] = ()
 
@@ -211,6 +212,7 @@ class Errors(Value):
     rounded_accuracy: Interval
     argmax_accuracy: Interval
     by_landmark_px: tuple[float, ...]  # mean point error of each of the 68 points
+    by_face_mae_px: tuple[float, ...]  # MAE of each face, in the order of the test set: for paired comparisons
 
 
 class Difference(Value):
@@ -283,10 +285,10 @@ class Record(Value):
     command: tuple[Text, ...]
     configuration: dict[str, object]
     environment: dict[str, Text]
-    data: Data
+    data: Data | None = None  # None: files were measured that no run made
     test_sets: dict[str, Text] = {}  # name -> fingerprint
-    layers: dict[str, tuple[Layer, ...]]  # by Artifact.id
-    stages: dict[str, tuple[Stage, ...]]  # by Artifact.id
+    layers: dict[str, tuple[Layer, ...]] = {}  # by Artifact.id
+    stages: dict[str, tuple[Stage, ...]] = {}  # by Artifact.id
     artifacts: tuple[Artifact, ...]  # the baseline first
     devices: tuple[Device, ...]
     measurements: tuple[Measurement, ...]

@@ -74,6 +74,8 @@ def fit(
 ) -> Fit:
     """Train a network in place and leave it with its best weights by validation MAE.
 
+    The network as it came counts as epoch 0, so that tuning never leaves it worse.
+
     Args:
         network: [batch,96,96,1] pixels / 255 -> [batch,136] pixels.
         train: faces to learn from.
@@ -92,54 +94,63 @@ def fit(
     trainer = Trainer(network, teacher, options, steps_per_epoch=-(-len(train) // options.batch))
     checkpoint, best = folder / "checkpoint.npz", folder / "best.npz"
     history = history_from_json(trainer.restore(checkpoint)) if checkpoint.exists() else []
+
+    def finish(epoch: Epoch) -> None:
+        if not history or epoch.validation_mae_px < min(e.validation_mae_px for e in history):
+            networks.save_arrays(dict(networks.enumerate_weights(trainer.current())), best)
+        history.append(epoch)
+        trainer.save(checkpoint, history_to_json(history))
+
     with progress.task(title, options.epochs * len(train), "images") as advance:
-        advance(len(history) * len(train), "resumed" if history else "")
-        while len(history) < options.epochs and not _stalled(history, options.patience):
-            epoch = _run_epoch(trainer, train, validation, options, len(history), advance)
-            if not history or epoch.validation_mae_px < min(e.validation_mae_px for e in history):
-                networks.save_arrays(dict(networks.enumerate_weights(trainer.current())), best)
-            history.append(epoch)
-            trainer.save(checkpoint, history_to_json(history))
+        if not history:
+            finish(_epoch(trainer, validation, number=0, loss=None, seconds=0.0, images=0))
+        advance((len(history) - 1) * len(train), "")
+        while len(history) <= options.epochs and not _stalled(history, options.patience):
+            finish(_train_epoch(trainer, train, validation, options, len(history), advance))
     networks.load_weights(network, best)
     errors = [epoch.validation_mae_px for epoch in history]
-    return Fit(tuple(history), int(np.argmin(errors)) + 1)
+    return Fit(tuple(history), history[int(np.argmin(errors))].epoch)
 
 
 def _stalled(history: list[Epoch], patience: int) -> bool:
     errors = [epoch.validation_mae_px for epoch in history]
-    return bool(patience and errors) and len(errors) - 1 - int(np.argmin(errors)) >= patience
+    return bool(patience) and len(errors) - 1 - int(np.argmin(errors)) >= patience
 
 
-def _run_epoch(
+def _train_epoch(
     trainer: Trainer,
     train: Faces,
     validation: Faces,
     options: TrainingOptions,
     number: int,
-    advance: Callable[[int, str], None],
+    advance: Callable[[int, str | None], None],
 ) -> Epoch:
     started, losses, seen = time.perf_counter(), [], 0
     for images, points in batches(train, options, number):
         losses.append(trainer.step(images, points))
         seen += len(images)
-        if len(losses) % 10 == 0:
-            rate = seen / (time.perf_counter() - started)
-            advance(len(images) * 10, f"epoch {number + 1}, loss {float(losses[-1]):.2f} px², {rate:.0f} images/s")
+        rate = seen / (time.perf_counter() - started)
+        # Reading the loss waits for the step: every tenth is enough for people.
+        shown = f"epoch {number}, loss {float(losses[-1]):.2f} px², {rate:.0f}/s" if len(losses) % 10 == 1 else None
+        advance(len(images), shown)
     loss = float(np.mean([float(value) for value in losses]))
     if not np.isfinite(loss):
-        message = f"Training diverged in epoch {number + 1} (loss {loss}): give a smaller --rate than {options.rate}."
+        message = f"Training diverged in epoch {number} (loss {loss}): give a smaller --rate than {options.rate}."
         raise UsageError(message)
-    seconds = time.perf_counter() - started
+    return _epoch(trainer, validation, number, loss, time.perf_counter() - started, len(train))
+
+
+def _epoch(
+    trainer: Trainer, validation: Faces, number: int, loss: float | None, seconds: float, images: int
+) -> Epoch:
     errors = trainer.predict(validation.images) - validation.points
-    mae, rmse = float(np.abs(errors).mean()), float(np.sqrt(np.square(errors).mean()))
-    advance(len(train) % (10 * options.batch), f"epoch {number + 1}, validation MAE {mae:.3f} px")
     return Epoch(
-        epoch=number + 1,
+        epoch=number,
         loss=loss,
-        validation_mae_px=mae,
-        validation_rmse_px=rmse,
+        validation_mae_px=float(np.abs(errors).mean()),
+        validation_rmse_px=float(np.sqrt(np.square(errors).mean())),
         learning_rate=trainer.rate,
-        images_per_s=len(train) / seconds,
+        images_per_s=images / seconds if seconds else 0.0,
         seconds=seconds,
     )
 

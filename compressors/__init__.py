@@ -1,0 +1,1 @@
+"""Built-in compressors: one file a technique; the mathematics stands apart from the surgery on networks."""

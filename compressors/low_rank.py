@@ -1,0 +1,125 @@
+"""Low-rank factorisation of matrices: directions, ranks, factors. Pure functions on numpy arrays.
+
+A matrix W [m,n] becomes A B with A = W V [m,r] and B = Vᵀ [r,n], where the columns of V [n,r] are orthonormal.
+Which V is best depends on what shall stay near:
+
+* the weights: the right singular vectors of W (Eckart & Young 1936), found as eigenvectors of WᵀW,
+  so that a 135,424×1000 matrix costs one product and a 1000×1000 eigenproblem;
+* the responses y = x W + b on given inputs: the principal directions of y
+  (Zhang, Zou, He & Sun 2016, "Accelerating very deep convolutional networks", section 3.1, equation 4).
+
+At full rank V Vᵀ = 1 and both are exact, whatever the accuracy of the eigenvectors.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float32]
+
+_ROWS = 8192  # rows a block: bounds the memory of products with tall matrices
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Orthonormal directions in the space of a layer's outputs, and what each carries.
+
+    Attributes:
+        power: [n], descending, not negative: squared singular values, or variances of the responses.
+        directions: [n,n], column j is the direction with power[j].
+        centre: [n], the mean response that factorising leaves where it is; zero for weights.
+    """
+
+    power: npt.NDArray[np.float64]
+    directions: Matrix
+    centre: npt.NDArray[np.float64]
+
+    def energy(self, rank: int) -> float:
+        """Share of the power that the first `rank` directions carry."""
+        total = float(self.power.sum())
+        return float(self.power[:rank].sum()) / total if total else 1.0
+
+    def rank_for(self, energy: float) -> int:
+        """The smallest rank, at least 1, whose directions carry this share of the power."""
+        total = float(self.power.sum())
+        if not total:
+            return 1
+        shares = np.cumsum(self.power) / total
+        return min(int(np.searchsorted(shares, energy * (1 - 1e-12))) + 1, len(self.power))
+
+
+def weight_spectrum(weights: Matrix) -> Spectrum:
+    """Right singular vectors and squared singular values of W [m,n]."""
+    gram = np.zeros((weights.shape[1],) * 2)
+    for start in range(0, len(weights), _ROWS):
+        block = weights[start : start + _ROWS]
+        gram += block.T @ block
+    return _spectrum(gram, np.zeros(len(gram)))
+
+
+def response_spectrum(responses: npt.NDArray[np.floating]) -> Spectrum:
+    """Principal directions and variances of responses [samples,n]."""
+    centre = responses.mean(axis=0, dtype=np.float64)
+    centred = responses - centre
+    return _spectrum(centred.T @ centred / len(responses), centre)
+
+
+def _spectrum(gram: npt.NDArray[np.float64], centre: npt.NDArray[np.float64]) -> Spectrum:
+    power, directions = np.linalg.eigh(gram)
+    order = slice(None, None, -1)
+    return Spectrum(np.maximum(power[order], 0), np.ascontiguousarray(directions[:, order], np.float32), centre)
+
+
+def factorise(weights: Matrix, spectrum: Spectrum, rank: int) -> tuple[Matrix, Matrix]:
+    """Factors A [m,rank] and B [rank,n] with A B ≈ W [m,n].
+
+    Raises:
+        ValueError: rank below 1 or above n.
+    """
+    if not 1 <= rank <= weights.shape[1]:
+        message = f"rank {rank} is not between 1 and {weights.shape[1]}"
+        raise ValueError(message)
+    kept = spectrum.directions[:, :rank]
+    return weights @ kept, np.ascontiguousarray(kept.T)
+
+
+def recentred_bias(bias: Matrix, spectrum: Spectrum, rank: int) -> Matrix:
+    """The bias [n] with which the factors leave the centre of the responses where it is."""
+    kept = spectrum.directions[:, :rank].astype(np.float64)
+    return (((bias - spectrum.centre) @ kept) @ kept.T + spectrum.centre).astype(np.float32)
+
+
+def allocate(spectra: list[Spectrum], costs: list[int], limits: list[int], budget: int) -> list[int]:
+    """Ranks that spend a budget where a rank carries the largest share of its layer's power for its cost.
+
+    Args:
+        spectra: of each layer; powers are compared as shares of their layer's total.
+        costs: parameters that one rank of each layer costs.
+        limits: the largest rank of each layer.
+        budget: parameters to spend; each layer gets at least rank 1 even where that is more.
+
+    Returns:
+        A rank for each layer. Powers descend, so that taking the best next rank is optimal but for rounding.
+    """
+    ranks = [1] * len(spectra)
+    left = budget - sum(costs)
+    shares = [spectrum.power / max(float(spectrum.power.sum()), 1e-300) for spectrum in spectra]
+
+    def offer(layer: int) -> tuple[float, int]:
+        return -float(shares[layer][ranks[layer]]) / costs[layer], layer
+
+    offers = [offer(layer) for layer in range(len(spectra)) if limits[layer] > 1]
+    heapq.heapify(offers)
+    while offers:
+        _, layer = heapq.heappop(offers)
+        if costs[layer] > left:
+            continue
+        ranks[layer] += 1
+        left -= costs[layer]
+        if ranks[layer] < limits[layer]:
+            heapq.heappush(offers, offer(layer))
+    return ranks

@@ -1,0 +1,1 @@
+"""Built-in device runners: where artifacts are measured."""

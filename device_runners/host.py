@@ -1,0 +1,246 @@
+"""The host runner: measures artifacts on this machine's CPU, each in a process of its own, interleaved in bursts.
+
+All processes stay alive and take turns, in an order that the seed shuffles anew each round, so that whatever
+else the machine does falls on all artifacts alike.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2.data
+import numpy as np
+
+from mlbench import environment
+from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
+from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Timing
+
+_WORKER = Path(__file__).with_name("host_worker.py")
+_ROUNDS = 20
+_CASCADE = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+
+#: Frames a round for the detector and the pipeline: each takes tens of milliseconds.
+_FRAMES_A_BURST = 5
+
+
+class _WorkerFailedError(Exception):
+    """A worker said no, or died; the text says why."""
+
+
+class _Worker:
+    """The parent's end of one measuring process."""
+
+    def __init__(self, model: Path, crops: Path, frames: Path, threads: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(_WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._send(
+            {
+                "model": str(model),
+                "crops": str(crops),
+                "frames": str(frames),
+                "threads": threads,
+                "cascade": str(_CASCADE),
+            }
+        )
+
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Have a command done.
+
+        Raises:
+            _WorkerFailedError: it failed, or the process died.
+        """
+        self._send({"do": command, **arguments})
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            raise _WorkerFailedError(self._cause_of_death())
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise _WorkerFailedError(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            assert self._process.stdin is not None  # noqa: S101 (it is a pipe)
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise _WorkerFailedError(self._cause_of_death()) from error
+
+    def _cause_of_death(self) -> str:
+        code = self._process.wait(timeout=30)
+        if code == -9:
+            return "the measuring process was killed, probably out of memory"
+        errors = self._process.stderr.read().strip().splitlines() if self._process.stderr else []
+        last = errors[-1] if errors else "no message"
+        return f"the measuring process ended with {code}: {last}"
+
+
+@dataclass
+class _Series:
+    """Samples of one part of the pipeline, collected over bursts."""
+
+    samples: list[float] = field(default_factory=list)
+    bursts: list[int] = field(default_factory=list)
+    cpu: float = 0.0
+    wall: float = 0.0
+
+    def add(self, burst: dict[str, Any]) -> None:
+        self.samples += burst["samples_ms"]
+        self.bursts.append(len(burst["samples_ms"]))
+        self.cpu += burst["cpu_s"]
+        self.wall += burst["wall_s"]
+
+    def timing(self) -> Timing | None:
+        return Timing.from_samples(self.samples, self.bursts, self.cpu / self.wall) if self.samples else None
+
+
+@dataclass
+class _Lane:
+    """One artifact with its worker and what was found so far."""
+
+    artifact: Artifact
+    worker: _Worker
+    facts: dict[str, Any] = field(default_factory=dict)
+    series: dict[str, _Series] = field(default_factory=lambda: {p: _Series() for p in ("network", "detector", "both")})
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    failure: Failure | None = None
+
+    def attempt(self, stage: str, work: Callable[[_Lane], None]) -> None:
+        """Do a step unless an earlier one failed; a failure becomes the verdict."""
+        if self.failure is not None:
+            return
+        try:
+            work(self)
+        except _WorkerFailedError as error:
+            self.failure = Failure(stage=stage, reason=str(error)[:2000])
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            Measurement(
+                artifact=self.artifact.id,
+                device="host",
+                failure=self.failure,
+                **{part: series.timing() for part, series in self.series.items()},
+                **self.facts,
+            ),
+            self.predictions,
+        )
+
+
+class HostRunner(DeviceRunner):
+    """This machine's CPU, through LiteRT with XNNPACK."""
+
+    name: ClassVar[str] = "host"
+    summary: ClassVar[str] = "this machine's CPU, in a measuring process of its own"
+
+    def device(self, threads: int) -> Device:
+        """This machine."""
+        facts = environment.machine()
+        return Device(id="host", runner=self.name, name=facts["cpu"], threads=threads, details=facts)
+
+    def measure(self, job: Job, progress: Progress) -> Iterator[Outcome]:
+        """See `DeviceRunner.measure`."""
+        with ExitStack() as stack:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlbench-")))
+            inputs = _write_inputs(job, scratch)
+            lanes = []
+            for artifact in job.artifacts:
+                worker = _Worker(job.folder / artifact.path, inputs["crops"], inputs["frames"], job.threads)
+                stack.callback(worker.close)
+                lanes.append(_Lane(artifact, worker))
+            _load(lanes)
+            _measure_network(lanes, job, progress)
+            _predict(lanes, job, inputs, scratch, progress)
+            if len(job.frames):
+                _measure_frames(lanes, job, progress)
+            yield from (lane.outcome() for lane in lanes)
+
+
+def _write_inputs(job: Job, scratch: Path) -> dict[str, Path]:
+    """The inputs as files, which workers map into memory: pages, not copies."""
+    arrays = {f"set-{i}": images for i, images in enumerate(job.test_sets.values())}
+    arrays["crops"] = next(iter(job.test_sets.values()))[:64]
+    arrays["frames"] = job.frames
+    for name, values in arrays.items():
+        np.save(scratch / f"{name}.npy", values, allow_pickle=False)
+    return {name: scratch / f"{name}.npy" for name in arrays}
+
+
+def _load(lanes: list[_Lane]) -> None:
+    for lane in lanes:
+        lane.attempt("load", lambda lane: lane.facts.update(lane.worker.ask("load")))
+
+
+def _measure_network(lanes: list[_Lane], job: Job, progress: Progress) -> None:
+    def warm_up(lane: _Lane) -> None:
+        lane.facts["warmup_count"] = lane.worker.ask("warm_up")["count"]
+
+    def remember(lane: _Lane) -> None:
+        lane.facts["memory"] = Memory(**lane.worker.ask("memory"))
+
+    for lane in lanes:
+        lane.attempt("inference", warm_up)
+    count = -(-job.min_count // _ROUNDS)
+    _interleave(lanes, "network", job.min_seconds / _ROUNDS, count, job.seed, progress)
+    for lane in lanes:
+        lane.attempt("inference", remember)
+
+
+def _measure_frames(lanes: list[_Lane], job: Job, progress: Progress) -> None:
+    for part in ("detector", "both"):
+        _interleave(lanes, part, 0.0, _FRAMES_A_BURST, job.seed, progress)
+
+    def count(lane: _Lane) -> None:
+        answer = lane.worker.ask("faces_found")
+        lane.facts.update(faces_found=answer["found"], frames=answer["frames"])
+
+    for lane in lanes:
+        lane.attempt("detector", count)
+
+
+def _interleave(lanes: list[_Lane], part: str, seconds: float, count: int, seed: int, progress: Progress) -> None:
+    """Let the workers take turns in rounds of one burst each."""
+    rng = np.random.default_rng(seed)
+    stage = "inference" if part == "network" else "detector"
+
+    def burst(lane: _Lane) -> None:
+        lane.series[part].add(lane.worker.ask(part, seconds=seconds, count=count))
+
+    with progress.task(f"Measuring {part}", _ROUNDS * len(lanes), "bursts") as advance:
+        for _ in range(_ROUNDS):
+            for index in rng.permutation(len(lanes)):
+                lanes[index].attempt(stage, burst)
+                advance(1, lanes[index].artifact.id)
+
+
+def _predict(lanes: list[_Lane], job: Job, inputs: dict[str, Path], scratch: Path, progress: Progress) -> None:
+    faces = sum(len(images) for images in job.test_sets.values())
+    with progress.task("Measuring errors", faces * len(lanes), "faces") as advance:
+        for lane in lanes:
+            for i, (name, images) in enumerate(job.test_sets.items()):
+
+                def work(lane: _Lane, i: int = i, name: str = name) -> None:
+                    out = scratch / "out.npy"
+                    lane.worker.ask("predict", crops=str(inputs[f"set-{i}"]), out=str(out))
+                    lane.predictions[name] = np.load(out, allow_pickle=False)
+
+                lane.attempt("inference", work)
+                advance(len(images), lane.artifact.id)

@@ -1,0 +1,172 @@
+"""The measuring process: loads one `.tflite`, then does as it is told, a JSON line in, a JSON line out.
+
+It is started as a file in an isolated interpreter and imports numpy and LiteRT alone, OpenCV only once the
+detector is asked for, so that its memory is the model's and little else. It knows nothing of mlbench.
+
+Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `detector`, `both`.
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+_WARM_UP_BURSTS = 20
+_STEADY = 0.02
+
+
+def _resident() -> dict[str, int]:
+    # VmHWM, since ru_maxrss of a child starts at its parent's peak.
+    with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 (pathlib would cost memory)
+        fields = dict(line.split(":", 1) for line in file)
+    return {"now": int(fields["VmRSS"].split()[0]) * 1024, "peak": int(fields["VmHWM"].split()[0]) * 1024}
+
+
+class Worker:
+    """One model and its inputs."""
+
+    def __init__(self, model: str, crops: str, frames: str, threads: int, cascade: str) -> None:
+        """Name the inputs; nothing is read yet."""
+        self._model, self._threads, self._cascade = model, threads, cascade
+        self._crops = np.load(crops, mmap_mode="r", allow_pickle=False)
+        self._frames_path = frames
+        self._turn = 0
+        self._baseline = _resident()["now"]
+
+    def load(self) -> dict[str, float]:
+        """Load the model and run it once."""
+        started = time.perf_counter()
+        self._interpreter = Interpreter(model_path=self._model, num_threads=self._threads)
+        self._interpreter.allocate_tensors()
+        loaded = time.perf_counter()
+        self._entry = self._interpreter.get_input_details()[0]["index"]
+        self._answer = self._interpreter.get_output_details()[0]["index"]
+        self._set(self._crops[0])
+        begun = time.perf_counter()
+        self._interpreter.invoke()
+        first = time.perf_counter()
+        self._loaded = _resident()["now"]
+        return {"load_ms": (loaded - started) * 1000, "first_ms": (first - begun) * 1000}
+
+    def predict(self, crops: str, out: str) -> dict[str, int]:
+        """Write the outputs [n,68,2] float32 for the crops in a file."""
+        images = np.load(crops, mmap_mode="r", allow_pickle=False)
+        outputs = np.empty((len(images), 68, 2), np.float32)
+        for i, image in enumerate(images):
+            self._set(image)
+            self._interpreter.invoke()
+            outputs[i] = self._interpreter.get_tensor(self._answer).reshape(68, 2)
+        np.save(out, outputs, allow_pickle=False)
+        return {"count": len(images)}
+
+    def warm_up(self) -> dict[str, int]:
+        """Run until the median of a burst is within 2 % of the one before."""
+        last, count = float("inf"), 0
+        for _ in range(_WARM_UP_BURSTS):
+            samples = self.network(0.05, 5)["samples_ms"]
+            count += len(samples)
+            median = float(np.median(samples))
+            if abs(median - last) <= _STEADY * last:
+                break
+            last = median
+        return {"count": count}
+
+    def network(self, seconds: float, count: int) -> dict[str, object]:
+        """A burst of inferences alone: at least so many seconds and samples."""
+        return self._burst(self._invoke, seconds, count)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes before the model, after its first inference, and at the peak so far."""
+        return {"baseline_bytes": self._baseline, "loaded_bytes": self._loaded, "peak_bytes": _resident()["peak"]}
+
+    def detector(self, seconds: float, count: int) -> dict[str, object]:
+        """A burst of face detections alone, on the frames in turn."""
+        return self._burst(self._detect, seconds, count)
+
+    def both(self, seconds: float, count: int) -> dict[str, object]:
+        """A burst of frames through detection, crop and network."""
+        return self._burst(self._landmarks, seconds, count)
+
+    def faces_found(self) -> dict[str, int]:
+        """In how many frames the detector finds a face."""
+        self._prepare_detector()
+        found = sum(self._largest_face(frame) is not None for frame in self._frames)
+        return {"found": found, "frames": len(self._frames)}
+
+    def _burst(self, work, seconds: float, count: int) -> dict[str, object]:  # type: ignore[no-untyped-def]
+        samples: list[float] = []
+        wall, cpu = time.perf_counter(), time.process_time()
+        while len(samples) < count or time.perf_counter() - wall < seconds:
+            self._turn += 1
+            samples.append(work(self._turn) * 1000)
+        return {
+            "samples_ms": samples,
+            "cpu_s": time.process_time() - cpu,
+            "wall_s": time.perf_counter() - wall,
+        }
+
+    def _set(self, crop: np.ndarray) -> None:  # type: ignore[type-arg]
+        self._interpreter.set_tensor(self._entry, np.divide(crop, 255, dtype=np.float32)[None, :, :, None])
+
+    def _invoke(self, turn: int) -> float:
+        self._set(self._crops[turn % len(self._crops)])
+        started = time.perf_counter()
+        self._interpreter.invoke()
+        return time.perf_counter() - started
+
+    def _prepare_detector(self) -> None:
+        if hasattr(self, "_frames"):
+            return
+        import cv2
+
+        cv2.setNumThreads(self._threads)
+        self._cv2 = cv2
+        self._haar = cv2.CascadeClassifier(self._cascade)
+        self._frames = np.load(self._frames_path, mmap_mode="r", allow_pickle=False)
+
+    def _detect(self, turn: int) -> float:
+        self._prepare_detector()
+        frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
+        started = time.perf_counter()
+        self._largest_face(frame)
+        return time.perf_counter() - started
+
+    def _landmarks(self, turn: int) -> float:
+        self._prepare_detector()
+        frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
+        started = time.perf_counter()
+        box = self._largest_face(frame)
+        if box is not None:
+            x, y, width, height = box
+            face = frame[y : y + height, x : x + width]
+            self._set(self._cv2.resize(face, (96, 96), interpolation=self._cv2.INTER_LINEAR))
+            self._interpreter.invoke()
+            self._interpreter.get_tensor(self._answer)
+        return time.perf_counter() - started
+
+    def _largest_face(self, frame: np.ndarray) -> tuple[int, int, int, int] | None:  # type: ignore[type-arg]
+        boxes = self._haar.detectMultiScale(np.asarray(frame), scaleFactor=1.3, minNeighbors=5, minSize=(80, 80))
+        return max(boxes, key=lambda box: box[2] * box[3], default=None)
+
+
+def main() -> None:
+    """Answer commands until the input ends."""
+    if hasattr(os, "nice"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    worker = Worker(**json.loads(sys.stdin.readline()))
+    for line in sys.stdin:
+        command = json.loads(line)
+        name = command.pop("do")
+        try:
+            answer = getattr(worker, name)(**command)
+        except (RuntimeError, ValueError, OSError, MemoryError) as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""`.tflite` files that came from elsewhere: whether they are landmark networks, and what can be said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlbench.errors import UsageError
+from mlbench.faces.dataset import CROP, LANDMARKS
+from mlbench.files import deflated_size, file_sha256
+from mlbench.records import Artifact
+
+_MAGIC = b"TFL3"
+
+
+def require_landmark_model(path: Path) -> None:
+    """Check that a file is a `.tflite` that takes one grey crop and gives 136 numbers.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."
+        raise UsageError(message) from error
+    if head[4:] != _MAGIC:
+        message = f"{path} is not a .tflite file: give one that `mlbench run` or `mlbench compress` wrote."
+        raise UsageError(message)
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        interpreter = Interpreter(model_path=str(path))
+        entry, answer = interpreter.get_input_details(), interpreter.get_output_details()
+        shapes = [tuple(int(n) for n in detail["shape"]) for detail in (*entry, *answer)]
+    except (ValueError, RuntimeError) as error:
+        message = f"{path} cannot be loaded ({error}): the file is damaged or needs a newer runtime."
+        raise UsageError(message) from error
+    if shapes != [(1, CROP, CROP, 1), (1, 2 * LANDMARKS)]:
+        message = f"{path} maps {shapes[0]} to {shapes[-1]}: a landmark network maps (1, 96, 96, 1) to (1, 136)."
+        raise UsageError(message)
+
+
+def artifact_of(path: Path) -> Artifact:
+    """What can be said of a file of unknown origin.
+
+    Raises:
+        UsageError: see `require_landmark_model`.
+    """
+    require_landmark_model(path)
+    return Artifact(
+        id=path.stem,
+        variant=path.stem,
+        chain=path.name,
+        path=str(path.resolve()),
+        sha256=file_sha256(path),
+        file_bytes=path.stat().st_size,
+        deflated_bytes=deflated_size(path),
+        parameters=None,
+        macs=None,
+        precision="as written",
+        export_error=None,
+    )

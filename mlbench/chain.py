@@ -1,0 +1,85 @@
+"""Chains of compressors as text: `tucker(energy=0.95)+svd+int8`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from mlbench import registry
+from mlbench.contracts import Compressor, Order
+from mlbench.errors import UsageError
+
+_STEP = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Compressors in order; the empty chain is the baseline itself."""
+
+    compressors: tuple[Compressor, ...]
+
+    def __str__(self) -> str:
+        return "+".join(step.describe() for step in self.compressors) or "none"
+
+
+def parse_chain(text: str) -> Chain:
+    """Read a chain; `none` is the empty one.
+
+    Raises:
+        UsageError: not a chain, an unknown name or option, a value out of range, or an order without sense.
+    """
+    if text.strip() == "none":
+        return Chain(())
+    steps, position = [], 0
+    while True:
+        match = _STEP.match(text, position)
+        if match is None or (match.end() < len(text) and text[match.end()] != "+"):
+            message = f'"{text}" is not a chain (stopped at character {position + 1}): write e.g. "svd(rank=64)+int8".'
+            raise UsageError(message)
+        steps.append(_compressor(match.group(1), match.group(2) or ""))
+        position = match.end() + 1
+        if match.end() == len(text):
+            break
+    _check_order(steps)
+    return Chain(tuple(steps))
+
+
+def _compressor(name: str, options: str) -> Compressor:
+    technique: type[Compressor] = registry.load("compressors", name)
+    values: dict[str, str] = {}
+    for option in filter(None, (part.strip() for part in options.split(","))):
+        key, equals, value = (part.strip() for part in option.partition("="))
+        if not equals:
+            key, value = technique.positional or "", key
+        if key not in technique.model_fields:
+            known = technique.model_fields
+            hint = registry.did_you_mean(key, known) if known else "; it has no options."
+            message = f'{name} has no option "{key or value}"{hint}'
+            raise UsageError(message)
+        if key in values:
+            message = f"{name}({options}) gives {key} twice: give it once."
+            raise UsageError(message)
+        values[key] = value
+    try:
+        return technique.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        given = f"{place}={fault['input']}" if place else options
+        message = f"{name}({given}): {fault['msg'].removeprefix('Value error, ')}; see `mlbench list compressors`."
+        raise UsageError(message) from error
+
+
+def _check_order(steps: list[Compressor]) -> None:
+    reasons = {
+        Order.FACTORISE: "replaces layers, which undoes what was done to their weights",
+        Order.SHRINK: "removes neurons, which undoes what was done to their weights",
+        Order.SHARE: "needs weights that are not quantised yet",
+        Order.QUANTISE: "is the last step, and only once",
+    }
+    for left, right in zip(steps, steps[1:], strict=False):
+        if right.order < left.order or left.order == right.order == Order.QUANTISE:
+            message = f"{right.name} cannot follow {left.name}: {right.name} {reasons[right.order]}."
+            raise UsageError(message)

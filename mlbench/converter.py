@@ -1,0 +1,137 @@
+"""One conversion to `.tflite`, in a process of its own: `python -m mlbench.converter job.json`.
+
+Converting the largest network takes up to 8 GB, which a process of its own gives back. The written file is
+loaded again and compared with the network on real crops before it gets its name.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench import networks
+from mlbench.errors import UsageError
+from mlbench.files import write_atomically
+
+if TYPE_CHECKING:
+    import tf_keras
+
+#: How far a file's outputs may lie from the network's, mean over coordinates in px, and what a weight takes at
+#: least in bytes. int8 outputs come in steps of about half a pixel (one 256th of the coordinates' range).
+TOLERANCES = {"float32": (0.001, 4.0), "float16": (0.05, 2.0), "dynamic": (1.0, 1.0), "int8": (2.0, 1.0)}
+
+
+def main() -> None:
+    """Read the job, convert, check, and print the result as JSON."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    try:
+        result = convert(**job)
+    except UsageError as error:
+        result = {"error": str(error)}
+    print(json.dumps(result))
+
+
+def convert(
+    network: str, out: str, crops: str, precision: str, sparse: bool, frozen_graph: str | None
+) -> dict[str, Any]:
+    """Convert a saved network to a file.
+
+    Args:
+        network: folder of the saved network.
+        out: the `.tflite` to write.
+        crops: `.npy` of crops uint8 [n,96,96]: the first 64 check the file, all calibrate int8.
+        precision: a key of `TOLERANCES`.
+        sparse: whether zeros are stored sparsely.
+        frozen_graph: a `.pb` to write too (the paper's format), or None.
+
+    Raises:
+        UsageError: the file is too small to hold the weights, or its outputs are not the network's.
+    """
+    model = networks.load(Path(network))
+    images = np.load(crops, allow_pickle=False)[..., None].astype(np.float32) / 255
+    content = _converted(model, images, precision, sparse)
+    floor = model.count_params() * TOLERANCES[precision][1] * (0.0 if sparse else 0.9)
+    if len(content) < floor:
+        message = (
+            f"{out} would hold {len(content):,} bytes for {model.count_params():,} parameters: the weights are missing."
+        )
+        raise UsageError(message)
+    error = _error_of(content, model, images[:64], out, precision)
+    with write_atomically(Path(out)) as part:
+        part.write_bytes(content)
+    if frozen_graph:
+        _write_frozen_graph(model, Path(frozen_graph))
+    return {"export_error": error}
+
+
+def _converted(
+    model: tf_keras.Model, images: npt.NDArray[np.float32], precision: str, sparse: bool
+) -> bytes:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(_static(model))
+    # Per-channel dynamic-range dense layers need FULLY_CONNECTED version 12, which phones' TFLite 2.16 refuses.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    optimizations = [] if precision == "float32" else [tf.lite.Optimize.DEFAULT]
+    if sparse:
+        optimizations.append(tf.lite.Optimize.EXPERIMENTAL_SPARSITY)
+    converter.optimizations = optimizations
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        converter.representative_dataset = lambda: ([image[None]] for image in images[:500])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    return bytes(converter.convert())
+
+
+def _static(model: tf_keras.Model) -> tf_keras.Model:
+    # A batch of exactly 1 keeps the whole network in one delegate partition.
+    import tf_keras
+
+    crop = tf_keras.Input(batch_shape=(1, *model.input_shape[1:]), name="crop")
+    return tf_keras.Model(crop, model(crop))
+
+
+def _error_of(
+    content: bytes, model: tf_keras.Model, images: npt.NDArray[np.float32], out: str, precision: str
+) -> float:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    entry, answer = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    outputs = []
+    for image in images:
+        interpreter.set_tensor(entry, image[None])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(answer)[0].copy())
+    difference = np.abs(np.array(outputs) - model(images, training=False).numpy())
+    if not difference.mean() <= TOLERANCES[precision][0]:
+        message = (
+            f"{out} does not compute what the network does: outputs differ by {difference.mean():.3f} px on average, "
+            f"{TOLERANCES[precision][0]} px are allowed for {precision}; train longer or choose another precision."
+        )
+        raise UsageError(message)
+    return float(difference.max())
+
+
+def _write_frozen_graph(model: tf_keras.Model, path: Path) -> None:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    static = _static(model)
+    function = tf.function(lambda crop: static(crop, training=False))
+    graph = convert_variables_to_constants_v2(
+        function.get_concrete_function(tf.TensorSpec(static.input_shape, tf.float32, name="crop"))
+    ).graph.as_graph_def()
+    with write_atomically(path) as part:
+        part.write_bytes(graph.SerializeToString())
+
+
+if __name__ == "__main__":
+    main()

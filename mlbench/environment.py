@@ -1,0 +1,65 @@
+"""The machine and the software that a run took place on, and what about them makes figures doubtful."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+_PACKAGES = ("mlbench", "tensorflow", "tf_keras", "ai-edge-litert", "numpy", "opencv-python-headless")
+
+#: Share of the cores that others may use before a warning.
+_BUSY = 0.25
+
+
+def machine() -> dict[str, str]:
+    """CPU, cores, memory, frequency governor and operating system."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": f"{os.cpu_count()}",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not told",
+        "system": platform.platform(),
+    }
+
+
+def software() -> dict[str, str]:
+    """Python and the packages that matter for figures, with versions."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def doubts(threads: int) -> list[str]:
+    """Why this machine's latencies may be worth less now, each with a remedy."""
+    cores = os.cpu_count() or 1
+    found = []
+    if threads > cores:
+        found.append(f"{threads} threads on {cores} cores wait for each other: use --threads {cores} or fewer.")
+    busy = psutil.cpu_percent(interval=0.3) / 100
+    if busy > _BUSY:
+        found.append(f"Other programs used {busy:.0%} of this machine before measuring: stop them and measure again.")
+    return found
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

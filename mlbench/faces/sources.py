@@ -1,0 +1,102 @@
+"""Where a run's faces come from: the bundled appearance model, or a file; and further test sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlbench.contracts import Progress
+from mlbench.errors import UsageError
+from mlbench.faces.dataset import Faces, Split, read_faces, split_faces
+
+
+
+@dataclass(frozen=True)
+class Source:
+    """The faces of a run.
+
+    Attributes:
+        path: a file of faces, or None for faces sampled from the appearance model.
+        samples: how many faces to sample.
+        shuffle: whether the split is shuffled by the seed instead of in file order.
+        seed: of sampling and splitting.
+    """
+
+    path: Path | None
+    samples: int
+    shuffle: bool
+    seed: int
+
+    @property
+    def sampled(self) -> bool:
+        """Whether no real face is in it."""
+        return self.path is None
+
+    def describe(self) -> str:
+        """What the faces are, for people."""
+        if self.path is None:
+            return f"{self.samples} faces sampled from the bundled appearance model (no real faces)"
+        return self.path.name
+
+    def warnings(self) -> list[str]:
+        """What the reader of the figures must know."""
+        if self.path is not None:
+            return []
+        return [
+            "Trained and tested on faces sampled from the appearance model: errors on real faces are larger; "
+            "give --data or --test with real faces to measure them."
+        ]
+
+    def load(self, progress: Progress) -> Faces:
+        """All faces.
+
+        Raises:
+            UsageError: the file cannot be read.
+        """
+        if self.path is not None:
+            return read_faces(self.path)
+        from mlbench.faces.appearance import AppearanceModel
+
+        progress.say(f"No --data given: using {self.describe()}.")
+        return AppearanceModel.load().sample(self.samples, seed=self.seed)
+
+    def split(self, faces: Faces) -> Split:
+        """Train, validation and test rows.
+
+        Raises:
+            UsageError: too few faces.
+        """
+        return split_faces(faces, seed=self.seed, shuffle=self.shuffle)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """A file of faces to measure errors on besides the test split; `label` names the array of its points."""
+
+    path: Path
+    label: str = "points"
+
+    @classmethod
+    def parse(cls, text: str) -> TestSet:
+        """`faces.npz`, or `faces.npz:human` for the points in the array `human`."""
+        path, _, label = text.rpartition(":")
+        return cls(Path(path), label) if path and "/" not in label and "." not in label else cls(Path(text))
+
+    @property
+    def name(self) -> str:
+        """How the set is called in tables: the file's stem, and the label where it is not `points`."""
+        return self.path.stem if self.label == "points" else f"{self.path.stem}:{self.label}"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def load(self) -> Faces:
+        """Its faces.
+
+        Raises:
+            UsageError: the file cannot be read or has no such array.
+        """
+        if self.path.suffix.lower() == ".csv" and self.label != "points":
+            message = f"{self.path}:{self.label}: a .csv has one set of points; leave out :{self.label}."
+            raise UsageError(message)
+        return read_faces(self.path, self.label)

@@ -1,0 +1,72 @@
+"""What is installed: variants, compressors with their options, devices and reports, as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mlbench import registry
+from mlbench.contracts import Compressor, Variant
+from mlbench.sizes import format_size
+
+Row = dict[str, str]
+
+_KINDS: dict[str, registry.Kind] = {
+    "variants": "variants",
+    "compressors": "compressors",
+    "devices": "device_runners",
+    "reports": "reports",
+}
+
+
+def tables(what: str | None = None) -> dict[str, list[Row]]:
+    """Rows for one kind of plug-in, or for all."""
+    describe = {"variants": _variant, "compressors": _compressor}
+    return {
+        title: [describe.get(title, _plain)(registry.load(kind, name)) for name in registry.names(kind)]
+        for title, kind in _KINDS.items()
+        if what in (None, title)
+    }
+
+
+def show(found: dict[str, list[Row]]) -> None:
+    """Print the tables."""
+    console = Console()
+    for title, rows in found.items():
+        table = Table(title=title, title_justify="left", show_lines=title == "compressors")
+        for heading in rows[0] if rows else []:
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(*row.values())
+        console.print(table)
+
+
+def _variant(variant: Variant) -> Row:
+    return {
+        "name": variant.name,
+        "what": variant.summary,
+        "parameters": f"{variant.parameters:,}",
+        "float32": format_size(4 * variant.parameters),
+        "MACs": f"{variant.macs / 1e6:.1f} M",
+        "feature map": "×".join(str(n) for n in variant.feature_map),
+    }
+
+
+def _compressor(technique: type[Compressor]) -> Row:
+    options = [f"{name}={_default(field)}: {field.description}" for name, field in technique.model_fields.items()]
+    return {
+        "name": technique.name,
+        "what": technique.summary,
+        "options": "\n".join(options) or "none",
+        "source": technique.source,
+    }
+
+
+def _default(field: Any) -> str:
+    return "…" if field.default is None else str(field.default)
+
+
+def _plain(plugin: Any) -> Row:
+    return {"name": plugin.name, "what": plugin.summary}

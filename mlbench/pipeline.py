@@ -1,0 +1,257 @@
+"""One run, step by step: train or reuse the baseline, compress, tune, export, measure, judge, record.
+
+Every finished step is in the cache under what determines it, so that a run that was interrupted, or is given
+again, does only what is missing; measuring is always done anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlbench import __version__, environment, networks, registry
+from mlbench.artifacts import artifact_of
+from mlbench.baselines import train_baseline
+from mlbench.chain import Chain
+from mlbench.compression import Bench, Compressed, compress
+from mlbench.contracts import DeviceRunner, Progress, Variant
+from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.export import export
+from mlbench.faces.dataset import Faces, Split
+from mlbench.faces.sources import Source, TestSet
+from mlbench.files import key_of
+from mlbench.measuring import Measuring, measure, now
+from mlbench.records import Artifact, Data, Record, write_record
+from mlbench.records import Split as SplitFacts
+from mlbench.training import TrainingOptions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run shall do; everything that determines its outcome is in here."""
+
+    variants: tuple[str, ...]
+    chains: tuple[Chain, ...]  # the baseline is always measured too
+    source: Source
+    tests: tuple[TestSet, ...]
+    training: TrainingOptions
+    tuning: TrainingOptions
+    measuring: Measuring
+    frozen_graph: bool = False
+    out: Path = Path("runs")
+    command: tuple[str, ...] = ()
+
+    def configuration(self) -> dict[str, Any]:
+        """The plan as JSON values, for the record."""
+        return {
+            "variants": list(self.variants),
+            "chains": [str(chain) for chain in self.chains],
+            "source": self.source.describe(),
+            "tests": [str(test) for test in self.tests],
+            "training": self.training.model_dump(),
+            "tuning": self.tuning.model_dump(),
+            "measuring": self.measuring.configuration(),
+        }
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run of one variant."""
+
+    record: Record
+    folder: Path
+
+
+def run(plan: Plan, progress: Progress) -> list[Finished]:
+    """Carry out a plan; one record a variant.
+
+    Raises:
+        UsageError: bad input, or no candidate could be made. What finished before is kept.
+    """
+    variants: list[Variant] = [registry.load("variants", name) for name in plan.variants]
+    runners = plan.measuring.runners()
+    require_writable(plan.out)
+    faces = plan.source.load(progress)
+    split = plan.source.split(faces)
+    tests = [("test", faces.take(split.test))] if len(split.test) else []
+    tests += [(test.name, test.load()) for test in plan.tests]
+    return [_Run(plan, variant, runners, faces, split, dict(tests), progress).finish() for variant in variants]
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder for results, or say why not, before hours of work.
+
+    Raises:
+        UsageError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".mlbench-probe.part"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror or error}; choose another folder with --out."
+        raise UsageError(message) from error
+
+
+@dataclass
+class _Run:
+    """One variant's way through the plan."""
+
+    plan: Plan
+    variant: Variant
+    runners: list[DeviceRunner]
+    faces: Faces
+    split: Split
+    tests: dict[str, Faces]
+    progress: Progress
+
+    def finish(self) -> Finished:
+        plan = self.plan
+        folder = plan.out / f"{self.variant.name}-{key_of(plan.configuration(), self.faces.fingerprint)[:8]}"
+        warnings = plan.source.warnings()
+        made = self._artifacts(folder, warnings)
+        findings = measure(
+            [artifact for artifact, _ in made], folder, self.tests, plan.measuring, self.runners, self.progress
+        )
+        record = Record(
+            mlbench_version=__version__,
+            created=now(),
+            command=plan.command,
+            configuration=plan.configuration(),
+            environment=environment.machine() | environment.software(),
+            data=self._data(),
+            layers={artifact.id: tuple(networks.layer_table(c.network())) for artifact, c in made},
+            stages={artifact.id: compressed.stages for artifact, compressed in made},
+            **findings.with_warnings(warnings),
+        )
+        write_record(record, folder / "record.json")
+        return Finished(record, folder)
+
+    def _artifacts(self, folder: Path, warnings: list[str]) -> list[tuple[Artifact, Compressed]]:
+        """The baseline first, then a candidate a chain; a refused chain becomes a warning."""
+        plan = self.plan
+        baseline = train_baseline(self.variant, self.faces, self.split, plan.training, self.progress)
+        self.progress.say(f"Baseline {self.variant.name} {'from the cache' if baseline.reused else 'trained'}: "
+                          f"{baseline.best.validation_mae_px:.3f} px on the validation split.")
+        bench = Bench(self.faces, self.split, plan.tuning, self.progress)
+        made, refused = [], []
+        for text, chain in {str(chain): chain for chain in (Chain(()), *plan.chains)}.items():
+            try:
+                compressed = compress(baseline, chain, bench)
+            except RefusedCompressionError as error:
+                refused.append(f"{self.variant.name} · {text} was refused: {error}")
+                continue
+            self.progress.say(f"Writing {self.variant.name} · {text} …")
+            artifact = export(
+                compressed, self.variant, text, bench.calibration(), folder, frozen_graph=plan.frozen_graph
+            )
+            made.append((artifact, compressed))
+        if refused and len(made) == 1:
+            raise UsageError(refused[0])
+        warnings.extend(refused)
+        return made
+
+    def _data(self) -> Data:
+        split = self.split
+        return Data(
+            source=self.plan.source.describe(),
+            fingerprint=self.faces.fingerprint,
+            faces=len(self.faces),
+            sampled=self.plan.source.sampled,
+            split=SplitFacts(
+                train=len(split.train), validation=len(split.validation), test=len(split.test), rule=split.rule
+            ),
+        )
+
+
+def train_only(
+    variant: str, source: Source, training: TrainingOptions, out: Path | None, frozen_graph: bool, progress: Progress
+) -> str:
+    """Train a baseline into the cache and, where `out` is given, write its file; says what was done.
+
+    Raises:
+        UsageError: bad input.
+    """
+    definition: Variant = registry.load("variants", variant)
+    faces = source.load(progress)
+    baseline = train_baseline(definition, faces, source.split(faces), training, progress)
+    best = baseline.best
+    told = f"{variant}: validation MAE {best.validation_mae_px:.3f} px in epoch {best.epoch}, kept in {baseline.folder}."
+    if out is None:
+        return told
+    return f"{told}\n{compress_only(variant, Chain(()), source, training, training, out, frozen_graph, progress)}"
+
+
+def compress_only(
+    variant: str,
+    chain: Chain,
+    source: Source,
+    training: TrainingOptions,
+    tuning: TrainingOptions,
+    out: Path,
+    frozen_graph: bool,
+    progress: Progress,
+) -> str:
+    """Compress a baseline and write its file to `out`, without measuring; says what was done.
+
+    Raises:
+        UsageError: bad input, or the compression was refused.
+    """
+    definition: Variant = registry.load("variants", variant)
+    require_writable(out.parent)
+    faces = source.load(progress)
+    split = source.split(faces)
+    baseline = train_baseline(definition, faces, split, training, progress)
+    bench = Bench(faces, split, tuning, progress)
+    compressed = compress(baseline, chain, bench)
+    artifact = export(
+        compressed, definition, str(chain), bench.calibration(), out.parent, name=out.stem, frozen_graph=frozen_graph
+    )
+    stage = compressed.stages[-1]
+    return (
+        f"Wrote {out.parent / artifact.path}: {artifact.file_bytes:,} bytes, {artifact.parameters:,} parameters, "
+        f"validation MAE {stage.validation_mae_px:.3f} px."
+    )
+
+
+def measure_files(
+    files: list[Path],
+    tests: list[TestSet],
+    measuring: Measuring,
+    out: Path,
+    command: tuple[str, ...],
+    progress: Progress,
+) -> Finished:
+    """Measure `.tflite` files side by side; the first is the baseline of the differences.
+
+    Raises:
+        UsageError: a file is not a landmark network, or other bad input.
+    """
+    artifacts = [artifact_of(path) for path in files]
+    if len({artifact.id for artifact in artifacts}) < len(artifacts):
+        artifacts = [a.model_copy(update={"id": a.path, "variant": a.path}) for a in artifacts]
+    require_writable(out)
+    runners = measuring.runners()
+    sampled = not tests
+    sets = {test.name: test.load() for test in tests} or {
+        "sampled": Source(None, _SAMPLED_TEST_FACES, shuffle=False, seed=measuring.seed + 1).load(progress)
+    }
+    findings = measure(artifacts, Path(), sets, measuring, runners, progress)
+    warnings = [_SAMPLED_TEST_WARNING] if sampled else []
+    record = Record(
+        mlbench_version=__version__,
+        created=now(),
+        command=command,
+        configuration={"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()},
+        environment=environment.machine() | environment.software(),
+        **findings.with_warnings(warnings),
+    )
+    folder = out / f"measure-{key_of(record.configuration, record.test_sets)[:8]}"
+    write_record(record, folder / "record.json")
+    return Finished(record, folder)
+
+
+_SAMPLED_TEST_FACES = 500
+_SAMPLED_TEST_WARNING = "Tested on faces sampled from the appearance model: give --data with real faces."

@@ -1,0 +1,1 @@
+"""Built-in reports: pure functions of records."""

@@ -1,0 +1,23 @@
+"""What the paper reports (its Tables 1 and 2), to stand beside our figures and never among them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PaperResult:
+    """The paper's figures for one network; `fps` includes the detector, on an HTC 10; None: could not be loaded."""
+
+    accuracy: float
+    loss: float
+    file_mb: float
+    fps: float | None
+
+
+PAPER_RESULTS = {
+    "basic": PaperResult(accuracy=0.63, loss=0.17, file_mb=32.5, fps=15),
+    "two_pool": PaperResult(accuracy=0.64, loss=0.12, file_mb=120, fps=None),
+    "one_pool": PaperResult(accuracy=0.69, loss=0.38, file_mb=518, fps=None),
+}
+
+#: The detector alone, at 864×480.
+PAPER_DETECTOR_FPS = 17

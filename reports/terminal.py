@@ -1,0 +1,201 @@
+"""The report on a terminal: one table a record, baseline and candidates side by side, the paper's column last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlbench.contracts import Report
+from mlbench.records import Artifact, Difference, Errors, Interval, Measurement, Record, Timing
+from mlbench.sizes import format_size
+from reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS, PaperResult
+
+_MISSING = "–"
+_WIDTH_WITHOUT_TERMINAL = 120
+
+
+class TerminalReport(Report):
+    """Tables for people, by rich."""
+
+    name: ClassVar[str] = "terminal"
+    summary: ClassVar[str] = "tables on the terminal"
+
+    def write(self, records: list[Record], target: Path | None) -> Path | None:
+        """Print the records, or write them as text to a file."""
+        if target is None:
+            console = Console()
+            if not console.is_terminal:
+                console = Console(width=_WIDTH_WITHOUT_TERMINAL)
+            for record in records:
+                show(record, console)
+            return None
+        with target.open("w", encoding="utf-8") as file:
+            console = Console(file=file, width=_WIDTH_WITHOUT_TERMINAL)
+            for record in records:
+                show(record, console)
+        return target
+
+
+def show(record: Record, console: Console) -> None:
+    """Print one record: the figures, the errors, what changed, the budgets, the warnings."""
+    for device in record.devices:
+        title = f"{record.artifacts[0].variant} on {device.name}, {_count(device.threads, 'thread')}"
+        console.print(_figures(record, device.id, title))
+    console.print(_errors(record))
+    if record.differences:
+        console.print(_differences(record))
+    console.print(_budgets(record))
+    if record.data is not None:
+        console.print(f"Data: {escape(record.data.source)}; {record.data.split.train:,} faces to train on.")
+    for warning in record.warnings:
+        console.print(f"[yellow]Note:[/] {escape(warning)}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _table(title: str, first: str, columns: list[str]) -> Table:
+    table = Table(title=escape(title), title_justify="left", header_style="bold")
+    table.add_column(first)
+    for column in columns:
+        table.add_column(escape(column), justify="right", overflow="fold")
+    return table
+
+
+def _figures(record: Record, device: str, title: str) -> Table:
+    table = _table(title, "", [*(artifact.chain for artifact in record.artifacts), "paper, HTC 10"])
+    measured = {m.artifact: m for m in record.measurements if m.device == device}
+    paper = PAPER_RESULTS.get(record.artifacts[0].variant)
+    for label, cell in _ARTIFACT_ROWS:
+        table.add_row(label, *(cell(artifact) for artifact in record.artifacts), _paper_cell(label, paper))
+    failures = [measured[a.id].failure if a.id in measured else None for a in record.artifacts]
+    if any(failures):
+        table.add_row("does not fit", *(escape(f"{f.stage}: {f.reason}") if f else "" for f in failures), "")
+    for label, figure in _MEASURED_ROWS:
+        cells = [figure(measured[a.id]) if a.id in measured else _MISSING for a in record.artifacts]
+        table.add_row(label, *cells, _paper_cell(label, paper))
+    return table
+
+
+_ARTIFACT_ROWS: list[tuple[str, Callable[[Artifact], str]]] = [
+    ("parameters", lambda a: _MISSING if a.parameters is None else f"{a.parameters:,}"),
+    ("MACs", lambda a: _MISSING if a.macs is None else f"{a.macs / 1e6:.1f} M"),
+    ("file, raw bytes", lambda a: f"{a.file_bytes:,}"),
+    ("file, deflated", lambda a: f"{a.deflated_bytes:,}"),
+    ("precision", lambda a: a.precision),
+]
+
+
+def _ms(value: float | None) -> str:
+    return _MISSING if value is None else f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def _of_timing(part: str, figure: Callable[[Timing], str]) -> Callable[[Measurement], str]:
+    def cell(measurement: Measurement) -> str:
+        timing: Timing | None = getattr(measurement, part)
+        return _MISSING if timing is None else figure(timing)
+
+    return cell
+
+
+_MEASURED_ROWS: list[tuple[str, Callable[[Measurement], str]]] = [
+    ("peak memory above bare", lambda m: format_size(m.memory.peak_above_baseline_bytes) if m.memory else _MISSING),
+    ("load", lambda m: _ms(m.load_ms)),
+    ("first inference", lambda m: _ms(m.first_ms)),
+    ("p50", _of_timing("network", lambda t: _ms(t.p50_ms))),
+    ("p90", _of_timing("network", lambda t: _ms(t.p90_ms))),
+    ("p99", _of_timing("network", lambda t: _ms(t.p99_ms))),
+    ("samples", _of_timing("network", lambda t: f"{t.n:,}")),
+    ("FPS network", _of_timing("network", lambda t: f"{t.fps:.1f}")),
+    ("FPS detector", _of_timing("detector", lambda t: f"{t.fps:.1f}")),
+    ("FPS both, 864×480", _of_timing("both", lambda t: f"{t.fps:.1f}")),
+    ("frames with a face", lambda m: _MISSING if m.frames is None else f"{m.faces_found} of {m.frames}"),
+]
+
+
+def _paper_cell(label: str, paper: PaperResult | None) -> str:
+    if paper is None:
+        return ""
+    fps = "N/A" if paper.fps is None else f"{paper.fps:g}"
+    cells = {
+        "file, raw bytes": f"{paper.file_mb:g} MB",
+        "FPS detector": f"{PAPER_DETECTOR_FPS}",
+        "FPS both, 864×480": fps,
+    }
+    return cells.get(label, "")
+
+
+def _spread(interval: Interval, scale: float = 1.0, digits: int = 3) -> str:
+    half = (interval.high - interval.low) / 2 * scale
+    return f"{interval.value * scale:.{digits}f} ±{half:.{digits}f}"
+
+
+_ERROR_ROWS: list[tuple[str, Callable[[Errors], str]]] = [
+    ("MAE, px", lambda e: _spread(e.mae_px)),
+    ("RMSE, px", lambda e: _spread(e.rmse_px)),
+    ("NME, %", lambda e: _spread(e.nme, 100, 2)),
+    ("AUC to 8 %, %", lambda e: _spread(e.auc8, 100, 1)),
+    ("failures over 8 %, %", lambda e: _spread(e.failure8, 100, 1)),
+    ("rounded accuracy", lambda e: _spread(e.rounded_accuracy)),
+    ("argmax accuracy", lambda e: _spread(e.argmax_accuracy)),
+]
+
+
+def _errors(record: Record) -> Table:
+    paper = PAPER_RESULTS.get(record.artifacts[0].variant)
+    columns = [*(artifact.chain for artifact in record.artifacts), "paper, MORPH"]
+    table = _table("Errors of the exported files, with 95 % intervals", "", columns)
+    found = {(e.test_set, e.artifact): e for e in reversed(record.errors)}
+    for name in dict.fromkeys(error.test_set for error in record.errors):
+        rows = [found.get((name, artifact.id)) for artifact in record.artifacts]
+        faces = next(row.faces for row in rows if row)
+        table.add_section()
+        table.add_row(f"[bold]{escape(name)}[/], {faces:,} faces")
+        for label, figure in _ERROR_ROWS:
+            theirs = f"{paper.accuracy} (one of the two)" if paper and label == "rounded accuracy" else ""
+            table.add_row(label, *(figure(row) if row else _MISSING for row in rows), theirs)
+    return table
+
+
+def _differences(record: Record) -> Table:
+    chains = {artifact.id: artifact.chain for artifact in record.artifacts}
+    table = Table(title="Against the baseline, interleaved, 95 % intervals", title_justify="left")
+    for heading in ("chain", "what", "change", "verdict"):
+        table.add_column(heading, overflow="fold")
+    for row in record.differences:
+        what = f"MAE on {row.test_set}" if row.quantity == "mae_px" else f"p50 on {row.device}"
+        table.add_row(escape(chains[row.artifact]), escape(what), _change(row), row.verdict)
+    return table
+
+
+def _change(row: Difference) -> str:
+    c = row.change
+    if row.quantity == "p50_ratio":
+        return f"× {c.value:.3f} ({c.low:.3f} to {c.high:.3f})"
+    return f"{c.value:+.3f} px ({c.low:+.3f} to {c.high:+.3f})"
+
+
+def _budgets(record: Record) -> Table:
+    table = _table("Budgets", "budget", [artifact.chain for artifact in record.artifacts])
+    for budget in dict.fromkeys((b.budget, b.quantity, b.limit) for b in record.budgets):
+        cells = []
+        for artifact in record.artifacts:
+            verdict = next(
+                b for b in record.budgets if (b.artifact, b.budget, b.limit) == (artifact.id, budget[0], budget[2])
+            )
+            mark = "[green]fits[/]" if verdict.fits else "[red]does not fit[/]"
+            cells.append(f"{mark}, {_amount(verdict.quantity, verdict.value) if verdict.value is not None else verdict.reason}")
+        table.add_row(f"{escape(budget[0])}: {_amount(budget[1], budget[2])}", *cells)
+    return table
+
+
+def _amount(quantity: str, value: float) -> str:
+    if quantity in ("size", "memory"):
+        return format_size(value)
+    return {"p50": f"{value:.3g} ms", "mae": f"{value:.3g} px", "nme": f"{value * 100:.3g} %"}[quantity]
