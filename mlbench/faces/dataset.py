@@ -1,23 +1,27 @@
 """The data set: grey 96×96 face crops with 68 landmarks, how they are split, and their two file formats.
 
-`.npz` holds `images` uint8 [n,96,96], `points` float32 [n,68,2] in crop pixels (points may lie outside the
-crop and are never clipped) and `name` [n]; further arrays of n rows (`human`, `frontal`, `source`) are optional.
-The paper's CSV (section 4.1) is read and written by `mlbench.faces.csv_format`.
+`.npz` holds `images` uint8 [n,96,96], `points` float32 [n,68,2] in crop pixels (whole numbers are pixel
+centres; points may lie outside the crop and are never clipped) and `name` [n]; further arrays of n rows
+(`human`, `frontal`, `source`, `detector`) are optional. It is stored, not deflated (faces shrink by a sixth
+only), so that it is mapped. The paper's CSV (section 3) is read and written by `mlbench.faces.csv_format`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import UsageError
+from mlbench.faces.npz_arrays import NPZ_ERRORS, Entry, entries
 from mlbench.files import write_atomically
 
 #: Side of a crop in pixels, and landmarks a face (paper, section 3).
@@ -27,7 +31,7 @@ LANDMARKS = 68
 #: Points of the mean distance between the outer eye corners (300-W numbering, from 0).
 OUTER_EYE_CORNERS = (36, 45)
 
-_PERSON = re.compile(r"^([^\W\d]+(?:[_ -][^\W\d]+)+)[_-]?\d+$")  # Given_Family_0001, Given_Family12
+_PERSON = re.compile(r"^([^\W\d_]+(?:[_ -]+[^\W\d_]+)+)[_ -]*\d+$")  # Given_Family_0001, Given_Family12
 _PHOTO = re.compile(r"^(\d{4,})_\d+$")  # 100032540_1: the faces of one photograph
 
 
@@ -55,8 +59,8 @@ class Faces:
         """SHA-256 over images and points, in order."""
         digest = hashlib.sha256()
         for start in range(0, len(self), 4096):
-            digest.update(np.ascontiguousarray(self.images[start : start + 4096]))
-        digest.update(np.ascontiguousarray(self.points))
+            digest.update(np.ascontiguousarray(self.images[start : start + 4096]).data)
+        digest.update(np.ascontiguousarray(self.points).data)
         return digest.hexdigest()
 
     def take(self, index: npt.NDArray[np.generic] | slice) -> Faces:
@@ -68,50 +72,95 @@ class Faces:
 def read_npz(path: Path, label: str = "points") -> Faces:
     """Read faces from an `.npz`; `label` names the array that holds the points.
 
+    Arrays stored without compression (as `write_npz` does) are memory-mapped, read-only.
+
     Raises:
-        UsageError: unreadable, wrong keys, shapes or types, NaN points, or pickled objects.
+        UsageError: unreadable, wrong keys, shapes or types, NaN points, pickled objects, or a zip bomb.
     """
+    with _reported(path):
+        headers = entries(path)
+        _check_headers(headers, label, path)
+        return _faces({key: entry.load() for key, entry in headers.items()}, label, path)
+
+
+def iter_npz(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:
+    """Read faces `batch` at a time; the images of one batch at most are in memory, whatever the file's size.
+
+    Raises:
+        UsageError: as `read_npz`; damaged images are found when their batch is reached.
+    """
+    with _reported(path):
+        headers = entries(path)
+        _check_headers(headers, label, path)
+        images = headers.pop("images")
+        rows = {key: entry.load() for key, entry in headers.items()}
+        for number, part in enumerate(images.batches(batch)):
+            index = slice(number * batch, number * batch + len(part))
+            yield _faces({"images": part} | {key: values[index] for key, values in rows.items()}, label, path)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        yield
+    except NPZ_ERRORS as error:
         message = f"{path} cannot be read as faces: {error}; make one with `mlbench prepare`."
         raise UsageError(message) from error
-    return _checked(arrays, label, path)
 
 
-def _checked(arrays: dict[str, npt.NDArray[np.generic]], label: str, path: Path) -> Faces:
-    missing = [key for key in ("images", label) if key not in arrays]
+def _check_headers(headers: dict[str, Entry], label: str, path: Path) -> None:
+    """Refuse wrong keys, shapes and types; take out arrays that do not hold one row a face."""
+    missing = [key for key in ("images", label) if key not in headers]
     if missing:
-        message = f"{path} has no array {missing[0]!r} (it has {', '.join(arrays) or 'none'}): not a file of faces."
+        present = ", ".join(headers) or "none"
+        message = f"{path} has no array {missing[0]!r} (it has {present}): not a file of faces."
         raise UsageError(message)
+    images, points, names = headers["images"], headers[label], headers.get("name")
+    n = images.shape[0] if images.shape else 0
+    if images.dtype != np.uint8 or images.shape[1:] != (CROP, CROP):
+        fault = f"images are {images.dtype} {images.shape}, not uint8 [n,{CROP},{CROP}]"
+    elif points.dtype.kind != "f" or points.shape != (n, LANDMARKS, 2):
+        fault = f"{label} are {points.dtype} {points.shape}, not float [{n},{LANDMARKS},2]"
+    elif names and (names.dtype.kind != "U" or names.shape != (n,)):
+        fault = f"name is {names.dtype} {names.shape}, not {n} texts"
+    elif n == 0:
+        fault = "it holds no face"
+    else:
+        for key in [key for key, entry in headers.items() if entry.shape[:1] != (n,)]:
+            del headers[key]
+        return
+    message = f"{path}: {fault}; make the file with `mlbench prepare`."
+    raise UsageError(message)
+
+
+def _faces(arrays: dict[str, npt.NDArray[Any]], label: str, path: Path) -> Faces:
     images, points = arrays.pop("images"), arrays.pop(label)
+    with np.errstate(over="ignore"):
+        points = points.astype(np.float32, copy=False)
     names = arrays.pop("name", np.array([f"{i}" for i in range(len(images))]))
-    n = len(images)
-    faults = {
-        f"images are {images.dtype} {images.shape}, not uint8 [n,{CROP},{CROP}]": images.dtype != np.uint8
-        or images.shape[1:] != (CROP, CROP),
-        f"{label} are {points.dtype} {points.shape}, not float [{n},{LANDMARKS},2]": points.dtype.kind != "f"
-        or points.shape != (n, LANDMARKS, 2),
-        f"name has {names.shape} rows of {names.dtype}, not {n} texts": names.shape != (n,) or names.dtype.kind != "U",
-        "it holds no face": n == 0,
-    }
-    for fault, present in faults.items():
-        if present:
-            message = f"{path}: {fault}; make the file with `mlbench prepare`."
-            raise UsageError(message)
-    if not np.isfinite(points).all():
-        rows = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
-        message = f"{path}: {label} of row {rows[0]} are not finite ({len(rows)} such rows); remove them."
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+    if len(bad):
+        message = f"{path}: {label} of {names[bad[0]]} are not finite ({len(bad)} such rows); remove them."
         raise UsageError(message)
-    extra = {key: values for key, values in arrays.items() if values.shape[:1] == (n,)}
-    return Faces(images, points.astype(np.float32, copy=False), names, extra)
+    return Faces(images, points, names, arrays)
 
 
 def write_npz(faces: Faces, path: Path) -> None:
-    """Write faces as an `.npz` (deflated), by atomic rename; the same faces give the same bytes."""
+    """Write faces as an `.npz`, by atomic rename; the same faces give the same bytes.
+
+    Images may be mapped: they are copied piece by piece.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
     with write_atomically(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, images=faces.images, points=faces.points, name=faces.names, **faces.extra)
+        arrays: dict[str, Any] = {
+            "images": faces.images,
+            "points": faces.points,
+            "name": faces.names,
+            **faces.extra,
+        }
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_faces(path: Path, label: str = "points") -> Faces:
@@ -120,16 +169,32 @@ def read_faces(path: Path, label: str = "points") -> Faces:
     Raises:
         UsageError: no such file, another ending, or a bad file.
     """
+    from mlbench.faces.csv_format import read_csv
+
+    return read_npz(path, label) if _format_of(path, label) == ".npz" else read_csv(path)
+
+
+def iter_faces(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:
+    """Read faces from `.npz` or `.csv`, `batch` at a time, holding one batch in memory.
+
+    Raises:
+        UsageError: no such file, another ending, or a bad file.
+    """
+    from mlbench.faces.csv_format import iter_csv
+
+    return iter_npz(path, batch, label) if _format_of(path, label) == ".npz" else iter_csv(path, batch)
+
+
+def _format_of(path: Path, label: str) -> str:
+    suffix = path.suffix.lower()
     if not path.is_file():
         message = f"{path} does not exist: give a .npz or .csv of faces, or make one with `mlbench prepare`."
-        raise UsageError(message)
-    if path.suffix.lower() == ".npz":
-        return read_npz(path, label)
-    if path.suffix.lower() == ".csv":
-        from mlbench.faces.csv_format import read_csv
-
-        return read_csv(path)
-    message = f"{path} ends in {path.suffix or 'nothing'}: faces are read from .npz or .csv."
+    elif suffix not in (".npz", ".csv"):
+        message = f"{path} ends in {suffix or 'nothing'}: faces are read from .npz or .csv."
+    elif suffix == ".csv" and label != "points":
+        message = f"{path} cannot hold {label!r}: a CSV has one set of points; give a .npz."
+    else:
+        return suffix
     raise UsageError(message)
 
 
@@ -171,7 +236,9 @@ def split_faces(faces: Faces, *, seed: int, test_share: float = 0.1, shuffle: bo
         rest = np.random.default_rng(seed).permutation(rest)
     cut = len(rest) - round(0.1 * len(rest))
     if not (0 < cut < len(rest) and (len(test) or test_share == 0)):
-        message = f"{len(faces)} faces are too few to split into train, validation and test: give at least 30."
+        message = (
+            f"{len(faces)} faces are too few to split into train, validation and test: give at least 30."
+        )
         raise UsageError(message)
     order = "shuffled by the seed" if shuffle else "in file order"
     rule = f"test: {test_share:.0%} of persons by hash; validation: last 10 % of the rest, {order}"

@@ -1,0 +1,129 @@
+"""Where the face is, and the crop that a network sees: the paper's pipeline at run time (section 3).
+
+The detector is OpenCV's Viola-Jones cascade. Whole coordinates are pixel centres, in the image and in the
+crop, so a point (x, y) of the image lies in the crop of a box at ((x - left + 1/2) · 96 / width - 1/2, and
+likewise for y). Imports numpy and OpenCV alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import UsageError
+from mlbench.faces.dataset import CROP
+
+CASCADE = "haarcascade_frontalface_default.xml"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of whole pixels; it may lie partly outside the image."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    @property
+    def area(self) -> int:
+        """In pixels."""
+        return self.width * self.height
+
+    def scaled(self, margin: float) -> Box:
+        """The box with sides `margin` times as long around the same centre, rounded to whole pixels."""
+        width, height = max(1, round(self.width * margin)), max(1, round(self.height * margin))
+        left, top = self.left + (self.width - width) / 2, self.top + (self.height - height) / 2
+        return Box(round(left), round(top), width, height)
+
+
+def cascade_path() -> Path:
+    """The frontal-face cascade that comes with OpenCV.
+
+    Raises:
+        UsageError: this OpenCV ships none (5.0 and later).
+    """
+    folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
+    path = Path(folder or ".") / CASCADE
+    if folder is None or not path.is_file():
+        message = f"OpenCV {cv2.__version__} has no {CASCADE}: install 'opencv-python-headless>=4.10,<5'."
+        raise UsageError(message)
+    return path
+
+
+@dataclass(frozen=True)
+class HaarDetector:
+    """OpenCV's cascade of boosted Haar features (Viola and Jones, 2004).
+
+    Attributes:
+        scale_factor: between two sizes of the search window.
+        neighbours: overlapping hits that make a face.
+        min_size: smallest face searched, in pixels; 0 for the cascade's own window (24).
+    """
+
+    scale_factor: float = 1.3
+    neighbours: int = 5
+    min_size: int = 0
+
+    @cached_property
+    def _cascade(self) -> Any:
+        return cv2.CascadeClassifier(str(cascade_path()))
+
+    def detect(self, grey: npt.NDArray[np.uint8]) -> list[Box]:
+        """The faces in a grey image uint8 [height,width], the largest first."""
+        size = (self.min_size, self.min_size)
+        found = self._cascade.detectMultiScale(grey, self.scale_factor, self.neighbours, minSize=size)
+        boxes = [Box(*(int(value) for value in box)) for box in found]
+        return sorted(boxes, key=lambda box: (-box.area, box.left, box.top))
+
+    def largest(self, grey: npt.NDArray[np.uint8]) -> Box | None:
+        """The largest face, or None."""
+        return next(iter(self.detect(grey)), None)
+
+
+def affine_to_crop(box: Box, size: int = CROP) -> npt.NDArray[np.float64]:
+    """The matrix [2,3] that takes points of the image to points of the crop of `box`."""
+    x, y = size / box.width, size / box.height
+    return np.array([[x, 0, (0.5 - box.left) * x - 0.5], [0, y, (0.5 - box.top) * y - 0.5]])
+
+
+def map_points(points: npt.ArrayLike, affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Points [...,2] moved by an affine matrix [2,3]; `cv2.invertAffineTransform` gives the way back."""
+    return np.asarray(points, np.float64) @ affine[:, :2].T + affine[:, 2]
+
+
+def crop(
+    grey: npt.NDArray[np.uint8], box: Box, margin: float = 1.0
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """Cut a box out of a grey image and resize it to 96×96.
+
+    What lies outside the image repeats its border. Shrinking averages areas, enlarging interpolates linearly.
+
+    Args:
+        grey: uint8 [height,width].
+        box: of the face.
+        margin: sides of what is cut, in sides of the box; the paper's is 1.
+
+    Returns:
+        The crop uint8 [96,96], and the matrix [2,3] from points of the image to points of the crop.
+
+    Raises:
+        ValueError: the box does not meet the image.
+    """
+    wide = box.scaled(margin)
+    rows, columns = (range(wide.top, wide.top + wide.height), range(wide.left, wide.left + wide.width))
+    if not (wide.top < grey.shape[0] and wide.left < grey.shape[1] and rows.stop > 0 and columns.stop > 0):
+        message = f"{wide} lies outside the image of {grey.shape[1]}×{grey.shape[0]}"
+        raise ValueError(message)
+    y = np.clip(rows, 0, grey.shape[0] - 1)
+    x = np.clip(columns, 0, grey.shape[1] - 1)
+    shrinks = wide.width > CROP or wide.height > CROP
+    cut = grey[y[:, None], x]
+    small = cv2.resize(cut, (CROP, CROP), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return small.astype(np.uint8, copy=False), affine_to_crop(wide)

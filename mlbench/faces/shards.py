@@ -1,0 +1,128 @@
+"""Long work on photographs, kept in pieces on the disk, so that it goes on after any interruption.
+
+A shard is a few photographs and the faces made of them. Its file is named by a hash of all that determines
+it: one that is there is right, whoever wrote it, and is not worked on again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import UsageError
+from mlbench.faces.dataset import CROP, LANDMARKS
+from mlbench.faces.decoding import BadImageError
+from mlbench.faces.npz_arrays import NPZ_ERRORS, entries
+from mlbench.faces.photographs import LabelledCrop, Photo, Recipe
+from mlbench.files import key_of, write_atomically
+
+#: Photographs of a shard: what a kill costs a worker, at most.
+SHARD = 16
+
+# Raised when the same photographs and recipe would give other bytes.
+_VERSION = 1
+
+_OURS = re.compile(r"\.?[0-9a-f]{16}\.npz(\.\d+\.part)?|\.?images\.npy(\.\d+\.part)?|lock")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some photographs, and the file that holds (or will hold) their faces."""
+
+    path: Path
+    photos: tuple[Photo, ...]
+    all_faces: bool
+
+    def work(self, recipe: Recipe) -> None:
+        """Make the faces, and write the file.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        faces: list[LabelledCrop] = []
+        names: list[str] = []
+        skipped: list[tuple[str, str]] = []
+        several = 0
+        for photo in self.photos:
+            try:
+                found = recipe.faces_of(photo.path)
+            except BadImageError as error:
+                skipped.append((photo.name, str(error)))
+                continue
+            several += len(found) > 1
+            kept = found if self.all_faces else found[:1]
+            faces += kept
+            names += [photo.name, *(f"{photo.name}#{number}" for number in range(2, len(kept) + 1))]
+        with write_atomically(self.path) as part, part.open("wb") as file:
+            np.savez(
+                file,
+                images=np.array([face.image for face in faces], np.uint8).reshape(-1, CROP, CROP),
+                points=np.array([face.points for face in faces], np.float32).reshape(-1, LANDMARKS, 2),
+                name=np.array(names, np.str_),
+                detector=np.array([face.detector for face in faces], np.str_),
+                skipped=np.array(skipped, np.str_).reshape(-1, 2),
+                several=np.array(several),
+            )
+
+    def read(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of the file.
+
+        Raises:
+            UsageError: it is damaged.
+        """
+        try:
+            return {key: entry.load() for key, entry in entries(self.path).items()}
+        except NPZ_ERRORS as error:
+            message = f"{self.path} is damaged ({error}): remove it and run again."
+            raise UsageError(message) from error
+
+
+def shards_of(photos: Sequence[Photo], recipe: Recipe, *, all_faces: bool, folder: Path) -> list[Shard]:
+    """All photographs, in order, `SHARD` to a file in `folder`."""
+    groups = [tuple(photos[start : start + SHARD]) for start in range(0, len(photos), SHARD)]
+    common = (_VERSION, recipe.identity, all_faces)
+    keys = (key_of(common, [photo.identity for photo in group]) for group in groups)
+    return [Shard(folder / f"{key}.npz", group, all_faces) for key, group in zip(keys, groups, strict=True)]
+
+
+@contextmanager
+def work_folder(out: Path) -> Iterator[Path]:
+    """`<out>.work`, for one process at a time; removed when the block ends well, else kept for the next run.
+
+    Raises:
+        UsageError: it cannot be written, or another process is at work on the same `out`.
+    """
+    folder = out.with_name(f"{out.name}.work")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        message = f"{folder} cannot be written: {error.strerror or error}; choose another place for --out."
+        raise UsageError(message) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when the process dies
+        except OSError as error:
+            message = f"{out} is being prepared by another process: wait for it, or choose another --out."
+            raise UsageError(message) from error
+        for part in out.parent.glob(f".{out.name}.*.part"):
+            part.unlink(missing_ok=True)  # of a run that was killed while it wrote the result
+        yield folder
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Delete our own files, and the folder if nothing else is in it."""
+    for path in folder.iterdir():
+        if _OURS.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

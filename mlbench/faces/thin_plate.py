@@ -1,0 +1,130 @@
+"""Thin-plate smoothing splines: the smoothest warp that takes points near points, and exactly where.
+
+Bookstein 1989, "Principal warps", with Wahba's smoothing. The kernel is the shifted s log s, s = r² + c²,
+which has no singularity at r = 0: a map of it can be computed at nodes and interpolated between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Points = npt.NDArray[np.float64]
+
+_SHIFT = 4.0  # c², px²: features of two pixels, the distance of the nodes
+_SMOOTHING = (
+    32.0  # px²: the map of the tightest training face still does not fold; points miss by 0.2 px (mean)
+)
+_NEWTON_STEPS = 8
+_CONVERGED = 1e-2  # px; the error after the last step is about its square
+_STEP = 2  # pixels between nodes: interpolation errs by less than 0.08 px at a landmark
+
+
+@dataclass(frozen=True)
+class ThinPlate:
+    """A warp of the plane.
+
+    Attributes:
+        sources: where the kernels stand, px, [n,2].
+        weights: of the n kernels, then of (1, x, y), for x and y; [n+3,2].
+    """
+
+    sources: Points
+    weights: Points
+
+    @classmethod
+    def through(cls, sources: Points, targets: Points) -> ThinPlate:
+        """The spline that takes each source near its target, both [n,2]."""
+        n = len(sources)
+        system = np.zeros((n + 3, n + 3))
+        system[:n] = _basis(sources, sources)
+        system[n:, :n] = system[:n, n:].T
+        system[np.arange(n), np.arange(n)] += _SMOOTHING
+        weights = np.linalg.solve(system, np.vstack([targets, np.zeros((3, 2))]))
+        return cls(sources, np.asarray(weights, np.float64))
+
+    def __call__(self, points: Points) -> Points:
+        """Where the warp takes points, [m,2]."""
+        return _basis(points, self.sources) @ self.weights
+
+    def dense(self, side: int) -> npt.NDArray[np.float32]:
+        """Where it takes every pixel of a square image, for `cv2.remap`: float32 [side,side,2] of x and y."""
+        nodes, rows = _upsampling(side)
+        at = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
+        coarse = _basis(at, self.sources.astype(np.float32)) @ self.weights.astype(np.float32)
+        x, y = coarse.reshape(len(nodes), len(nodes), 2).transpose(2, 0, 1)
+        return np.stack([rows @ x @ rows.T, rows @ y @ rows.T], axis=-1)
+
+    def preimages(self, targets: Points, near: Points) -> tuple[Points, float]:
+        """The points that the warp takes to targets, by Newton's method from `near`; both [m,2].
+
+        Returns:
+            The points, and the smallest determinant of the warp's Jacobian among them: where it is not
+            positive the warp folds (or the method did not converge): do not trust the points.
+        """
+        points = near
+        for _ in range(_NEWTON_STEPS):
+            values, (xx, xy, yx, yy) = self._values_and_slopes(points)
+            determinant = xx * yy - xy * yx
+            x, y = (values - targets).T
+            step = np.stack([yy * x - xy * y, xx * y - yx * x], axis=1) / determinant[:, None]
+            points = points - np.clip(step, -2, 2)
+            if (miss := np.abs(step).max()) < _CONVERGED:
+                return points, float(determinant.min())
+        return points, -float(miss)
+
+    def _values_and_slopes(self, points: Points) -> tuple[Points, Points]:
+        squared = _squared_distances(points, self.sources)
+        log = np.log(squared)
+        kernels, affine = self.weights[:-3], self.weights[-2:]
+        values = (squared * log) @ kernels + self.weights[-3] + points @ affine
+        moments = np.hstack([kernels, kernels[:, :1] * self.sources, kernels[:, 1:] * self.sources])
+        sums = (2 * log + 2) @ moments  # 2 log s + 2 times the difference is the slope of s log s
+        slopes = sums[:, :2, None] * points[:, None, :] - sums[:, 2:].reshape(-1, 2, 2) + affine.T
+        return values, slopes.reshape(-1, 4).T
+
+
+def pulled(image: npt.NDArray[np.generic], where: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The image that shows, at each pixel, what `image` [h,w] or [h,w,c] shows `where` [n,n,2] says.
+
+    Bilinear; beyond the image's edge its edge goes on.
+    """
+    x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
+    seen = cv2.remap(np.asarray(image, np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.float32)
+
+
+def _squared_distances(
+    at: npt.NDArray[np.floating], sources: npt.NDArray[np.floating]
+) -> npt.NDArray[np.floating]:
+    """r² + c² of points [m,2] and sources [n,2]: [m,n]; never below c²/2, whatever the rounding."""
+    squared = at @ (-2 * sources.T)
+    squared += np.square(at).sum(1, keepdims=True)
+    squared += np.square(sources).sum(1) + sources.dtype.type(_SHIFT)
+    return np.maximum(squared, sources.dtype.type(_SHIFT / 2), out=squared)
+
+
+def _basis(at: npt.NDArray[np.floating], sources: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """The functions whose weighted sum is the spline: [m,n+3] for points [m,2] and sources [n,2]."""
+    values = np.empty((len(at), len(sources) + 3), at.dtype)
+    squared = _squared_distances(at, sources)
+    np.multiply(squared, np.log(squared), out=values[:, :-3])
+    values[:, -3] = 1
+    values[:, -2:] = at
+    return values
+
+
+@cache
+def _upsampling(side: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Positions of the nodes, and the matrix [side,nodes] of Keys' cubic convolution between them.
+
+    (`cv2.resize` has another cubic, which does not even leave a straight line straight.)
+    """
+    nodes = np.arange(-1, -(-side // _STEP) + 2, dtype=np.float32) * _STEP
+    d = np.abs(np.arange(side)[:, None] - nodes) / _STEP
+    near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+    return nodes, np.where(d <= 1, near, np.where(d < 2, far, 0)).astype(np.float32)
