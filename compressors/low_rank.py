@@ -71,7 +71,9 @@ def response_spectrum(responses: npt.NDArray[np.floating]) -> Spectrum:
 def _spectrum(gram: npt.NDArray[np.float64], centre: npt.NDArray[np.float64]) -> Spectrum:
     power, directions = np.linalg.eigh(gram)
     order = slice(None, None, -1)
-    return Spectrum(np.maximum(power[order], 0), np.ascontiguousarray(directions[:, order], np.float32), centre)
+    return Spectrum(
+        np.maximum(power[order], 0), np.ascontiguousarray(directions[:, order], np.float32), centre
+    )
 
 
 def factorise(weights: Matrix, spectrum: Spectrum, rank: int) -> tuple[Matrix, Matrix]:

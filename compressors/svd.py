@@ -52,8 +52,12 @@ class Svd(Compressor):
     needs_tuning: ClassVar[bool] = True
     positional: ClassVar[str | None] = "rank"
 
-    rank: Annotated[str | None, Field(description="rank of all dense layers, or one each: 64 or 64/32/24")] = None
-    energy: Annotated[float | None, Field(gt=0, le=1, description="share of the power to keep in each layer")] = None
+    rank: Annotated[
+        str | None, Field(description="rank of all dense layers, or one each: 64 or 64/32/24")
+    ] = None
+    energy: Annotated[
+        float | None, Field(gt=0, le=1, description="share of the power to keep in each layer")
+    ] = None
     target: Annotated[str | None, Field(description="float32 size of the whole network: 2MB")] = None
     of: Annotated[
         Literal["responses", "weights"],
@@ -94,7 +98,11 @@ class Svd(Compressor):
             notes = "; ".join(f"{change.layer}: {change.note}" for change in changes)
             message = f"{self.describe()} would not make the network smaller ({notes}): give a smaller rank."
             raise RefusedCompressionError(message)
-        chosen = {plan.layer.name: (plan, rank) for plan, rank in zip(plans, ranks, strict=True) if rank <= plan.limit}
+        chosen = {
+            plan.layer.name: (plan, rank)
+            for plan, rank in zip(plans, ranks, strict=True)
+            if rank <= plan.limit
+        }
 
         def replace(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
             return _factors(*chosen[layer.name]) if layer.name in chosen else None
@@ -108,7 +116,9 @@ class Svd(Compressor):
             raise RefusedCompressionError(message)
         if self.of == "weights":
             return [_Plan(layer, low_rank.weight_spectrum(layer.kernel.numpy())) for layer in layers]
-        responses = surgery.responses_of(network, [layer.name for layer in layers], context.calibration.images)
+        responses = surgery.responses_of(
+            network, [layer.name for layer in layers], context.calibration.images
+        )
         return [_Plan(layer, low_rank.response_spectrum(responses[layer.name])) for layer in layers]
 
     def _ranks(self, network: tf_keras.Model, plans: list[_Plan]) -> list[int]:
@@ -128,7 +138,9 @@ class Svd(Compressor):
             len(given) > 1 and any(rank > min(plan.shape) for plan, rank in zip(plans, ranks, strict=True))
         ):
             shapes = ", ".join(f"{plan.layer.name} {plan.shape[0]}×{plan.shape[1]}" for plan in plans)
-            message = f"svd(rank={self.rank}) is above the rank of the matrices ({shapes}): give a smaller one."
+            message = (
+                f"svd(rank={self.rank}) is above the rank of the matrices ({shapes}): give a smaller one."
+            )
             raise UsageError(message)
         return ranks
 
@@ -156,7 +168,9 @@ DEFAULT_ENERGY = 0.999
 def _change(plan: _Plan, rank: int) -> LayerChange:
     m, n = plan.shape
     smaller = rank <= plan.limit
-    note = "" if smaller else f"rank {rank} of {m}×{n} takes {rank * plan.cost:,} numbers, the layer {m * n:,}"
+    note = (
+        "" if smaller else f"rank {rank} of {m}×{n} takes {rank * plan.cost:,} numbers, the layer {m * n:,}"
+    )
     return LayerChange(
         layer=plan.layer.name,
         shape=plan.shape,

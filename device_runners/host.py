@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2.data
 import numpy as np
 
 from mlbench import environment
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
+from mlbench.faces.detection import cascade_path
 from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Timing
 
 _WORKER = Path(__file__).with_name("host_worker.py")
 _ROUNDS = 20
-_CASCADE = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+
 
 #: Frames a round for the detector and the pipeline: each takes tens of milliseconds.
 _FRAMES_A_BURST = 5
@@ -52,7 +52,7 @@ class _Worker:
                 "crops": str(crops),
                 "frames": str(frames),
                 "threads": threads,
-                "cascade": str(_CASCADE),
+                "cascade": str(cascade_path()),
             }
         )
 
@@ -119,7 +119,9 @@ class _Lane:
     artifact: Artifact
     worker: _Worker
     facts: dict[str, Any] = field(default_factory=dict)
-    series: dict[str, _Series] = field(default_factory=lambda: {p: _Series() for p in ("network", "detector", "both")})
+    series: dict[str, _Series] = field(
+        default_factory=lambda: {p: _Series() for p in ("network", "detector", "both")}
+    )
     predictions: dict[str, np.ndarray] = field(default_factory=dict)
     failure: Failure | None = None
 
@@ -216,7 +218,9 @@ def _measure_frames(lanes: list[_Lane], job: Job, progress: Progress) -> None:
         lane.attempt("detector", count)
 
 
-def _interleave(lanes: list[_Lane], part: str, seconds: float, count: int, seed: int, progress: Progress) -> None:
+def _interleave(
+    lanes: list[_Lane], part: str, seconds: float, count: int, seed: int, progress: Progress
+) -> None:
     """Let the workers take turns in rounds of one burst each."""
     rng = np.random.default_rng(seed)
     stage = "inference" if part == "network" else "detector"
@@ -231,7 +235,9 @@ def _interleave(lanes: list[_Lane], part: str, seconds: float, count: int, seed:
                 advance(1, lanes[index].artifact.id)
 
 
-def _predict(lanes: list[_Lane], job: Job, inputs: dict[str, Path], scratch: Path, progress: Progress) -> None:
+def _predict(
+    lanes: list[_Lane], job: Job, inputs: dict[str, Path], scratch: Path, progress: Progress
+) -> None:
     faces = sum(len(images) for images in job.test_sets.values())
     with progress.task("Measuring errors", faces * len(lanes), "faces") as advance:
         for lane in lanes:

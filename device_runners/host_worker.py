@@ -7,9 +7,10 @@ Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `detector`, `both`.
 """
 
 import json
-import os
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -74,19 +75,23 @@ class Worker:
             last = median
         return {"count": count}
 
-    def network(self, seconds: float, count: int) -> dict[str, object]:
+    def network(self, seconds: float, count: int) -> dict[str, Any]:
         """A burst of inferences alone: at least so many seconds and samples."""
         return self._burst(self._invoke, seconds, count)
 
     def memory(self) -> dict[str, int]:
         """Bytes before the model, after its first inference, and at the peak so far."""
-        return {"baseline_bytes": self._baseline, "loaded_bytes": self._loaded, "peak_bytes": _resident()["peak"]}
+        return {
+            "baseline_bytes": self._baseline,
+            "loaded_bytes": self._loaded,
+            "peak_bytes": _resident()["peak"],
+        }
 
-    def detector(self, seconds: float, count: int) -> dict[str, object]:
+    def detector(self, seconds: float, count: int) -> dict[str, Any]:
         """A burst of face detections alone, on the frames in turn."""
         return self._burst(self._detect, seconds, count)
 
-    def both(self, seconds: float, count: int) -> dict[str, object]:
+    def both(self, seconds: float, count: int) -> dict[str, Any]:
         """A burst of frames through detection, crop and network."""
         return self._burst(self._landmarks, seconds, count)
 
@@ -96,7 +101,7 @@ class Worker:
         found = sum(self._largest_face(frame) is not None for frame in self._frames)
         return {"found": found, "frames": len(self._frames)}
 
-    def _burst(self, work, seconds: float, count: int) -> dict[str, object]:  # type: ignore[no-untyped-def]
+    def _burst(self, work: Callable[[int], float], seconds: float, count: int) -> dict[str, Any]:
         samples: list[float] = []
         wall, cpu = time.perf_counter(), time.process_time()
         while len(samples) < count or time.perf_counter() - wall < seconds:
@@ -108,7 +113,7 @@ class Worker:
             "wall_s": time.perf_counter() - wall,
         }
 
-    def _set(self, crop: np.ndarray) -> None:  # type: ignore[type-arg]
+    def _set(self, crop: np.ndarray) -> None:
         self._interpreter.set_tensor(self._entry, np.divide(crop, 255, dtype=np.float32)[None, :, :, None])
 
     def _invoke(self, turn: int) -> float:
@@ -147,15 +152,15 @@ class Worker:
             self._interpreter.get_tensor(self._answer)
         return time.perf_counter() - started
 
-    def _largest_face(self, frame: np.ndarray) -> tuple[int, int, int, int] | None:  # type: ignore[type-arg]
-        boxes = self._haar.detectMultiScale(np.asarray(frame), scaleFactor=1.3, minNeighbors=5, minSize=(80, 80))
+    def _largest_face(self, frame: np.ndarray) -> Sequence[int] | None:
+        boxes = self._haar.detectMultiScale(
+            np.asarray(frame), scaleFactor=1.3, minNeighbors=5, minSize=(80, 80)
+        )
         return max(boxes, key=lambda box: box[2] * box[3], default=None)
 
 
 def main() -> None:
     """Answer commands until the input ends."""
-    if hasattr(os, "nice"):
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
     worker = Worker(**json.loads(sys.stdin.readline()))
     for line in sys.stdin:
         command = json.loads(line)

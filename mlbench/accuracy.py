@@ -1,7 +1,8 @@
 """Errors of predicted landmarks, per face and over a test set, with bootstrap intervals.
 
 Every figure is a mean over faces, or a function of one, so that one bootstrap of the means serves all.
-The two "accuracies" are the paper's (section 4.3, equation 2; and what its training script computed): reported, not optimised.
+The two "accuracies" are the paper's (section 4.3, equation 2; and what its training script computed):
+reported, not optimised.
 """
 
 from __future__ import annotations

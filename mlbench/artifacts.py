@@ -37,7 +37,9 @@ def require_landmark_model(path: Path) -> None:
         message = f"{path} cannot be loaded ({error}): the file is damaged or needs a newer runtime."
         raise UsageError(message) from error
     if shapes != [(1, CROP, CROP, 1), (1, 2 * LANDMARKS)]:
-        message = f"{path} maps {shapes[0]} to {shapes[-1]}: a landmark network maps (1, 96, 96, 1) to (1, 136)."
+        message = (
+            f"{path} maps {shapes[0]} to {shapes[-1]}: a landmark network maps (1, 96, 96, 1) to (1, 136)."
+        )
         raise UsageError(message)
 
 

@@ -64,7 +64,9 @@ def train_baseline(
 def baseline_key(variant: Variant, faces: Faces, split: Split, options: TrainingOptions) -> str:
     """The hash of what determines a baseline's weights."""
     chosen = options.model_dump(exclude={"threads"})
-    return key_of("baseline", TRAINING_VERSION, dataclasses.asdict(variant), chosen, faces.fingerprint, split.rule)
+    return key_of(
+        "baseline", TRAINING_VERSION, dataclasses.asdict(variant), chosen, faces.fingerprint, split.rule
+    )
 
 
 def finished(folder: Path, key: str) -> Trained | None:

@@ -37,7 +37,9 @@ def parse_budget(text: str) -> Budget:
     """
     match = _BUDGET.fullmatch(text)
     if match is None:
-        message = f'"{text}" is not a budget: write e.g. size=68MB, memory=12MB, p50=10ms, mae=1.2px or nme=4%.'
+        message = (
+            f'"{text}" is not a budget: write e.g. size=68MB, memory=12MB, p50=10ms, mae=1.2px or nme=4%.'
+        )
         raise UsageError(message)
     quantity, value = match.groups()
     if quantity not in QUANTITIES:

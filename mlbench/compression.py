@@ -19,7 +19,7 @@ from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress
 from mlbench.errors import RefusedCompressionError
 from mlbench.faces.dataset import Faces, Split
 from mlbench.files import key_of, write_atomically
-from mlbench.records import Stage
+from mlbench.records import Epoch, Stage
 from mlbench.training import TrainingOptions, fit, predict
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _carry_out(
     _refuse_larger(compressor, form, size)
     del original
     validation = bench.faces.take(bench.split.validation)
-    history: tuple = ()
+    history: tuple[Epoch, ...] = ()
     if compressor.needs_tuning:
         train = bench.faces.take(bench.split.train)
         title = f"Tuning after {compressor.describe()}"

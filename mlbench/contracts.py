@@ -75,7 +75,9 @@ class Variant:
             if block.pool:
                 side //= 2
                 rows.append(
-                    Layer(name=f"pool{number}", kind="pool", output=(side, side, channels), parameters=0, macs=0)
+                    Layer(
+                        name=f"pool{number}", kind="pool", output=(side, side, channels), parameters=0, macs=0
+                    )
                 )
         inputs = side * side * channels
         rows.append(Layer(name="flatten", kind="flatten", output=(inputs,), parameters=0, macs=0))
@@ -148,7 +150,9 @@ class Form:
 class Progress(Protocol):
     """Shows how far long work is; `rich` on a terminal, silent in tests and with --json."""
 
-    def task(self, title: str, total: int, unit: str) -> AbstractContextManager[Callable[[int, str | None], None]]:
+    def task(
+        self, title: str, total: int, unit: str
+    ) -> AbstractContextManager[Callable[[int, str | None], None]]:
         """A bar of `total` steps; call the given function with steps done and a short text (None: as before)."""
         ...
 

@@ -21,8 +21,8 @@ from mlbench.files import write_atomically
 if TYPE_CHECKING:
     import tf_keras
 
-#: How far a file's outputs may lie from the network's, mean over coordinates in px, and what a weight takes at
-#: least in bytes. int8 outputs come in steps of about half a pixel (one 256th of the coordinates' range).
+#: How far a file's outputs may lie from the network's, mean over coordinates in px, and the least bytes that
+#: a weight takes. int8 outputs come in steps of about half a pixel (one 256th of the coordinates' range).
 TOLERANCES = {"float32": (0.001, 4.0), "float16": (0.05, 2.0), "dynamic": (1.0, 1.0), "int8": (2.0, 1.0)}
 
 
@@ -58,7 +58,8 @@ def convert(
     floor = model.count_params() * TOLERANCES[precision][1] * (0.0 if sparse else 0.9)
     if len(content) < floor:
         message = (
-            f"{out} would hold {len(content):,} bytes for {model.count_params():,} parameters: the weights are missing."
+            f"{out} would hold {len(content):,} bytes for {model.count_params():,} parameters: "
+            "the weights are missing."
         )
         raise UsageError(message)
     error = _error_of(content, model, images[:64], out, precision)
@@ -69,9 +70,7 @@ def convert(
     return {"export_error": error}
 
 
-def _converted(
-    model: tf_keras.Model, images: npt.NDArray[np.float32], precision: str, sparse: bool
-) -> bytes:
+def _converted(model: tf_keras.Model, images: npt.NDArray[np.float32], precision: str, sparse: bool) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(_static(model))

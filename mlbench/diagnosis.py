@@ -43,13 +43,21 @@ def checks() -> list[Check]:
     """Everything that a run, preparation or a device may need."""
     return [
         _python(),
-        *(_package(name, needed=True, remedy="pip install mlbench") for name in ("tensorflow", "tf_keras", "numpy")),
+        *(
+            _package(name, needed=True, remedy="pip install mlbench")
+            for name in ("tensorflow", "tf_keras", "numpy")
+        ),
         _package("ai-edge-litert", needed=True, remedy="pip install mlbench"),
         _package("opencv-python-headless", needed=True, remedy="pip install 'opencv-python-headless<5'"),
         _guarded("face detector", _cascade, needed=True, remedy="pip install 'opencv-python-headless<5'"),
         _guarded("appearance model", _appearance, needed=True, remedy="reinstall mlbench"),
         _package("dlib-bin", needed=False, remedy="pip install 'mlbench[prepare]' (for mlbench prepare)"),
-        _room("memory", psutil.virtual_memory().available, 2 * 2**30, "close other programs (one_pool needs 8 GB)"),
+        _room(
+            "memory",
+            psutil.virtual_memory().available,
+            2 * 2**30,
+            "close other programs (one_pool needs 8 GB)",
+        ),
         _disk(),
     ]
 
@@ -60,7 +68,9 @@ def show(found: list[Check]) -> None:
     for heading in ("what", "", "found", "what to do"):
         table.add_column(heading, overflow="fold")
     for check in found:
-        mark = "[green]good[/]" if check.good else ("[red]missing[/]" if check.needed else "[yellow]absent[/]")
+        mark = (
+            "[green]good[/]" if check.good else ("[red]missing[/]" if check.needed else "[yellow]absent[/]")
+        )
         table.add_row(check.name, mark, check.found, "" if check.good else check.remedy)
     Console().print(table)
 
@@ -104,4 +114,6 @@ def _room(name: str, free: int, wanted: int, remedy: str) -> Check:
 def _disk() -> Check:
     folder = cache_folder()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    return _room("disk for the cache", shutil.disk_usage(existing).free, 5 * 10**9, f"free space in {existing}")
+    return _room(
+        "disk for the cache", shutil.disk_usage(existing).free, 5 * 10**9, f"free space in {existing}"
+    )

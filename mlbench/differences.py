@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from mlbench import statistics
-from mlbench.records import Difference, Errors, Measurement
+from mlbench.records import Difference, Errors, Interval, Measurement
 
 _Row = TypeVar("_Row", Errors, Measurement)
 
@@ -25,15 +25,15 @@ def differences_of(
             )
             rows.append(_difference(error.artifact, baseline, error.device, "mae_px", error.test_set, change))
     for measured in measurements:
-        base = _find(measurements, artifact=baseline, device=measured.device)
-        if measured.artifact != baseline and measured.network and base is not None and base.network:
-            change = statistics.latency_ratio(measured.network, base.network, seed)
+        reference = _find(measurements, artifact=baseline, device=measured.device)
+        if measured.artifact != baseline and measured.network and reference and reference.network:
+            change = statistics.latency_ratio(measured.network, reference.network, seed)
             rows.append(_difference(measured.artifact, baseline, measured.device, "p50_ratio", "", change))
     return rows
 
 
 def _difference(
-    artifact: str, baseline: str, device: str, quantity: str, test_set: str, change: statistics.Interval
+    artifact: str, baseline: str, device: str, quantity: str, test_set: str, change: Interval
 ) -> Difference:
     neutral, same = (1.0, statistics.SAME_RATIO) if quantity == "p50_ratio" else (0.0, statistics.SAME_PX)
     return Difference(
@@ -48,4 +48,6 @@ def _difference(
 
 
 def _find(rows: list[_Row], **wanted: str) -> _Row | None:
-    return next((row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())), None)
+    return next(
+        (row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())), None
+    )

@@ -42,10 +42,14 @@ def doubts(threads: int) -> list[str]:
     cores = os.cpu_count() or 1
     found = []
     if threads > cores:
-        found.append(f"{threads} threads on {cores} cores wait for each other: use --threads {cores} or fewer.")
+        found.append(
+            f"{threads} threads on {cores} cores wait for each other: use --threads {cores} or fewer."
+        )
     busy = psutil.cpu_percent(interval=0.3) / 100
     if busy > _BUSY:
-        found.append(f"Other programs used {busy:.0%} of this machine before measuring: stop them and measure again.")
+        found.append(
+            f"Other programs used {busy:.0%} of this machine before measuring: stop them and measure again."
+        )
     return found
 
 

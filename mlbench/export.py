@@ -84,7 +84,9 @@ def _place(source: Path, target: Path) -> None:
             shutil.copyfile(source, part)
 
 
-def _convert_in_process(compressed: Compressed, out: Path, calibration: Faces, graph: Path | None) -> dict[str, float | int | str]:
+def _convert_in_process(
+    compressed: Compressed, out: Path, calibration: Faces, graph: Path | None
+) -> dict[str, float | int | str]:
     with tempfile.TemporaryDirectory(prefix="mlbench-") as scratch:
         crops, job = Path(scratch, "crops.npy"), Path(scratch, "job.json")
         np.save(crops, calibration.images[:500], allow_pickle=False)
@@ -105,7 +107,11 @@ def _convert_in_process(compressed: Compressed, out: Path, calibration: Faces, g
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        why = "it was killed, probably out of memory" if done.returncode == -9 else (done.stderr.strip() or "no output")
+        why = (
+            "it was killed, probably out of memory"
+            if done.returncode == -9
+            else (done.stderr.strip() or "no output")
+        )
         message = f"The conversion to {out.name} failed ({why.splitlines()[-1]}): free memory and run again."
         raise UsageError(message)
     result: dict[str, float | int | str] = json.loads(lines[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -23,7 +24,7 @@ _KINDS: dict[str, registry.Kind] = {
 
 def tables(what: str | None = None) -> dict[str, list[Row]]:
     """Rows for one kind of plug-in, or for all."""
-    describe = {"variants": _variant, "compressors": _compressor}
+    describe: dict[str, Callable[[Any], Row]] = {"variants": _variant, "compressors": _compressor}
     return {
         title: [describe.get(title, _plain)(registry.load(kind, name)) for name in registry.names(kind)]
         for title, kind in _KINDS.items()
@@ -55,7 +56,9 @@ def _variant(variant: Variant) -> Row:
 
 
 def _compressor(technique: type[Compressor]) -> Row:
-    options = [f"{name}={_default(field)}: {field.description}" for name, field in technique.model_fields.items()]
+    options = [
+        f"{name}={_default(field)}: {field.description}" for name, field in technique.model_fields.items()
+    ]
     return {
         "name": technique.name,
         "what": technique.summary,

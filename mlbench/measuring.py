@@ -155,9 +155,15 @@ def _verdicts(
 def _doubts(outcomes: list[Outcome]) -> list[str]:
     """Why single figures may be worth less, each with a remedy."""
     checks: list[tuple[Callable[[Any], bool], str]] = [
-        (lambda t: abs(t.drift - 1) > 0.1, "drifted by over 10 % while measured: let the machine cool, measure again."),
+        (
+            lambda t: abs(t.drift - 1) > 0.1,
+            "drifted by over 10 % while measured: let the machine cool, measure again.",
+        ),
         (lambda t: t.cpu_per_wall < 0.9, "waited for the CPU: stop other programs and measure again."),
-        (lambda t: t.p90_ms > 1.5 * t.p50_ms, "is noisy (p90 over 1.5 × p50): stop other programs, measure again."),
+        (
+            lambda t: t.p90_ms > 1.5 * t.p50_ms,
+            "is noisy (p90 over 1.5 × p50): stop other programs, measure again.",
+        ),
     ]
     rows = []
     for outcome in outcomes:

@@ -49,13 +49,17 @@ def build(variant: Variant, seed: int) -> tf_keras.Model:
     for number, block in enumerate(variant.blocks, 1):
         name = f"conv{number}"
         stack.append(
-            layers.Conv2D(block.filters, block.kernel, activation="relu", kernel_initializer=kernel(), name=name)
+            layers.Conv2D(
+                block.filters, block.kernel, activation="relu", kernel_initializer=kernel(), name=name
+            )
         )
         if block.pool:
             stack.append(layers.MaxPool2D(2, name=f"pool{number}"))
     stack.append(layers.Flatten(name="flatten"))
     for number, units in enumerate(variant.dense, 1):
-        stack.append(layers.Dense(units, activation="relu", kernel_initializer=kernel(), name=f"dense{number}"))
+        stack.append(
+            layers.Dense(units, activation="relu", kernel_initializer=kernel(), name=f"dense{number}")
+        )
     last = f"dense{len(variant.dense) + 1}"
     stack.append(layers.Dense(2 * LANDMARKS, kernel_initializer=kernel(), name=last))
     return tf_keras.Sequential(stack, name=variant.name)
@@ -118,7 +122,7 @@ def load_weights(network: tf_keras.Model, path: Path) -> None:
 def save_arrays(arrays: dict[str, npt.NDArray[Any]], path: Path) -> None:
     """Write named arrays as an uncompressed `.npz`, by atomic rename."""
     with write_atomically(path) as part, part.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -139,7 +143,9 @@ def layer_table(network: tf_keras.Model) -> list[Layer]:
     """Every layer that holds weights or changes the shape, with parameters and multiply-accumulates."""
     rows = []
     for layer in network.layers:
-        output = tuple(int(n) for n in layer.output_shape[1:]) if isinstance(layer.output_shape, tuple) else ()
+        output = (
+            tuple(int(n) for n in layer.output_shape[1:]) if isinstance(layer.output_shape, tuple) else ()
+        )
         parameters = layer.count_params()
         rows.append(
             Layer(

@@ -76,7 +76,9 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     split = plan.source.split(faces)
     tests = [("test", faces.take(split.test))] if len(split.test) else []
     tests += [(test.name, test.load()) for test in plan.tests]
-    return [_Run(plan, variant, runners, faces, split, dict(tests), progress).finish() for variant in variants]
+    return [
+        _Run(plan, variant, runners, faces, split, dict(tests), progress).finish() for variant in variants
+    ]
 
 
 def require_writable(folder: Path) -> None:
@@ -113,7 +115,12 @@ class _Run:
         warnings = plan.source.warnings()
         made = self._artifacts(folder, warnings)
         findings = measure(
-            [artifact for artifact, _ in made], folder, self.tests, plan.measuring, self.runners, self.progress
+            [artifact for artifact, _ in made],
+            folder,
+            self.tests,
+            plan.measuring,
+            self.runners,
+            self.progress,
         )
         record = Record(
             mlbench_version=__version__,
@@ -133,8 +140,10 @@ class _Run:
         """The baseline first, then a candidate a chain; a refused chain becomes a warning."""
         plan = self.plan
         baseline = train_baseline(self.variant, self.faces, self.split, plan.training, self.progress)
-        self.progress.say(f"Baseline {self.variant.name} {'from the cache' if baseline.reused else 'trained'}: "
-                          f"{baseline.best.validation_mae_px:.3f} px on the validation split.")
+        self.progress.say(
+            f"Baseline {self.variant.name} {'from the cache' if baseline.reused else 'trained'}: "
+            f"{baseline.best.validation_mae_px:.3f} px on the validation split."
+        )
         bench = Bench(self.faces, self.split, plan.tuning, self.progress)
         made, refused = [], []
         for text, chain in {str(chain): chain for chain in (Chain(()), *plan.chains)}.items():
@@ -161,13 +170,21 @@ class _Run:
             faces=len(self.faces),
             sampled=self.plan.source.sampled,
             split=SplitFacts(
-                train=len(split.train), validation=len(split.validation), test=len(split.test), rule=split.rule
+                train=len(split.train),
+                validation=len(split.validation),
+                test=len(split.test),
+                rule=split.rule,
             ),
         )
 
 
 def train_only(
-    variant: str, source: Source, training: TrainingOptions, out: Path | None, frozen_graph: bool, progress: Progress
+    variant: str,
+    source: Source,
+    training: TrainingOptions,
+    out: Path | None,
+    frozen_graph: bool,
+    progress: Progress,
 ) -> str:
     """Train a baseline into the cache and, where `out` is given, write its file; says what was done.
 
@@ -178,7 +195,8 @@ def train_only(
     faces = source.load(progress)
     baseline = train_baseline(definition, faces, source.split(faces), training, progress)
     best = baseline.best
-    told = f"{variant}: validation MAE {best.validation_mae_px:.3f} px in epoch {best.epoch}, kept in {baseline.folder}."
+    error = f"{best.validation_mae_px:.3f} px in epoch {best.epoch}"
+    told = f"{variant}: validation MAE {error}, kept in {baseline.folder}."
     if out is None:
         return told
     return f"{told}\n{compress_only(variant, Chain(()), source, training, training, out, frozen_graph, progress)}"
@@ -207,7 +225,13 @@ def compress_only(
     bench = Bench(faces, split, tuning, progress)
     compressed = compress(baseline, chain, bench)
     artifact = export(
-        compressed, definition, str(chain), bench.calibration(), out.parent, name=out.stem, frozen_graph=frozen_graph
+        compressed,
+        definition,
+        str(chain),
+        bench.calibration(),
+        out.parent,
+        name=out.stem,
+        frozen_graph=frozen_graph,
     )
     stage = compressed.stages[-1]
     return (

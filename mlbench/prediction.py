@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,26 +14,22 @@ import numpy.typing as npt
 from mlbench.artifacts import require_landmark_model
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import CROP
-from mlbench.faces.detection import HaarDetector, crop
-from mlbench.faces.photographs import read_grey
+from mlbench.faces.decoding import BadImageError, read_grey
+from mlbench.faces.detection import Box, HaarDetector, crop, map_points
 from mlbench.files import write_atomically
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A face's box (x, y, width, height) and its landmarks [68,2], in pixels of the photograph."""
+    """A face's box and its landmarks [68,2], in pixels of the photograph (grey uint8 [height,width])."""
 
-    box: tuple[int, int, int, int]
+    photograph: npt.NDArray[np.uint8]
+    box: Box
     points: npt.NDArray[np.float64]
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"box": list(self.box), "points": np.round(self.points, 2).tolist()}
-
-    def box_text(self) -> str:
-        """The box for people."""
-        x, y, width, height = self.box
-        return f"x {x}, y {y}, {width}×{height} px"
+        """Box and points as JSON values."""
+        return {"box": dataclasses.asdict(self.box), "points": np.round(self.points, 2).tolist()}
 
 
 def predict_photograph(image: Path, model: Path) -> Prediction:
@@ -42,15 +39,18 @@ def predict_photograph(image: Path, model: Path) -> Prediction:
         UsageError: the photograph or the file cannot be read, or there is no face.
     """
     require_landmark_model(model)
-    grey = read_grey(image)
-    box = HaarDetector().largest(grey)
+    try:
+        grey = read_grey(image)
+    except BadImageError as error:
+        message = f"{image} cannot be used: {error}; give a JPEG or PNG photograph."
+        raise UsageError(message) from error
+    box = HaarDetector(min_size=CROP // 2).largest(grey)
     if box is None:
-        message = f"{image} shows no face that the detector finds: use a frontal photograph, the face 80 px or wider."
+        message = f"{image} shows no face that the detector finds: use a frontal photograph, the face 50 px or wider."
         raise UsageError(message)
-    face, affine = crop(grey, box)
-    inverse = cv2.invertAffineTransform(affine)
-    points = _landmarks(model, face) @ inverse[:, :2].T + inverse[:, 2]
-    return Prediction(box, points)
+    face, to_crop = crop(grey, box)
+    points = map_points(_landmarks(model, face), cv2.invertAffineTransform(to_crop).astype(np.float64))
+    return Prediction(grey, box, points)
 
 
 def _landmarks(model: Path, face: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -66,18 +66,18 @@ def _landmarks(model: Path, face: npt.NDArray[np.uint8]) -> npt.NDArray[np.float
     return points.reshape(-1, 2)
 
 
-def draw(image: Path, found: Prediction, out: Path) -> None:
-    """Write the photograph with box and points.
+def draw(found: Prediction, out: Path) -> None:
+    """Write the photograph with box and points as a PNG.
 
     Raises:
         UsageError: the picture cannot be written.
     """
-    picture = cv2.cvtColor(read_grey(image), cv2.COLOR_GRAY2BGR)
-    x, y, width, height = found.box
-    radius = max(1, width // 80)
-    cv2.rectangle(picture, (x, y), (x + width, y + height), (230, 160, 40), radius)
-    for px, py in found.points:
-        cv2.circle(picture, (round(float(px)), round(float(py))), radius, (60, 220, 60), -1, cv2.LINE_AA)
+    picture = cv2.cvtColor(found.photograph, cv2.COLOR_GRAY2BGR)
+    box, radius = found.box, max(1, found.box.width // 80)
+    corner = (box.left + box.width, box.top + box.height)
+    cv2.rectangle(picture, (box.left, box.top), corner, (230, 160, 40), radius)
+    for x, y in found.points:
+        cv2.circle(picture, (round(float(x)), round(float(y))), radius, (60, 220, 60), -1, cv2.LINE_AA)
     encoded = cv2.imencode(".png", picture)[1]
     with write_atomically(out) as part:
         part.write_bytes(encoded.tobytes())

@@ -212,7 +212,9 @@ class Errors(Value):
     rounded_accuracy: Interval
     argmax_accuracy: Interval
     by_landmark_px: tuple[float, ...]  # mean point error of each of the 68 points
-    by_face_mae_px: tuple[float, ...]  # MAE of each face, in the order of the test set: for paired comparisons
+    by_face_mae_px: tuple[
+        float, ...
+    ]  # MAE of each face, in the order of the test set: for paired comparisons
 
 
 class Difference(Value):
@@ -279,7 +281,7 @@ class Data(Value):
 class Record(Value):
     """One run of one variant: its baseline and the candidates made from it, measured interleaved."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     mlbench_version: Text
     created: Text  # ISO 8601, UTC
     command: tuple[Text, ...]
@@ -348,5 +350,7 @@ def parse_record(text: str, where: str) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the top level"
-        message = f"{where} is not a record of mlbench: {place}: {first['msg']} ({error.error_count()} faults)."
+        message = (
+            f"{where} is not a record of mlbench: {place}: {first['msg']} ({error.error_count()} faults)."
+        )
         raise UsageError(message) from error

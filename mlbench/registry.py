@@ -52,10 +52,14 @@ def load(kind: Kind, name: str) -> Any:
     try:
         plugin = point.load()
     except (ImportError, AttributeError) as error:
-        message = f'The {singular} "{name}" cannot be loaded from {point.value}: {error}; reinstall its package.'
+        message = (
+            f'The {singular} "{name}" cannot be loaded from {point.value}: {error}; reinstall its package.'
+        )
         raise UsageError(message) from error
     contract = _CONTRACTS[kind]
     if not (isinstance(plugin, contract) or (isinstance(plugin, type) and issubclass(plugin, contract))):
-        message = f'The {singular} "{name}" ({point.value}) is not a {contract.__name__}: see mlbench/contracts.py.'
+        message = (
+            f'The {singular} "{name}" ({point.value}) is not a {contract.__name__}: see mlbench/contracts.py.'
+        )
         raise UsageError(message)
     return plugin

@@ -29,7 +29,9 @@ def rebuild(
     networks.quiet_tensorflow()
     import tf_keras
 
-    new = tf_keras.Sequential([tf_keras.layers.InputLayer(network.input_shape[1:], name="crop")], name=network.name)
+    new = tf_keras.Sequential(
+        [tf_keras.layers.InputLayer(network.input_shape[1:], name="crop")], name=network.name
+    )
     for layer in network.layers:
         if isinstance(layer, tf_keras.layers.InputLayer):
             continue

@@ -55,7 +55,9 @@ class Trainer:
         """One Adam step on a batch [n,96,96], [n,68,2]; returns the loss in px²."""
         done = int(self._optimizer.iterations)
         if self._options.schedule == "cosine":
-            self._optimizer.learning_rate = self._options.rate * 0.5 * (1 + math.cos(math.pi * done / self._steps))
+            self._optimizer.learning_rate = (
+                self._options.rate * 0.5 * (1 + math.cos(math.pi * done / self._steps))
+            )
         return self._step(tf.constant(images), tf.constant(points.reshape(len(points), -1)))
 
     def _step_eagerly(self, images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -131,11 +132,17 @@ def _train_epoch(
         seen += len(images)
         rate = seen / (time.perf_counter() - started)
         # Reading the loss waits for the step: every tenth is enough for people.
-        shown = f"epoch {number}, loss {float(losses[-1]):.2f} px², {rate:.0f}/s" if len(losses) % 10 == 1 else None
+        shown = (
+            f"epoch {number}, loss {float(losses[-1]):.2f} px², {rate:.0f}/s"
+            if len(losses) % 10 == 1
+            else None
+        )
         advance(len(images), shown)
     loss = float(np.mean([float(value) for value in losses]))
     if not np.isfinite(loss):
-        message = f"Training diverged in epoch {number} (loss {loss}): give a smaller --rate than {options.rate}."
+        message = (
+            f"Training diverged in epoch {number} (loss {loss}): give a smaller --rate than {options.rate}."
+        )
         raise UsageError(message)
     return _epoch(trainer, validation, number, loss, time.perf_counter() - started, len(train))
 
@@ -168,10 +175,9 @@ def batches(faces: Faces, options: TrainingOptions, epoch: int) -> Iterator[Batc
 
     def put(item: Batch | BaseException | None) -> None:
         while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.2)
-            except queue.Full:
-                continue
+            with suppress(queue.Full):
+                ready.put(item, timeout=0.2)
+                return
 
     def produce() -> None:
         try:

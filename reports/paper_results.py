@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PaperResult:
-    """The paper's figures for one network; `fps` includes the detector, on an HTC 10; None: could not be loaded."""
+    """One network; `fps` is on an HTC 10, detector included, None where it could not be loaded."""
 
     accuracy: float
     loss: float

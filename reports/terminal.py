@@ -1,4 +1,4 @@
-"""The report on a terminal: one table a record, baseline and candidates side by side, the paper's column last."""
+"""The report on a terminal: baseline and candidates side by side, the paper's column last."""
 
 from __future__ import annotations
 
@@ -105,7 +105,10 @@ def _of_timing(part: str, figure: Callable[[Timing], str]) -> Callable[[Measurem
 
 
 _MEASURED_ROWS: list[tuple[str, Callable[[Measurement], str]]] = [
-    ("peak memory above bare", lambda m: format_size(m.memory.peak_above_baseline_bytes) if m.memory else _MISSING),
+    (
+        "peak memory above bare",
+        lambda m: format_size(m.memory.peak_above_baseline_bytes) if m.memory else _MISSING,
+    ),
     ("load", lambda m: _ms(m.load_ms)),
     ("first inference", lambda m: _ms(m.first_ms)),
     ("p50", _of_timing("network", lambda t: _ms(t.p50_ms))),
@@ -187,10 +190,14 @@ def _budgets(record: Record) -> Table:
         cells = []
         for artifact in record.artifacts:
             verdict = next(
-                b for b in record.budgets if (b.artifact, b.budget, b.limit) == (artifact.id, budget[0], budget[2])
+                b
+                for b in record.budgets
+                if (b.artifact, b.budget, b.limit) == (artifact.id, budget[0], budget[2])
             )
             mark = "[green]fits[/]" if verdict.fits else "[red]does not fit[/]"
-            cells.append(f"{mark}, {_amount(verdict.quantity, verdict.value) if verdict.value is not None else verdict.reason}")
+            value = verdict.value
+            told = escape(verdict.reason) if value is None else _amount(verdict.quantity, value)
+            cells.append(f"{mark}, {told}")
         table.add_row(f"{escape(budget[0])}: {_amount(budget[1], budget[2])}", *cells)
     return table
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,12 +22,12 @@ Points = npt.NDArray[np.float32]
 
 # Left and right of each part of the 300-W 68-point scheme, numbered from 0.
 _MIRRORED = (
-    [*range(16, -1, -1)]  # jaw
-    + [*range(26, 16, -1)]  # brows
-    + [27, 28, 29, 30, 35, 34, 33, 32, 31]  # nose
-    + [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40]  # eyes
-    + [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55]  # outer lips
-    + [64, 63, 62, 61, 60, 67, 66, 65]  # inner lips
+    *range(16, -1, -1),  # jaw
+    *range(26, 16, -1),  # brows
+    *(27, 28, 29, 30, 35, 34, 33, 32, 31),  # nose
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),  # eyes
+    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),  # outer lips
+    *(64, 63, 62, 61, 60, 67, 66, 65),  # inner lips
 )
 #: Landmark i of a mirrored face is landmark MIRROR[i] of the face.
 MIRROR = np.array(_MIRRORED)
@@ -77,10 +78,12 @@ class Augmentation:
         light = self._light(n, rng)
         for i in range(n):
             warped = warp(images[i], maps[i])
-            out[i] = self._degrade(cv2.LUT(warped, light[i]), rng)
+            out[i] = self._degrade(light[i][warped], rng)
         return out, moved
 
-    def _affine(self, n: int, mirrored: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def _affine(
+        self, n: int, mirrored: npt.NDArray[np.bool_], rng: np.random.Generator
+    ) -> npt.NDArray[np.float64]:
         """Maps [n,2,3] from the pixels of the face to those of the augmented face, about the crop's centre."""
         angle = np.deg2rad(rng.normal(0, self.rotation, n))
         factor = np.exp(rng.normal(0, self.scale, n))
@@ -99,7 +102,7 @@ class Augmentation:
         levels = (np.arange(256)[None] - 128) * contrast + 128 + brightness
         return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
-    def _degrade(self, image: Images, rng: np.random.Generator) -> Images:
+    def _degrade(self, image: Any, rng: np.random.Generator) -> Any:
         chance = rng.random(2)
         if chance[0] < self.blur:
             image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.5)).astype(np.uint8, copy=False)
@@ -126,9 +129,9 @@ def _noise_bank() -> npt.NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal(1 << 20).astype(np.float32)
 
 
-def warp(image: npt.NDArray[np.generic], affine: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
-    """Move the pixels of [96,96] by an affine map [2,3]; the border repeats outwards."""
-    return cv2.warpAffine(  # type: ignore[call-overload, no-any-return]
+def warp(image: Any, affine: npt.NDArray[np.float64]) -> Any:
+    """Move the pixels of an array [96,96] by an affine map [2,3]; the border repeats outwards."""
+    return cv2.warpAffine(
         image, affine, (CROP, CROP), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
 

@@ -174,6 +174,21 @@ def read_faces(path: Path, label: str = "points") -> Faces:
     return read_npz(path, label) if _format_of(path, label) == ".npz" else read_csv(path)
 
 
+def write_faces(faces: Faces, path: Path) -> None:
+    """Write faces as `.npz` or the paper's `.csv`, by the file's ending.
+
+    Raises:
+        UsageError: another ending, or the file cannot be written.
+    """
+    from mlbench.faces.csv_format import write_csv
+
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", ".csv"):
+        message = f"{path} ends in {suffix or 'nothing'}: faces are written as .npz or .csv."
+        raise UsageError(message)
+    (write_npz if suffix == ".npz" else write_csv)(faces, path)
+
+
 def iter_faces(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:
     """Read faces from `.npz` or `.csv`, `batch` at a time, holding one batch in memory.
 

@@ -10,7 +10,6 @@ from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces, Split, read_faces, split_faces
 
 
-
 @dataclass(frozen=True)
 class Source:
     """The faces of a run.
