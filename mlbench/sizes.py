@@ -27,8 +27,7 @@ def parse_size(text: str) -> int:
 def format_size(size: float) -> str:
     """Bytes for people, three significant digits: `126 MB`, `64.6 KB`."""
     for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "KB")):
-        if abs(size) >= factor:
-            return (
-                f"{size / factor:.3g} {unit}" if abs(size) < 1000 * factor else f"{size / factor:.0f} {unit}"
-            )
+        scaled = size / factor
+        if abs(scaled) >= 0.9995:  # what would round to 1000 of the smaller unit is 1 of this one
+            return f"{scaled:.3g} {unit}" if abs(scaled) < 999.5 else f"{scaled:.0f} {unit}"
     return f"{size:.0f} B"

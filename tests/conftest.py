@@ -1,0 +1,91 @@
+"""What many tests share: a tiny variant that joins as a user's plug-in would, and a few sampled faces."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlbench import registry
+from mlbench.contracts import Block, Variant
+from mlbench.faces.dataset import Faces, write_npz
+
+TINY = Variant(
+    "tiny",
+    "for tests: milliseconds an epoch",
+    blocks=(Block(4, 3, True), Block(4, 2, True), Block(8, 2, True)),
+    dense=(32, 24),
+)
+
+_PLUGIN = """
+from mlbench.contracts import Block, Variant
+
+TINY = Variant(
+    "tiny",
+    "for tests: milliseconds an epoch",
+    blocks=(Block(4, 3, True), Block(4, 2, True), Block(8, 2, True)),
+    dense=(32, 24),
+)
+"""
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real faces, where there is one."""
+    chosen = os.environ.get("MLBENCH_SHARED")
+    folder = Path(chosen) if chosen else Path(__file__).parents[2] / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real faces: {folder} is absent (MLBENCH_SHARED names another place)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with an installed package that brings the variant `tiny`; on the path of this and child processes."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "tiny_variant.py").write_text(_PLUGIN)
+    info = folder / "tiny_variant-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-variant\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mlbench.variants]\ntiny = tiny_variant:TINY\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")])))
+        registry._found.cache_clear()
+        yield folder
+    registry._found.cache_clear()
+    sys.modules.pop("tiny_variant", None)
+
+
+@pytest.fixture(scope="session")
+def sampled() -> Faces:
+    """300 faces of the bundled appearance model."""
+    from mlbench.faces.appearance import AppearanceModel
+
+    return AppearanceModel.load().sample(300, seed=3)
+
+
+@pytest.fixture(scope="session")
+def faces_file(sampled: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sampled faces as a file."""
+    path = tmp_path_factory.mktemp("faces") / "faces.npz"
+    write_npz(sampled, path)
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("MLBENCH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Chance with a fixed seed."""
+    return np.random.default_rng(7)

@@ -1,0 +1,102 @@
+"""Error figures: what they mean, where they end, and that intervals cover."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlbench import accuracy, statistics
+from mlbench.records import Interval, Timing
+
+
+def _truth(rng, n=40):
+    points = rng.uniform(10, 86, (n, 68, 2)).astype(np.float32)
+    points[:, 36], points[:, 45] = (30, 40), (70, 40)
+    return points
+
+
+def test_a_perfect_answer_has_no_error(rng):
+    truth = _truth(rng)
+    errors = accuracy.errors_of("a", "host", "test", truth, truth, seed=7)
+    assert errors.mae_px.value == errors.rmse_px.value == errors.nme.value == errors.failure8.value == 0
+    assert errors.auc8.value == errors.rounded_accuracy.value == errors.argmax_accuracy.value == 1
+
+
+def test_a_known_shift_has_known_errors(rng):
+    truth = _truth(rng)
+    errors = accuracy.errors_of("a", "host", "test", truth + np.float32([3, 4]), truth, seed=7)
+    assert errors.mae_px.value == pytest.approx(3.5, abs=1e-4)
+    assert errors.rmse_px.value == pytest.approx(np.sqrt(12.5), abs=1e-4)
+    assert errors.nme.value == pytest.approx(5 / 40, abs=1e-5)
+    assert errors.failure8.value == 1
+    assert errors.auc8.value == 0
+    assert errors.by_landmark_px == pytest.approx((5.0,) * 68, abs=1e-4)
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=20, deadline=None)
+def test_auc_is_the_area_under_the_error_curve(seed):
+    rng = np.random.default_rng(seed)
+    nme = rng.exponential(0.05, 200)
+    thresholds = np.linspace(0, accuracy.FAILURE_NME, 20001)
+    curve = (nme[None] < thresholds[:, None]).mean(axis=1)
+    area = np.trapezoid(curve, thresholds) / accuracy.FAILURE_NME
+    assert accuracy.auc_per_face(nme).mean() == pytest.approx(area, abs=1e-3)
+
+
+def test_rounded_accuracy_is_the_papers_equation_2(rng):
+    truth = np.full((1, 68, 2), 10.0, np.float32)
+    predicted = truth.copy()
+    predicted[0, :17] += 0.4  # rounds to the same
+    predicted[0, 17:34] += 0.6  # does not
+    assert accuracy.rounded_accuracy_per_face(predicted, truth)[0] == 0.75
+
+
+def test_intervals_of_a_mean_cover_it_about_as_often_as_they_say(rng):
+    hits = 0
+    for seed in range(200):
+        sample = rng.exponential(1.0, 80)
+        found = statistics.paired_difference(sample, np.zeros(80), seed)
+        hits += found.low <= 1.0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_pairing_finds_what_lies_below_the_spread_of_faces(rng):
+    baseline = rng.exponential(1.0, 500)
+    candidate = baseline + 0.05 + rng.normal(0, 0.01, 500)
+    found = statistics.paired_difference(candidate, baseline, 7)
+    assert 0.045 < found.low < found.high < 0.055
+
+
+def _timing(samples, bursts=20):
+    return Timing.from_samples(list(samples), [len(samples) // bursts] * bursts, 1.0)
+
+
+def test_a_ratio_of_latencies_is_found_with_its_interval(rng):
+    baseline = _timing(rng.normal(10, 0.2, 400))
+    candidate = _timing(rng.normal(5, 0.1, 400))
+    found = statistics.latency_ratio(candidate, baseline, 7)
+    assert found.low < 0.5 < found.high
+    assert found.high - found.low < 0.02
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        ((0.8, 0.7, 0.9), "better"),
+        ((1.2, 1.1, 1.3), "worse"),
+        ((1.0, 0.99, 1.01), "same"),
+        ((1.02, 0.9, 1.2), "cannot tell"),
+    ],
+)
+def test_verdicts(interval, expected):
+    value, low, high = interval
+    assert statistics.verdict(Interval(value=value, low=low, high=high), 1.0, 0.03) == expected
+
+
+def test_a_timing_tells_percentiles_and_drift():
+    timing = Timing.from_samples([1.0] * 30 + [2.0] * 30, [30, 30], 0.99)
+    assert timing.n == 60
+    assert timing.drift == 2.0
+    assert timing.p99_ms == 2.0
+    assert timing.fps == pytest.approx(1000 / 1.5)

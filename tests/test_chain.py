@@ -1,0 +1,63 @@
+"""Chains as text, both ways; and what is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlbench.chain import parse_chain
+from mlbench.errors import UsageError
+
+_steps = st.one_of(
+    st.just("svd"),
+    st.integers(1, 500).map(lambda rank: f"svd(rank={rank})"),
+    st.floats(0.01, 1).map(lambda energy: f"svd(energy={energy})"),
+    st.integers(1, 900).map(lambda size: f"svd(target={size}KB)"),
+)
+
+
+@given(st.lists(_steps, min_size=1, max_size=3), st.sampled_from(["", "+int8", "+float16", "+dynamic"]))
+def test_a_chain_written_and_read_is_the_chain(steps, last):
+    chain = parse_chain("+".join(steps) + last)
+    assert parse_chain(str(chain)) == chain
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_chain_or_one_sentence(text):
+    try:
+        parse_chain(text)
+    except UsageError as error:
+        assert len(str(error)) > 10
+
+
+def test_none_is_the_empty_chain():
+    assert parse_chain("none").compressors == ()
+    assert str(parse_chain(" none ")) == "none"
+
+
+def test_an_option_may_be_given_by_position():
+    assert parse_chain("svd(32)") == parse_chain("svd(rank=32)")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sdv", 'did you mean "svd"'),
+        ("svd(rnk=3)", 'did you mean "rank"'),
+        ("svd(rank=0)", "positive whole number"),
+        ("svd(rank=-1)", "positive whole number"),
+        ("svd(energy=1.5)", "less than or equal to 1"),
+        ("svd(energy=much)", "valid number"),
+        ("svd(target=big)", "is not a size"),
+        ("svd(rank=3,energy=0.5)", "one of rank, energy and target"),
+        ("svd(rank=3,rank=4)", "twice"),
+        ("svd(rank=3", "is not a chain"),
+        ("svd++int8", "is not a chain"),
+        ("", "is not a chain"),
+        ("int8+svd", "svd cannot follow int8"),
+        ("int8+float16", "last step, and only once"),
+        ("int8(rank=2)", "no option"),
+    ],
+)
+def test_bad_chains_are_refused_with_the_reason(text, told):
+    with pytest.raises(UsageError, match=told.replace("(", r"\(")):
+        parse_chain(text)

@@ -1,0 +1,144 @@
+"""Training: it learns, it keeps the best, it resumes to the same weights, equal seeds agree."""
+
+import numpy as np
+import pytest
+
+from mlbench import baselines, networks, training
+from mlbench.errors import UsageError
+from mlbench.faces.dataset import split_faces
+from mlbench.progress import Silent
+from mlbench.training import TrainingOptions, fit
+from tests.conftest import TINY
+
+_OPTIONS = TrainingOptions(epochs=4, batch=32, threads=1)
+
+
+@pytest.fixture(scope="module")
+def parts(sampled):
+    split = split_faces(sampled, seed=7)
+    return sampled.take(split.train), sampled.take(split.validation)
+
+
+def _network(train):
+    network = networks.build(TINY, 7)
+    networks.start_from_mean(network, train.points.mean(axis=0))
+    return network
+
+
+def _fit(parts, folder, options=_OPTIONS, teacher=None):
+    network = _network(parts[0])
+    return network, fit(network, *parts, options, folder, Silent(), title="", teacher=teacher)
+
+
+class _KilledError(Exception):
+    pass
+
+
+def test_training_lowers_the_validation_error(parts, tmp_path):
+    options = TrainingOptions(epochs=30, batch=16, rate=3e-3, augment=False, threads=1)
+    _, result = _fit(parts, tmp_path, options)
+    assert result.history[0].epoch == 0
+    assert min(e.validation_mae_px for e in result.history) < 0.8 * result.history[0].validation_mae_px
+    assert result.history[-1].loss < 0.5 * result.history[1].loss
+
+
+def test_the_weights_are_the_best_epochs(parts, tmp_path):
+    network, result = _fit(parts, tmp_path)
+    best = min(epoch.validation_mae_px for epoch in result.history)
+    found = np.abs(training.predict(network, parts[1].images) - parts[1].points).mean()
+    assert found == pytest.approx(best, abs=1e-5)
+    assert result.history[result.best_epoch].validation_mae_px == best
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3])
+def test_an_interrupted_training_ends_with_the_same_weights(parts, tmp_path, monkeypatch, stop_after):
+    whole, history = _fit(parts, tmp_path / "whole")
+    real, done = training._train_epoch, []
+
+    def killed(*arguments):
+        if len(done) == stop_after:
+            raise _KilledError
+        done.append(None)
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "_train_epoch", killed)
+    with pytest.raises(_KilledError):
+        _fit(parts, tmp_path / "killed")
+    monkeypatch.setattr(training, "_train_epoch", real)
+    resumed, again = _fit(parts, tmp_path / "killed")
+    assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+    assert [e.validation_mae_px for e in history.history] == [e.validation_mae_px for e in again.history]
+
+
+def test_a_damaged_checkpoint_is_one_sentence(parts, tmp_path):
+    (tmp_path / "checkpoint.npz").write_bytes(b"PK not a zip")
+    with pytest.raises(UsageError, match="damaged"):
+        _fit(parts, tmp_path)
+
+
+def test_patience_stops_early(parts, tmp_path):
+    options = TrainingOptions(epochs=40, batch=32, rate=1e-9, patience=3, threads=1)
+    _, result = _fit(parts, tmp_path, options)
+    assert len(result.history) < 12
+
+
+def test_divergence_is_one_sentence(parts, tmp_path):
+    broken = parts[0].take(np.arange(len(parts[0])))
+    broken.points[0, 0, 0] = np.inf
+    with pytest.raises(UsageError, match="smaller --rate"):
+        fit(_network(parts[0]), broken, parts[1], _OPTIONS, tmp_path, Silent(), title="")
+
+
+def test_a_teacher_draws_the_student_to_its_answers(parts, tmp_path):
+    teacher = _network(parts[0])
+    networks.start_from_mean(teacher, parts[0].points.mean(axis=0) + 10)
+    options = _OPTIONS.model_copy(update={"epochs": 8, "rate": 0.01, "augment": False})
+    alone = options.model_copy(update={"teacher_share": 1.0})
+    student = _network(parts[0])
+    before = np.abs(training.predict(student, parts[1].images) - training.predict(teacher, parts[1].images)).mean()
+    # Validation error rises as the student follows a wrong teacher, so the last weights are looked at, not the best.
+    from mlbench.trainer import Trainer
+
+    trainer = Trainer(student, teacher, alone, steps_per_epoch=10)
+    for epoch in range(8):
+        for images, points in training.batches(parts[0], alone, epoch):
+            trainer.step(images, points)
+    after = np.abs(training.predict(student, parts[1].images) - training.predict(teacher, parts[1].images)).mean()
+    assert after < 0.5 * before
+
+
+def test_bfloat16_trains_the_float32_network(parts, tmp_path):
+    network, result = _fit(parts, tmp_path, _OPTIONS.model_copy(update={"compute": "bfloat16"}))
+    assert all(weight.dtype == np.float32 for weight in network.get_weights())
+    assert result.history[-1].loss < result.history[1].loss
+
+
+def test_batches_cover_every_face_once_and_follow_from_the_seed(parts):
+    options = _OPTIONS.model_copy(update={"augment": False})
+    rows = np.concatenate([points for _, points in training.batches(parts[0], options, 3)])
+    assert sorted(rows[:, 0, 0]) == sorted(parts[0].points[:, 0, 0])
+    first, again = (next(iter(training.batches(parts[0], _OPTIONS, 3)))[0] for _ in range(2))
+    assert (first == again).all()
+    other = next(iter(training.batches(parts[0], _OPTIONS, 4)))[0]
+    assert (first != other).any()
+
+
+def test_an_error_while_preparing_batches_reaches_the_training(parts, monkeypatch):
+    def broken(*_):
+        message = "no such augmentation"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(training.Augmentation, "apply", broken)
+    with pytest.raises(RuntimeError, match="no such augmentation"):
+        list(training.batches(parts[0], _OPTIONS, 0))
+
+
+def test_a_baseline_is_trained_once(sampled, cache):
+    split = split_faces(sampled, seed=7)
+    first = baselines.train_baseline(TINY, sampled, split, _OPTIONS, Silent())
+    again = baselines.train_baseline(TINY, sampled, split, _OPTIONS, Silent())
+    assert (first.reused, again.reused) == (False, True)
+    assert first.folder == again.folder
+    assert not list(first.folder.glob("checkpoint*"))
+    other = baselines.baseline_key(TINY, sampled, split, _OPTIONS.model_copy(update={"seed": 8}))
+    assert other != first.key
