@@ -188,22 +188,26 @@ def _row(cells: list[str], width: int, places: dict[str, int], number: str) -> _
     if len(cells) != width:
         message = f"{len(cells)} cells, not {width}"
         raise ValueError(message)
-    coordinates = [_coordinate(cells[places[column.lower()]], column) for column in COLUMNS[:-1]]
-    points = np.array(coordinates, np.float32).reshape(LANDMARKS, 2)
+    points = _points([cells[places[column.lower()]] for column in COLUMNS[:-1]])
     name = cells[places["name"]] if "name" in places else number
     return _Row(points, _pixels(cells[places["image"]]), name)
 
 
-def _coordinate(text: str, column: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        message = f"{column} is {text[:20]!r}, not a number"
-        raise ValueError(message) from None
-    if not abs(value) < 3e38:  # NaN, infinite, or beyond float32
-        message = f"{column} is {text[:20].strip()}, not a finite number"
+def _points(cells: list[str]) -> npt.NDArray[np.float32]:
+    values = []
+    for column, text in zip(COLUMNS, cells, strict=False):
+        try:
+            values.append(float(text))
+        except ValueError:
+            message = f"{column} is {text[:20]!r}, not a number"
+            raise ValueError(message) from None
+    with np.errstate(over="ignore"):
+        points = np.array(values).astype(np.float32)
+    if not np.isfinite(points).all():
+        first = int(np.flatnonzero(~np.isfinite(points))[0])
+        message = f"{COLUMNS[first]} is {cells[first][:20].strip()}, not a finite number"
         raise ValueError(message)
-    return value
+    return points.reshape(LANDMARKS, 2)
 
 
 def _pixels(cell: str) -> bytes:

@@ -80,7 +80,8 @@ def read_npz(path: Path, label: str = "points") -> Faces:
     with _reported(path):
         headers = entries(path)
         _check_headers(headers, label, path)
-        return _faces({key: entry.load() for key, entry in headers.items()}, label, path)
+        images = headers.pop("images").load()
+        return Faces(images, *_rows(headers, label, path))
 
 
 def iter_npz(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:
@@ -93,10 +94,10 @@ def iter_npz(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:
         headers = entries(path)
         _check_headers(headers, label, path)
         images = headers.pop("images")
-        rows = {key: entry.load() for key, entry in headers.items()}
+        points, names, extra = _rows(headers, label, path)
         for number, part in enumerate(images.batches(batch)):
-            index = slice(number * batch, number * batch + len(part))
-            yield _faces({"images": part} | {key: values[index] for key, values in rows.items()}, label, path)
+            rows = slice(number * batch, number * batch + len(part))
+            yield Faces(part, points[rows], names[rows], {key: values[rows] for key, values in extra.items()})
 
 
 @contextmanager
@@ -133,16 +134,19 @@ def _check_headers(headers: dict[str, Entry], label: str, path: Path) -> None:
     raise UsageError(message)
 
 
-def _faces(arrays: dict[str, npt.NDArray[Any]], label: str, path: Path) -> Faces:
-    images, points = arrays.pop("images"), arrays.pop(label)
+def _rows(
+    headers: dict[str, Entry], label: str, path: Path
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.str_], dict[str, npt.NDArray[Any]]]:
+    """Points, names, and what else there is of each face, but for its image."""
+    arrays = {key: entry.load() for key, entry in headers.items()}
     with np.errstate(over="ignore"):
-        points = points.astype(np.float32, copy=False)
-    names = arrays.pop("name", np.array([f"{i}" for i in range(len(images))]))
+        points = arrays.pop(label).astype(np.float32, copy=False)
+    names = arrays.pop("name", np.arange(len(points)).astype(np.str_))
     bad = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
     if len(bad):
         message = f"{path}: {label} of {names[bad[0]]} are not finite ({len(bad)} such rows); remove them."
         raise UsageError(message)
-    return Faces(images, points, names, arrays)
+    return points, names, arrays
 
 
 def write_npz(faces: Faces, path: Path) -> None:

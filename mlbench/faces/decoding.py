@@ -22,7 +22,7 @@ SUFFIXES = frozenset(
 MAX_PIXELS = 100_000_000
 
 # Only formats that are plain pictures: nothing that starts another program (EPS) or reads other files.
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _PAPER = 255  # what shows through transparent pixels: white, as on a page
 
 

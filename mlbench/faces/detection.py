@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -123,7 +123,7 @@ def crop(
         raise ValueError(message)
     y = np.clip(rows, 0, grey.shape[0] - 1)
     x = np.clip(columns, 0, grey.shape[1] - 1)
-    shrinks = wide.width > CROP or wide.height > CROP
+    shrinks = min(wide.width, wide.height) >= CROP  # INTER_AREA would shift pixels along a side that grows
     cut = grey[y[:, None], x]
     small = cv2.resize(cut, (CROP, CROP), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return small.astype(np.uint8, copy=False), affine_to_crop(wide)
+    return cast("npt.NDArray[np.uint8]", small), affine_to_crop(wide)

@@ -29,12 +29,10 @@ from mlbench.faces.dataset import CROP, Faces, write_npz
 from mlbench.faces.detection import HaarDetector
 from mlbench.faces.labelling import DlibLabeller, find_predictor, require_dlib
 from mlbench.faces.photographs import Recipe, find_photos
-from mlbench.faces.shards import Shard, shards_of, work_folder
+from mlbench.faces.shards import Queue, Shard, shards_of, work_folder
 from mlbench.files import write_atomically
 
 if TYPE_CHECKING:
-    from multiprocessing.sharedctypes import Synchronized
-
     from mlbench.contracts import Progress
 
 _LISTED = 20
@@ -214,54 +212,35 @@ def _worked(shards: list[Shard], recipe: Recipe, workers: int) -> Iterator[int]:
 
 
 def _shared_out(shards: list[Shard], recipe: Recipe, others: int) -> Iterator[int]:
+    queue = Queue(shards, shards[0].path.with_name("next"))
+    queue.open()
     spawn = multiprocessing.get_context("spawn")
-    desk = _Desk(spawn.Value("q", 0), spawn.Value("q", 0))
-    processes = [spawn.Process(target=_help, args=(shards, recipe, desk), daemon=True) for _ in range(others)]
-    total, told = sum(len(shard.photos) for shard in shards), 0
+    processes = [spawn.Process(target=_help, args=(queue, recipe), daemon=True) for _ in range(others)]
+    missing = {shard.path.name: len(shard.photos) for shard in shards}
     try:
         for process in processes:
             process.start()
-        while told < total:
-            if not desk.work_on_next(shards, recipe):
-                if not any(process.is_alive() for process in processes):
+        while missing:
+            if not queue.work_on_next(recipe):
+                alive = [process.sentinel for process in processes if process.is_alive()]
+                if not alive:
                     break
-                connection.wait([process.sentinel for process in processes if process.is_alive()], _POLL_S)
-            done = int(desk.done.value)
-            if done > told:
-                yield done - told
-            told = done
+                connection.wait(alive, _POLL_S)
+            found = missing.keys() & {path.name for path in queue.counter.parent.iterdir()}
+            if found:
+                yield sum(missing.pop(name) for name in found)
     finally:
         for process in processes:
             process.terminate()  # at most still starting
             process.join()
 
 
-@dataclass(frozen=True)
-class _Desk:
-    """Where processes take work: the next shard's number, and how many photographs are done."""
-
-    next: Synchronized[int]
-    done: Synchronized[int]
-
-    def work_on_next(self, shards: list[Shard], recipe: Recipe) -> bool:
-        """Take a shard and do it; False where none is left."""
-        with self.next.get_lock():
-            number = self.next.value
-            self.next.value = number + 1
-        if number >= len(shards):
-            return False
-        shards[number].work(recipe)
-        with self.done.get_lock():
-            self.done.value += len(shards[number].photos)
-        return True
-
-
-def _help(shards: list[Shard], recipe: Recipe, desk: _Desk) -> None:
+def _help(queue: Queue, recipe: Recipe) -> None:
     """What another process does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends us
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with _one_thread(), suppress(UsageError):
-        while desk.work_on_next(shards, recipe):
+        while queue.work_on_next(recipe):
             pass
 
 

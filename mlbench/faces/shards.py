@@ -30,7 +30,7 @@ SHARD = 16
 # Raised when the same photographs and recipe would give other bytes.
 _VERSION = 1
 
-_OURS = re.compile(r"\.?[0-9a-f]{16}\.npz(\.\d+\.part)?|\.?images\.npy(\.\d+\.part)?|lock")
+_OURS = re.compile(r"\.?[0-9a-f]{16}\.npz(\.\d+\.part)?|\.?images\.npy(\.\d+\.part)?|lock|next")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,37 @@ class Shard:
         except NPZ_ERRORS as error:
             message = f"{self.path} is damaged ({error}): remove it and run again."
             raise UsageError(message) from error
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Shards, from which several processes take the next one.
+
+    The next one's number stands in the file `counter`, under a lock that the kernel frees when a process dies.
+    """
+
+    shards: list[Shard]
+    counter: Path
+
+    def open(self) -> None:
+        """Begin with the first shard."""
+        self.counter.write_text("0", encoding="ascii")
+
+    def work_on_next(self, recipe: Recipe) -> bool:
+        """Take a shard and do it; False where none is left.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        with self.counter.open("r+", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            number = int(file.read() or 0)
+            file.seek(0)
+            file.write(f"{number + 1}")
+        if number >= len(self.shards):
+            return False
+        self.shards[number].work(recipe)
+        return True
 
 
 def shards_of(photos: Sequence[Photo], recipe: Recipe, *, all_faces: bool, folder: Path) -> list[Shard]:

@@ -1,0 +1,276 @@
+import io
+import itertools
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlbench.errors import UsageError
+from mlbench.faces.dataset import Faces, iter_npz, person_of, read_faces, read_npz, split_faces, write_npz
+
+
+def arrays_of(n=4, seed=0):
+    random = np.random.default_rng(seed)
+    return {
+        "images": random.integers(0, 256, (n, 96, 96)).astype(np.uint8),
+        "points": random.normal(48, 20, (n, 68, 2)).astype(np.float32),
+        "name": np.array([f"Ada_Lovelace_{i:04}.jpg" for i in range(n)]),
+        "frontal": np.arange(n) % 2 == 0,
+    }
+
+
+def faces_named(names):
+    n = len(names)
+    return Faces(np.zeros((n, 96, 96), np.uint8), np.zeros((n, 68, 2), np.float32), np.array(names))
+
+
+class Bomb:
+    """Would make a folder if it were ever unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (type(self.path).mkdir, (self.path,))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_stored_and_deflated_files_read_the_same(tmp_path, save):
+    path = tmp_path / "faces.npz"
+    save(path, **arrays_of())
+    faces = read_npz(path)
+    for key, values in (("images", faces.images), ("points", faces.points), ("name", faces.names)):
+        assert values.tolist() == arrays_of()[key].tolist()
+    assert faces.extra["frontal"].tolist() == [True, False, True, False]
+    parts = list(iter_npz(path, 3))
+    assert [len(part) for part in parts] == [3, 1]
+    assert np.concatenate([part.extra["frontal"] for part in parts]).tolist() == [True, False, True, False]
+
+
+def test_what_is_written_is_mapped_when_read(tmp_path):
+    path = tmp_path / "faces.npz"
+    write_npz(Faces(*list(arrays_of().values())[:3]), path)
+    images = read_npz(path).images
+    base = images
+    while isinstance(base.base, np.ndarray):
+        base = base.base
+    assert isinstance(base, np.memmap)
+    assert not images.flags.writeable
+
+
+def test_the_same_faces_give_the_same_bytes(tmp_path):
+    faces = Faces(*list(arrays_of().values())[:3])
+    write_npz(faces, tmp_path / "a.npz")
+    write_npz(read_npz(tmp_path / "a.npz"), tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_arrays_in_column_order_are_read_right(tmp_path):
+    arrays = arrays_of()
+    arrays["images"] = np.asfortranarray(arrays["images"])
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "f.npz", **arrays)
+        assert read_npz(tmp_path / "f.npz").images.tolist() == arrays["images"].tolist()
+        assert (
+            np.concatenate([p.images for p in iter_npz(tmp_path / "f.npz", 3)]).tolist()
+            == arrays["images"].tolist()
+        )
+
+
+def test_another_label_is_read_by_name(tmp_path):
+    arrays = arrays_of() | {"human": np.full((4, 68, 2), 7.0)}
+    np.savez(tmp_path / "f.npz", **arrays)
+    faces = read_faces(tmp_path / "f.npz", "human")
+    assert faces.points.dtype == np.float32
+    assert (faces.points == 7).all()
+    assert "points" in faces.extra
+
+
+BROKEN = {
+    "no images": ({"images": None}, "has no array 'images'"),
+    "no points": ({"points": None}, "has no array 'points'"),
+    "float images": ({"images": np.zeros((4, 96, 96))}, r"images are float64 \(4, 96, 96\)"),
+    "small images": ({"images": np.zeros((4, 48, 48), np.uint8)}, r"images are uint8 \(4, 48, 48\)"),
+    "scalar images": ({"images": np.uint8(1)}, r"images are uint8 \(\)"),
+    "colour images": ({"images": np.zeros((4, 96, 96, 3), np.uint8)}, r"images are uint8"),
+    "whole points": ({"points": np.zeros((4, 68, 2), int)}, "points are int64"),
+    "five points": ({"points": np.zeros((4, 5, 2))}, r"points are float64 \(4, 5, 2\)"),
+    "fewer points": ({"points": np.zeros((3, 68, 2))}, r"not float \[4,68,2\]"),
+    "numbers for names": ({"name": np.arange(4)}, r"name is int64 \(4,\), not 4 texts"),
+    "few names": ({"name": np.array(["a"])}, "not 4 texts"),
+    "nan": (
+        {"points": np.full((4, 68, 2), np.nan)},
+        r"points of Ada_Lovelace_0000.jpg are not finite \(4 such",
+    ),
+    "too large for float32": ({"points": np.full((4, 68, 2), 1e300)}, "not finite"),
+    "no faces": (
+        {
+            "images": np.zeros((0, 96, 96), np.uint8),
+            "points": np.zeros((0, 68, 2), np.float32),
+            "name": np.zeros(0, str),
+        },
+        "holds no face",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("read", [read_npz, lambda path: list(iter_npz(path, 2))])
+def test_wrong_keys_shapes_and_types_get_one_sentence(tmp_path, case, read):
+    changes, sentence = BROKEN[case]
+    arrays = {key: value for key, value in (arrays_of() | changes).items() if value is not None}
+    np.savez_compressed(tmp_path / "f.npz", **arrays)
+    with pytest.raises(UsageError, match=sentence) as raised:
+        read(tmp_path / "f.npz")
+    assert "f.npz" in str(raised.value)
+
+
+def test_pickles_are_never_loaded(tmp_path):
+    mark = tmp_path / "unpickled"
+    for key in ("images", "extra"):
+        np.savez(tmp_path / "f.npz", **arrays_of() | {key: np.array([Bomb(mark)], object)}, allow_pickle=True)
+        with pytest.raises(UsageError, match="pickle"):
+            read_npz(tmp_path / "f.npz")
+    assert not mark.exists()
+
+
+def test_a_header_that_claims_more_than_there_is(tmp_path):
+    data = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 96, 96)}
+    np.lib.format.write_array_header_1_0(data, header)
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        with zipfile.ZipFile(tmp_path / "f.npz", "w", method) as archive:
+            archive.writestr("images.npy", data.getvalue())
+        with pytest.raises(UsageError, match="claims"):
+            read_npz(tmp_path / "f.npz")
+
+
+def test_a_zip_bomb_is_refused_by_its_directory(tmp_path):
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(
+        path, images=np.zeros((20, 96, 96), np.uint8), points=np.zeros((20, 68, 2), np.float32)
+    )
+    data = bytearray(path.read_bytes())
+    size = (20 * 96 * 96 + 128).to_bytes(4, "little")
+    place = data.rindex(size)  # the length in the zip directory
+    data[place : place + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="would inflate to 2,147"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all", b"\x93NUMPY\x01\x00"])
+def test_no_npz_at_all(tmp_path, content):
+    (tmp_path / "f.npz").write_bytes(content)
+    with pytest.raises(UsageError, match="cannot be read as faces"):
+        read_npz(tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_truncated_anywhere(tmp_path, save):
+    save(tmp_path / "whole.npz", **arrays_of())
+    data = (tmp_path / "whole.npz").read_bytes()
+    for length in range(0, len(data), 997):
+        (tmp_path / "f.npz").write_bytes(data[:length])
+        with pytest.raises(UsageError):
+            read_npz(tmp_path / "f.npz")
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damaged_files_end_in_a_sentence_or_in_sound_faces(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / "f.npz"
+    (np.savez, np.savez_compressed)[data.draw(st.integers(0, 1))](path, **arrays_of(1))
+    content = bytearray(path.read_bytes())
+    ends = st.one_of(st.integers(0, 400), st.integers(len(content) - 400, len(content) - 1))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.one_of(ends, st.integers(0, len(content) - 1)))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            faces = read_npz(path)
+        except UsageError:
+            return
+    assert faces.images.shape == (1, 96, 96)
+    assert faces.points.shape == (1, 68, 2)
+    assert np.isfinite(faces.points).all()
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "faces.txt").write_text("")
+    (tmp_path / "faces.csv").write_text("")
+    for name, label, sentence in (
+        ("none.npz", "points", "does not exist"),
+        ("faces.txt", "points", "ends in .txt"),
+        ("faces.csv", "human", "cannot hold 'human'"),
+    ):
+        with pytest.raises(UsageError, match=sentence):
+            read_faces(tmp_path / name, label)
+
+
+@pytest.mark.parametrize(
+    ("name", "person"),
+    [
+        ("Alejandro_Toledo_0002.jpg", "Alejandro_Toledo"),
+        ("Alejandro_Toledo0.jpg", "Alejandro_Toledo"),
+        ("folder/Jean-Claude_Van_Damme_0001.jpg#2", "Jean-Claude_Van_Damme"),
+        ("Ada Lovelace 12.png", "Ada Lovelace"),
+        ("100032540_1.jpg", "100032540"),
+        ("AF12.jpg", "AF12"),
+        ("IMG_0001.jpg", "IMG_0001"),
+        ("014435.jpg", "014435"),
+    ],
+)
+def test_who_a_name_speaks_of(name, person):
+    assert person_of(name) == person
+
+
+def test_a_hostile_name_takes_no_time():
+    assert person_of("a_" * 5000 + "!") == "a_" * 5000 + "!"
+
+
+people = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), min_size=30, max_size=200)
+
+
+@settings(max_examples=60, deadline=None)
+@given(people, st.integers(0, 2**32), st.sampled_from([0.1, 0.2, 0.5]), st.booleans())
+def test_splits_share_no_row_and_test_shares_no_person(photos, seed, share, shuffle):
+    names = [f"Person_{chr(97 + who % 26)}{chr(97 + who // 26)}_{number:04}.jpg" for who, number in photos]
+    faces = faces_named(names)
+    try:
+        split = split_faces(faces, seed=seed, test_share=share, shuffle=shuffle)
+    except UsageError as error:
+        assert "too few" in str(error)
+        return
+    parts = [split.train, split.validation, split.test]
+    assert sorted(itertools.chain(*(part.tolist() for part in parts))) == list(range(len(names)))
+    assert all(len(part) for part in parts)
+    tested = {person_of(names[row]) for row in split.test}
+    assert tested.isdisjoint(person_of(names[row]) for row in np.concatenate(parts[:2]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(people, st.integers(0, 1000))
+def test_nobody_changes_sides_when_faces_are_added(photos, seed):
+    names = [f"Person_{chr(97 + who % 26)}{chr(97 + who // 26)}_{number:04}.jpg" for who, number in photos]
+    try:
+        before = split_faces(faces_named(names[:-10]), seed=seed)
+        after = split_faces(faces_named(names), seed=seed)
+    except UsageError:
+        return
+    assert set(before.test.tolist()) == {row for row in after.test.tolist() if row < len(names) - 10}
+
+
+def test_the_papers_validation_is_the_last_tenth():
+    split = split_faces(faces_named([f"{i}" for i in range(1000)]), seed=7, test_share=0.0)
+    assert split.train.tolist() == list(range(900))
+    assert split.validation.tolist() == list(range(900, 1000))
+
+
+def test_too_few_faces_are_refused():
+    with pytest.raises(UsageError, match="3 faces are too few"):
+        split_faces(faces_named(["a", "b", "c"]), seed=7)
