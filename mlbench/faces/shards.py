@@ -89,7 +89,7 @@ class Shard:
 class Queue:
     """Shards, from which several processes take the next one.
 
-    The next one's number stands in the file `counter`, under a lock that the kernel frees when a process dies.
+    The next one's number stands in the file `counter`, under a lock that ends with the process that holds it.
     """
 
     shards: list[Shard]

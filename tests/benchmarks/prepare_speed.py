@@ -2,9 +2,9 @@
 
     python tests/benchmarks/prepare_speed.py [PHOTOS [IMAGES [ROUNDS]]]
 
-PHOTOS is a folder (else faces are drawn), repeated to IMAGES images (2,000). Every measurement is a process of its
-own, start-up included, and the three take turns for ROUNDS (3) rounds; medians are compared. The share of the
-processor shows whether the machine was quiet: about 1 for one process, 2 for two.
+PHOTOS is a folder (else faces are drawn), repeated to IMAGES images (2,000). Every measurement is a process
+of its own, start-up included, and the three take turns for ROUNDS (3) rounds; medians are compared. The share
+of the processor shows whether the machine was quiet: about 1 for one process, 2 for two.
 """
 
 import os
@@ -36,8 +36,8 @@ def plain_loop(photos, out):
     import numpy as np
 
     from mlbench.faces.dataset import Faces, write_npz
-    from mlbench.faces.photographs import Recipe, find_photos
     from mlbench.faces.labelling import DlibLabeller, find_predictor
+    from mlbench.faces.photographs import Recipe, find_photos
     from mlbench.faces.preparation import Options
 
     cv2.setNumThreads(1)
@@ -100,12 +100,9 @@ def main(source, images, rounds):
                 )
         same = len({(place / f"{kind}.npz").read_bytes() for kind in kinds}) == 1
     loop, one, two = (statistics.median(seconds[kind]) for kind in kinds)
-    print(
-        f"{images} images, medians of {rounds}: plain loop {loop:.1f} s, 1 worker {one:.1f} s, 2 workers {two:.1f} s"
-    )
-    print(
-        f"1 worker is {loop / one:.3f} times as fast as the loop, 2 workers {one / two:.3f} times as fast as 1"
-    )
+    print(f"{images} images, medians of {rounds} rounds: {loop:.1f} s, {one:.1f} s, {two:.1f} s")
+    print(f"1 worker against the plain loop: {loop / one:.3f} times as fast")
+    print(f"2 workers against 1:             {one / two:.3f} times as fast")
     print(f"the three files are {'the same' if same else 'DIFFERENT'}")
 
 

@@ -1,6 +1,7 @@
 """Preparation; drawn faces stand for photographs, and where dlib is absent a stand-in for the recipe."""
 
 import json
+import multiprocessing
 import os
 import shutil
 from contextlib import contextmanager
@@ -247,6 +248,25 @@ def test_the_same_bytes_from_any_number_of_workers(tmp_path):
         assert sum(told[workers].steps) == 40
     first, *others = ((tmp_path / f"{workers}.npz").read_bytes() for workers in told)
     assert all(other == first for other in others)
+    assert left_over(tmp_path) == []
+
+
+@needs_dlib
+def test_what_a_dead_worker_had_taken_is_done_by_the_first_process(tmp_path):
+    photos = write_faces(tmp_path / "photos", 100)
+    prepare(photos, tmp_path / "whole.npz", Options(workers=1), Told())
+    killed = []
+
+    class Killer(Told):
+        @contextmanager
+        def task(self, title, total, unit):
+            yield lambda done, text: [
+                killed.append(child.kill()) for child in multiprocessing.active_children()
+            ]
+
+    prepare(photos, tmp_path / "faces.npz", Options(workers=2), Killer())
+    assert killed
+    assert (tmp_path / "faces.npz").read_bytes() == (tmp_path / "whole.npz").read_bytes()
     assert left_over(tmp_path) == []
 
 
