@@ -100,7 +100,13 @@ def test_points_go_to_the_crop_and_back(box, margin):
     st.floats(0.8, 1.5),
 )
 def test_pixels_go_where_points_go(left, top, width, height, margin):
-    """A ramp's value at a point of the image is the crop's value at the mapped point, to 0.03 px."""
+    """A ramp's value at a point of the image is the crop's value at the mapped point.
+
+    To 1e-3 px where a crop is interpolated. Area averaging takes pixels for squares of one value, so that a
+    ramp becomes a staircase: up to 0.086 px at sizes from 96 to 500, to both sides.
+    """
+    wide = Box(left, top, width, height).scaled(margin)
+    tolerance = 0.09 if min(wide.width, wide.height) >= 96 else 1e-3
     ramp = np.arange(256, dtype=np.float32)  # 8-bit arithmetic would hide a tenth of a pixel
     for axis, grey in enumerate((np.tile(ramp, (256, 1)), np.tile(ramp[:, None], (1, 256)))):
         image, affine = crop(grey, Box(left, top, width, height), margin)
@@ -109,7 +115,7 @@ def test_pixels_go_where_points_go(left, top, width, height, margin):
         scale = 1 / affine[axis, axis]
         sure = (source > scale + 1) & (source < 254 - scale)  # away from the repeated border
         values = image[inside[:, 1], inside[:, 0]]
-        assert np.abs(values - source)[sure].max(initial=0) < 0.03
+        assert np.abs(values - source)[sure].max(initial=0) < tolerance
 
 
 def test_margin_keeps_the_centre():
