@@ -34,13 +34,13 @@ FRAME = CROP + 2 * MARGIN
 
 _POSE = 4  # log scale, angle (radians), shift x, shift y (px)
 _GREY = 2  # mean grey level of the face, log of its standard deviation
-_LONGEST_DRAW = 2.5  # standard deviations, before the draws are mixed
+_LONGEST_DRAW = 2.2  # standard deviations, before the draws are mixed
 _FURTHEST = 4.0  # and after
 _BLOCK = 32  # textures computed at once
 _EXACT = 2**24  # below it, float32 adds integers without rounding
 
-#: The least determinant of a warp's Jacobian at a landmark; below, the face is folded or about to be.
-FOLDED = 0.15
+# The least determinant of a sample's warp at a landmark: below, one cheek is squeezed out of sight.
+_LEAST_DETERMINANT = 0.3
 
 #: Corners of the mesh beyond the crop, which hold the background still; they move with the pose, [12,2].
 RING = np.array(
@@ -51,12 +51,21 @@ RING = np.array(
 _OTHER_BACKGROUND = 0.4
 
 #: How much wider than the portraits' own each group of parameters is drawn.
-_WIDER = {"pose": 1.2, "shape": 1.25, "texture": 1.0, "grey": 1.4}
+_WIDER = {"pose": 1.0, "shape": 1.1, "texture": 1.0, "grey": 1.2}
 
 Floats = npt.NDArray[np.float64]
 
 
-class _Draw(NamedTuple):
+class Draw(NamedTuple):
+    """The parameters of one face, and the generator that its picture goes on with.
+
+    Attributes:
+        pose: log scale, angle (radians), shift x and y (px), [4].
+        shape, texture: standard deviations of each mode, [s] and [t].
+        grey: mean grey level of the face and log of its standard deviation, [2].
+        rng: continues where these were drawn.
+    """
+
     pose: Floats
     shape: Floats
     texture: Floats
@@ -110,18 +119,19 @@ class AppearanceModel:
         points = np.empty((count, LANDMARKS, 2), np.float32)
         for first in range(0, count, _BLOCK):
             rows = range(first, min(first + _BLOCK, count))
-            draws = [self._draw(np.random.default_rng((seed, start + row))) for row in rows]
+            draws = [self.draw(np.random.default_rng((seed, start + row))) for row in rows]
             textures = self._textures(np.array([draw.texture for draw in draws]))
             for row, draw, texture in zip(rows, draws, textures, strict=True):
                 images[row], points[row] = self._render(draw, texture)
         names = np.array([f"sampled_{number:06d}" for number in range(start + 1, start + count + 1)])
         return Faces(images, points, names.astype(np.str_))
 
-    def _draw(self, rng: np.random.Generator) -> _Draw:
+    def draw(self, rng: np.random.Generator) -> Draw:
+        """Parameters of a face: correlated normal draws, wider than the portraits' own by `_WIDER`."""
         normal = np.clip(rng.standard_normal(len(self.mixing)), -_LONGEST_DRAW, _LONGEST_DRAW)
         mixed = np.clip(np.einsum("ij,j->i", self.mixing, normal), -_FURTHEST, _FURTHEST)
         pose, shape, texture, grey = np.split(mixed, self._ends)
-        return _Draw(
+        return Draw(
             self.pose[0] + _WIDER["pose"] * self.pose[1] * pose,
             _WIDER["shape"] * shape,
             _WIDER["texture"] * texture,
@@ -148,8 +158,8 @@ class AppearanceModel:
     def _flat_modes(self) -> npt.NDArray[np.float32]:
         return self.texture_modes.reshape(len(self.texture_modes), -1).astype(np.float32)
 
-    def _render(self, draw: _Draw, texture: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], Floats]:
-        warp, points = self._warp(draw)
+    def _render(self, draw: Draw, texture: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], Floats]:
+        warp, points = self.warp(draw)
         layers = np.stack([texture, self._face_mask], axis=-1)
         seen = pulled(layers, warp.dense(CROP) + np.float32(MARGIN))
         face, mask = seen[..., 0], seen[..., 1]
@@ -159,7 +169,7 @@ class AppearanceModel:
             picture = capture.before_background(picture, mask, draw.rng)
         return capture.taken(capture.exposed(picture, draw.rng), draw.rng), points
 
-    def _warp(self, draw: _Draw) -> tuple[ThinPlate, Floats]:
+    def warp(self, draw: Draw) -> tuple[ThinPlate, Floats]:
         """The warp from the crop to the mean face, and the landmarks in the crop: its exact preimages.
 
         A shape so strong that the warp folds is drawn back towards the mean until it does not.
@@ -170,7 +180,7 @@ class AppearanceModel:
             placed = posed(np.vstack([shape, RING]), draw.pose, mean.mean(0))
             warp = ThinPlate.through(placed, np.vstack([mean, RING]))
             points, least = warp.preimages(mean, placed[:LANDMARKS])
-            if least > FOLDED:
+            if least > _LEAST_DETERMINANT:
                 break
         return warp, points
 

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from mlbench.errors import UsageError
 from mlbench.faces.appearance import (
-    FOLDED,
     FRAME,
     MARGIN,
     RING,
@@ -25,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 Textures = npt.NDArray[np.float32]
 
 _ROUNDS = 12  # of filling in what the crops do not show; the components settle in fewer than ten
+_FOLDED = 0.15  # the least determinant of a warp that still shows both sides of a face
 _RIDGE = 1e-3  # keeps the correlations positive definite
 _OFF_FACE = 0.5  # weight of a pixel of hair or background beside one of the face
 _LIP_PAIRS = ((61, 67), (62, 66), (63, 65))  # upper and lower inner lip
@@ -119,7 +119,7 @@ def _to_mean(image: npt.NDArray[np.uint8], shape: Floats, pose: Floats, mean: Fl
     """The face in the frame of the mean shape, NaN where the crop does not show it; None: the warp folds."""
     reference = np.vstack([mean, RING])
     placed = posed(np.vstack([shape, RING]), pose, mean.mean(0))
-    if ThinPlate.through(placed, reference).preimages(mean, placed[:LANDMARKS])[1] < FOLDED:
+    if ThinPlate.through(placed, reference).preimages(mean, placed[:LANDMARKS])[1] < _FOLDED:
         return None
     where = ThinPlate.through(reference + MARGIN, placed).dense(FRAME)
     texture = pulled(image, where)
