@@ -93,7 +93,7 @@ def _static(model: tf_keras.Model) -> tf_keras.Model:
     import tf_keras
 
     crop = tf_keras.Input(batch_shape=(1, *model.input_shape[1:]), name="crop")
-    return tf_keras.Model(crop, model(crop))
+    return tf_keras.Model(crop, model(crop), name=model.name)
 
 
 def _error_of(

@@ -1,0 +1,165 @@
+"""The command line as a user meets it: the whole job on a tiny variant, and one sentence for each mistake."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mlbench.cli import cli, main
+from mlbench.records import parse_record, read_record
+
+_QUICK = ["--variant", "tiny", "--epochs", "2", "--tune-epochs", "1", "--batch", "64", "--min-seconds", "0.05"]
+
+
+def _mlbench(monkeypatch, capsys, *arguments):
+    """Exit code, standard output and standard error of a command."""
+    monkeypatch.setattr(sys, "argv", ["mlbench", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = capsys.readouterr()
+    return ended.value.code, shown.out, shown.err
+
+
+@pytest.fixture
+def mlbench(monkeypatch, capsys, plugin, cache, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: _mlbench(monkeypatch, capsys, *arguments)
+
+
+def test_the_main_job_from_faces_to_a_measured_table(mlbench, faces_file, tmp_path):
+    command = ["run", *_QUICK, "--compress", "svd(rank=4)", "--compress", "svd(rank=4)+int8", "--data", faces_file]
+    code, out, err = mlbench(*command, "--budget", "size=10KB")
+    assert code == 0, err
+    for row in ("parameters", "MACs", "file, raw bytes", "file, deflated", "peak memory", "load", "p50", "p90", "p99"):
+        assert row in out
+    for row in ("FPS network", "FPS detector", "FPS both", "MAE", "RMSE", "NME", "rounded accuracy", "argmax accuracy"):
+        assert row in out
+    assert "does not fit" in out
+    record = read_record(next((tmp_path / "runs").iterdir()))
+    assert [a.chain for a in record.artifacts] == ["none", "svd(rank=4)", "svd(rank=4)+int8"]
+    assert record.artifacts[1].parameters < record.artifacts[0].parameters
+    assert [s.name for s in record.stages["tiny · svd(rank=4)+int8"]] == ["baseline", "svd(rank=4)", "int8"]
+    assert {d.quantity for d in record.differences} == {"mae_px", "p50_ratio"}
+    assert record.data.split.train + record.data.split.validation + record.data.split.test == 300
+    again = mlbench(*command, "--json", "--budget", "size=10KB")
+    assert again[0] == 0
+    repeated = parse_record(json.dumps(json.loads(again[1])[0]), "stdout")
+    assert [a.sha256 for a in repeated.artifacts] == [a.sha256 for a in record.artifacts]
+    assert repeated.errors == record.errors
+
+
+def test_without_data_the_faces_are_sampled_and_every_output_says_so(mlbench):
+    code, out, err = mlbench("run", *_QUICK, "--compress", "none", "--faces", "200", "--no-detector")
+    assert code == 0, err
+    assert "appearance model" in out
+    assert "no real faces" in err
+
+
+def test_train_compress_measure_and_predict(mlbench, faces_file, tmp_path):
+    options = ["--variant", "tiny", "--epochs", "2", "--data", faces_file]
+    code, out, err = mlbench("train", *options)
+    assert code == 0, err
+    assert "validation MAE" in out
+    code, out, err = mlbench(
+        "compress", *options, "--tune-epochs", "1", "--chain", "svd(4)+dynamic", "--out", "a.tflite", "--pb"
+    )
+    assert code == 0, err
+    assert (tmp_path / "a.tflite").is_file()
+    assert (tmp_path / "a.pb").is_file()
+    code, out, err = mlbench("measure", "a.tflite", "--data", faces_file, "--no-detector", "--min-seconds", "0.05")
+    assert code == 0, err
+    assert "MAE" in out
+
+
+def test_a_refused_chain_among_good_ones_is_a_note(mlbench, faces_file):
+    chains = ["--compress", "svd(rank=32/24/24)", "--compress", "svd(rank=4)"]
+    code, out, err = mlbench("run", *_QUICK, *chains, "--data", faces_file, "--no-detector")
+    assert code == 0, err
+    assert "was refused" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["rum"], 'did you mean "run"'),
+        (["run", "--variant", "tow_pool"], 'did you mean "two_pool"'),
+        (["run", "--compress", "sdv"], 'did you mean "svd"'),
+        (["run", "--device", "hots"], 'did you mean "host"'),
+        (["run", "--budget", "sice=3MB"], 'did you mean "size"'),
+        (["run", "--data", "absent.npz"], "does not exist"),
+        (["run", "--data", "faces.txt"], "read from .npz or .csv"),
+        (["run", "--test", "absent.npz"], "does not exist"),
+        (["run", "--epochs", "0"], "--epochs 0"),
+        (["run", "--rate", "-1"], "--rate -1"),
+        (["run", "--rate", "nan"], "--rate nan"),
+        (["run", "--out", "/proc/nowhere"], "cannot be written"),
+        (["measure", "absent.tflite"], "cannot be read"),
+        (["measure", "faces.txt"], "is not a .tflite"),
+        (["predict", "absent.jpg", "--model", "absent.tflite"], "cannot be read"),
+        (["faces", "sample", "--out", "faces.gif"], "written as .npz or .csv"),
+        (["faces", "fit", "absent.npz", "--out", "x.npz"], "does not exist"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(mlbench, tmp_path, arguments, told):
+    (tmp_path / "faces.txt").write_text("no faces")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = mlbench(*arguments, *(["--variant", "tiny"] if arguments[:1] == ["run"] and "--variant" not in arguments else []))
+    assert code == 2
+    assert told in err
+    assert len(err.strip().splitlines()) <= 2
+    assert out == ""
+    assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.is_file()] == []
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(mlbench, faces_file, tmp_path, monkeypatch):
+    import errno
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    code, _, err = mlbench("train", "--variant", "tiny", "--epochs", "1", "--data", faces_file)
+    assert code == 2
+    assert "No space left on device" in err
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_list_shows_variants_and_compressors_with_their_options(mlbench):
+    code, out, _ = mlbench("list", "compressors", "--json")
+    assert code == 0
+    svd = next(row for row in json.loads(out)["compressors"] if row["name"] == "svd")
+    assert "energy" in svd["options"]
+    assert svd["source"]
+    code, out, _ = mlbench("list", "--json")
+    assert {row["name"] for row in json.loads(out)["variants"]} >= {"basic", "two_pool", "one_pool", "tiny"}
+
+
+def test_doctor_says_what_is_there(mlbench):
+    code, out, _ = mlbench("doctor", "--json")
+    assert code == 0
+    assert all(check["good"] for check in json.loads(out) if check["needed"])
+
+
+def test_the_cache_tells_its_size_and_is_cleared(mlbench, faces_file):
+    mlbench("train", "--variant", "tiny", "--epochs", "1", "--data", faces_file)
+    assert "KB" in mlbench("cache")[1]
+    assert "Freed" in mlbench("cache", "--clear")[1]
+    assert "0 B" in mlbench("cache")[1]
+
+
+def test_every_help_ends_with_commands_to_paste(monkeypatch, capsys):
+    for name, command in cli.commands.items():
+        code, out, _ = _mlbench(monkeypatch, capsys, name, "--help")
+        assert code == 0
+        if not hasattr(command, "commands"):
+            assert f"mlbench {name}" in out.rsplit("Example", 1)[-1]
+
+
+def test_help_does_not_import_tensorflow():
+    code = "import sys; sys.argv = ['mlbench', '--help']\nfrom mlbench.cli import main\ntry:\n    main()\nfinally:\n"
+    code += "    print(sorted({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'tf_keras', 'numpy', 'pydantic'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().endswith("[]")

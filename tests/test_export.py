@@ -1,0 +1,140 @@
+"""The written file computes what the network computes, or it is not written."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mlbench import baselines, converter, networks
+from mlbench.artifacts import artifact_of, require_landmark_model
+from mlbench.compression import start
+from mlbench.errors import UsageError
+from mlbench.export import export
+from mlbench.faces.dataset import split_faces
+from mlbench.files import deflated_size, file_sha256
+from mlbench.progress import Silent
+from mlbench.training import TrainingOptions
+from tests.conftest import TINY
+
+_OPTIONS = TrainingOptions(epochs=1, batch=64, threads=1)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory, sampled):
+    folder = tmp_path_factory.mktemp("network")
+    built = networks.build(TINY, 7)
+    networks.start_from_mean(built, sampled.points.mean(axis=0))
+    networks.save(built, folder)
+    np.save(folder / "crops.npy", sampled.images[:100])
+    return folder
+
+
+def _convert(network, out, precision="float32", **options):
+    options = {"sparse": False, "frozen_graph": None} | options
+    return converter.convert(str(network), str(out), str(network / "crops.npy"), precision, **options)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8"])
+def test_every_precision_gives_a_file_that_answers_like_the_network(network, tmp_path, precision):
+    out = tmp_path / "net.tflite"
+    _convert(network, out, precision)
+    require_landmark_model(out)
+    sizes = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1}
+    assert out.stat().st_size > sizes[precision] * TINY.parameters * 0.9
+
+
+def test_equal_networks_give_equal_bytes(network, tmp_path):
+    for name in ("a", "b"):
+        _convert(network, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_file_without_weights_is_an_error_and_not_written(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(converter, "_converted", lambda *_: b"\0\0\0\0TFL3")
+    with pytest.raises(UsageError, match="weights are missing"):
+        _convert(network, tmp_path / "net.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_answers_otherwise_is_an_error_and_not_written(network, tmp_path, monkeypatch):
+    real = converter._converted
+
+    def altered(model, *arguments):
+        content = real(model, *arguments)
+        model.layers[-1].bias.assign_add(np.full(136, 0.5))
+        return content
+
+    monkeypatch.setattr(converter, "_converted", altered)
+    with pytest.raises(UsageError, match=r"differ by 0\.500 px"):
+        _convert(network, tmp_path / "net.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_papers_frozen_graph_is_written_too(network, tmp_path):
+    import tensorflow as tf
+
+    _convert(network, tmp_path / "net.tflite", frozen_graph=str(tmp_path / "net.pb"))
+    graph = tf.compat.v1.GraphDef.FromString((tmp_path / "net.pb").read_bytes())
+    assert {node.op for node in graph.node} >= {"Conv2D", "MatMul", "Placeholder"}
+    assert not any("Variable" in node.op for node in graph.node)
+
+
+def test_the_exported_artifact_is_described_by_its_bytes(sampled, cache, tmp_path):
+    split = split_faces(sampled, seed=7)
+    baseline = baselines.train_baseline(TINY, sampled, split, _OPTIONS, Silent())
+    artifact = export(start(baseline), TINY, "none", sampled, tmp_path / "out")
+    written = tmp_path / "out" / artifact.path
+    assert artifact.file_bytes == written.stat().st_size
+    assert artifact.sha256 == file_sha256(written)
+    assert artifact.deflated_bytes == deflated_size(written) < artifact.file_bytes
+    assert artifact.parameters == TINY.parameters
+    assert artifact.macs == TINY.macs
+    again = export(start(baseline), TINY, "none", sampled, tmp_path / "again")
+    assert again.sha256 == artifact.sha256
+
+
+def test_a_failing_converter_is_one_sentence(sampled, cache, tmp_path):
+    split = split_faces(sampled, seed=7)
+    baseline = baselines.train_baseline(TINY, sampled, split, _OPTIONS, Silent())
+    (baseline.folder / "weights.npz").write_bytes(b"broken")
+    compressed = start_without_network(baseline)
+    with pytest.raises(UsageError, match="damaged"):
+        export(compressed, TINY, "none", sampled, tmp_path)
+
+
+def start_without_network(baseline):
+    from mlbench.compression import Compressed
+    from mlbench.contracts import ExportOptions
+
+    return Compressed(baseline.key, baseline.folder, ExportOptions(), ())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "is not a .tflite"), (b"GIF89a..", "is not a .tflite"), (b"\x1c\0\0\0TFL3" + b"\xff" * 50, "cannot be loaded")],
+)
+def test_a_file_that_is_no_network_is_refused(tmp_path, content, told):
+    path = tmp_path / "net.tflite"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=told):
+        artifact_of(path)
+
+
+def test_the_converter_is_a_process_that_prints_json(network, tmp_path):
+    job = tmp_path / "job.json"
+    job.write_text(
+        json.dumps(
+            {
+                "network": str(network / "absent"),
+                "out": str(tmp_path / "net.tflite"),
+                "crops": str(network / "crops.npy"),
+                "precision": "float32",
+                "sparse": False,
+                "frozen_graph": None,
+            }
+        )
+    )
+    done = subprocess.run([sys.executable, "-m", "mlbench.converter", str(job)], capture_output=True, text=True)
+    assert "does not hold a saved network" in json.loads(done.stdout.splitlines()[-1])["error"]

@@ -1,0 +1,109 @@
+"""The host runner: outputs are the file's, processes are lean, failures are verdicts."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from device_runners.host import _WORKER, HostRunner
+from mlbench import converter, networks
+from mlbench.artifacts import artifact_of
+from mlbench.contracts import Job
+from mlbench.progress import Silent
+from mlbench.training import predict
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, sampled):
+    folder = tmp_path_factory.mktemp("files")
+    built = networks.build(TINY, 7)
+    networks.start_from_mean(built, sampled.points.mean(axis=0))
+    networks.save(built, folder / "network")
+    np.save(folder / "crops.npy", sampled.images[:100])
+    for precision in ("float32", "dynamic"):
+        out = str(folder / f"{precision}.tflite")
+        converter.convert(str(folder / "network"), out, str(folder / "crops.npy"), precision, False, None)
+    return folder
+
+
+def _job(files, sampled, *names, frames=0):
+    blank = np.full((frames, 480, 864), 90, np.uint8)
+    return Job(
+        artifacts=tuple(artifact_of(files / f"{name}.tflite") for name in names),
+        folder=files,
+        test_sets={"test": sampled.images[:20]},
+        frames=blank,
+        min_count=40,
+        min_seconds=0.05,
+    )
+
+
+def test_predictions_are_the_files_outputs(files, sampled):
+    outcomes = list(HostRunner().measure(_job(files, sampled, "float32"), Silent()))
+    expected = predict(networks.load(files / "network"), sampled.images[:20])
+    np.testing.assert_allclose(outcomes[0].predictions["test"], expected, atol=1e-3)
+
+
+def test_artifacts_are_measured_in_as_many_bursts_each(files, sampled):
+    outcomes = list(HostRunner().measure(_job(files, sampled, "float32", "dynamic", frames=4), Silent()))
+    for outcome in outcomes:
+        measured = outcome.measurement
+        assert measured.failure is None
+        assert measured.network.n == sum(measured.network.bursts) >= 40
+        assert len(measured.network.bursts) == len(outcomes[0].measurement.network.bursts)
+        assert measured.load_ms > 0
+        assert measured.first_ms > 0
+        assert measured.warmup_count > 0
+        assert measured.memory.baseline_bytes < measured.memory.loaded_bytes <= measured.memory.peak_bytes
+        assert measured.detector.n == measured.both.n == 100
+        assert (measured.faces_found, measured.frames) == (0, 4)
+
+
+def test_a_model_that_does_not_load_is_a_verdict_and_the_others_are_measured(files, sampled, tmp_path):
+    job = _job(files, sampled, "float32")
+    broken = files / "broken.tflite"
+    broken.write_bytes((files / "float32.tflite").read_bytes()[:2000])
+    bad = job.artifacts[0].model_copy(update={"id": "broken", "path": str(broken)})
+    outcomes = list(HostRunner().measure(Job(**{**job.__dict__, "artifacts": (bad, *job.artifacts)}), Silent()))
+    assert outcomes[0].measurement.failure.stage in ("load", "inference")
+    assert outcomes[0].measurement.network is None
+    assert outcomes[0].predictions == {}
+    assert outcomes[1].measurement.failure is None
+
+
+def test_a_killed_worker_is_a_verdict(files, sampled, monkeypatch):
+    from device_runners import host
+
+    real = host._Worker.ask
+
+    def kill_at_burst(self, command, **arguments):
+        if command == "network":
+            self._process.kill()
+        return real(self, command, **arguments)
+
+    monkeypatch.setattr(host._Worker, "ask", kill_at_burst)
+    outcomes = list(HostRunner().measure(_job(files, sampled, "float32"), Silent()))
+    failure = outcomes[0].measurement.failure
+    assert failure.stage == "inference"
+    assert "killed" in failure.reason
+
+
+def test_the_worker_imports_numpy_and_litert_alone():
+    code = (
+        "import sys, runpy; runpy.run_path(sys.argv[1], run_name='worker'); "
+        "print({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'tf_keras', 'keras', 'cv2', 'mlbench', 'rich'})"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code, str(_WORKER)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_worker_answers_a_bad_command_with_its_error(files, sampled, tmp_path):
+    np.save(tmp_path / "crops.npy", sampled.images[:2])
+    start = {"model": str(files / "absent.tflite"), "crops": str(tmp_path / "crops.npy"), "frames": "", "threads": 1}
+    lines = [{**start, "cascade": ""}, {"do": "load"}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    done = subprocess.run([sys.executable, "-I", str(_WORKER)], input=text, capture_output=True, text=True)
+    assert "error" in json.loads(done.stdout)
