@@ -25,6 +25,7 @@ from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Timi
 
 _WORKER = Path(__file__).with_name("host_worker.py")
 _ROUNDS = 20
+_FRAME_ROUNDS = 10
 
 
 #: Frames a round for the detector and the pipeline: each takes tens of milliseconds.
@@ -201,14 +202,14 @@ def _measure_network(lanes: list[_Lane], job: Job, progress: Progress) -> None:
     for lane in lanes:
         lane.attempt("inference", warm_up)
     count = -(-job.min_count // _ROUNDS)
-    _interleave(lanes, "network", job.min_seconds / _ROUNDS, count, job.seed, progress)
+    _interleave(lanes, "network", _ROUNDS, job.min_seconds / _ROUNDS, count, job.seed, progress)
     for lane in lanes:
         lane.attempt("inference", remember)
 
 
 def _measure_frames(lanes: list[_Lane], job: Job, progress: Progress) -> None:
     for part in ("detector", "both"):
-        _interleave(lanes, part, 0.0, _FRAMES_A_BURST, job.seed, progress)
+        _interleave(lanes, part, _FRAME_ROUNDS, 0.0, _FRAMES_A_BURST, job.seed, progress)
 
     def count(lane: _Lane) -> None:
         answer = lane.worker.ask("faces_found")
@@ -219,7 +220,7 @@ def _measure_frames(lanes: list[_Lane], job: Job, progress: Progress) -> None:
 
 
 def _interleave(
-    lanes: list[_Lane], part: str, seconds: float, count: int, seed: int, progress: Progress
+    lanes: list[_Lane], part: str, rounds: int, seconds: float, count: int, seed: int, progress: Progress
 ) -> None:
     """Let the workers take turns in rounds of one burst each."""
     rng = np.random.default_rng(seed)
@@ -228,8 +229,8 @@ def _interleave(
     def burst(lane: _Lane) -> None:
         lane.series[part].add(lane.worker.ask(part, seconds=seconds, count=count))
 
-    with progress.task(f"Measuring {part}", _ROUNDS * len(lanes), "bursts") as advance:
-        for _ in range(_ROUNDS):
+    with progress.task(f"Measuring {part}", rounds * len(lanes), "bursts") as advance:
+        for _ in range(rounds):
             for index in rng.permutation(len(lanes)):
                 lanes[index].attempt(stage, burst)
                 advance(1, lanes[index].artifact.id)

@@ -128,7 +128,7 @@ _training_options = _options(
         type=click.Choice(["float32", "bfloat16"]),
         default="float32",
         show_default=True,
-        help="Arithmetic of training; bfloat16 is faster on CPUs that have it.",
+        help="Arithmetic of training and tuning; bfloat16 is faster on CPUs that have it.",
     ),
     click.option("--train-threads", default=0, help="Threads for training. [default: all cores]"),
 )
@@ -200,7 +200,7 @@ def _validated(**options: Any) -> Any:
 
 def _tuning(training: Any, tune_epochs: int | None, tune_rate: float, teacher_share: float) -> Any:
     epochs = max(3, training.epochs // 6) if tune_epochs is None else tune_epochs
-    changed = {"epochs": epochs, "rate": tune_rate, "teacher_share": teacher_share, "compute": "float32"}
+    changed = {"epochs": epochs, "rate": tune_rate, "teacher_share": teacher_share}
     return _validated(**training.model_dump() | changed)
 
 
@@ -495,8 +495,9 @@ def faces() -> None:
 def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
     """Write faces sampled from an appearance model."""
     from mlbench.faces.appearance import AppearanceModel
-    from mlbench.faces.dataset import write_faces
+    from mlbench.faces.dataset import require_faces_suffix, write_faces
 
+    require_faces_suffix(out)
     write_faces(AppearanceModel.load(model).sample(count, seed=seed), out)
     click.echo(f"Wrote {count} sampled faces to {out}.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -9,6 +10,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from mlbench.errors import UsageError
 
@@ -25,6 +28,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_parts_of_the_dead(path)
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
@@ -34,6 +38,14 @@ def write_atomically(path: Path) -> Iterator[Path]:
         raise UsageError(message) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _remove_parts_of_the_dead(path: Path) -> None:
+    """Remove what processes that were killed while writing this file left of it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = left.name.removesuffix(".part").rpartition(".")[2]
+        if number.isdigit() and not psutil.pid_exists(int(number)):
+            left.unlink(missing_ok=True)
 
 
 def file_sha256(path: Path) -> str:

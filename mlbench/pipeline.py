@@ -72,13 +72,11 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     variants: list[Variant] = [registry.load("variants", name) for name in plan.variants]
     runners = plan.measuring.runners()
     require_writable(plan.out)
+    given = {test.name: test.load() for test in plan.tests}
     faces = plan.source.load(progress)
     split = plan.source.split(faces)
-    tests = [("test", faces.take(split.test))] if len(split.test) else []
-    tests += [(test.name, test.load()) for test in plan.tests]
-    return [
-        _Run(plan, variant, runners, faces, split, dict(tests), progress).finish() for variant in variants
-    ]
+    tests = {"test": faces.take(split.test)} | given
+    return [_Run(plan, variant, runners, faces, split, tests, progress).finish() for variant in variants]
 
 
 def require_writable(folder: Path) -> None:

@@ -43,7 +43,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """One line."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
 
 class Silent:

@@ -54,7 +54,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (info / "entry_points.txt").write_text("[mlbench.variants]\ntiny = tiny_variant:TINY\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")])))
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+        )
         registry._found.cache_clear()
         yield folder
     registry._found.cache_clear()

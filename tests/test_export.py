@@ -113,7 +113,11 @@ def start_without_network(baseline):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "is not a .tflite"), (b"GIF89a..", "is not a .tflite"), (b"\x1c\0\0\0TFL3" + b"\xff" * 50, "cannot be loaded")],
+    [
+        (b"", "is not a .tflite"),
+        (b"GIF89a..", "is not a .tflite"),
+        (b"\x1c\0\0\0TFL3" + b"\xff" * 50, "cannot be loaded"),
+    ],
 )
 def test_a_file_that_is_no_network_is_refused(tmp_path, content, told):
     path = tmp_path / "net.tflite"
@@ -136,5 +140,7 @@ def test_the_converter_is_a_process_that_prints_json(network, tmp_path):
             }
         )
     )
-    done = subprocess.run([sys.executable, "-m", "mlbench.converter", str(job)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "mlbench.converter", str(job)], capture_output=True, text=True
+    )
     assert "does not hold a saved network" in json.loads(done.stdout.splitlines()[-1])["error"]

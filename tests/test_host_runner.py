@@ -58,7 +58,7 @@ def test_artifacts_are_measured_in_as_many_bursts_each(files, sampled):
         assert measured.first_ms > 0
         assert measured.warmup_count > 0
         assert measured.memory.baseline_bytes < measured.memory.loaded_bytes <= measured.memory.peak_bytes
-        assert measured.detector.n == measured.both.n == 100
+        assert measured.detector.n == measured.both.n == 50
         assert (measured.faces_found, measured.frames) == (0, 4)
 
 
@@ -67,7 +67,9 @@ def test_a_model_that_does_not_load_is_a_verdict_and_the_others_are_measured(fil
     broken = files / "broken.tflite"
     broken.write_bytes((files / "float32.tflite").read_bytes()[:2000])
     bad = job.artifacts[0].model_copy(update={"id": "broken", "path": str(broken)})
-    outcomes = list(HostRunner().measure(Job(**{**job.__dict__, "artifacts": (bad, *job.artifacts)}), Silent()))
+    outcomes = list(
+        HostRunner().measure(Job(**{**job.__dict__, "artifacts": (bad, *job.artifacts)}), Silent())
+    )
     assert outcomes[0].measurement.failure.stage in ("load", "inference")
     assert outcomes[0].measurement.network is None
     assert outcomes[0].predictions == {}
@@ -96,13 +98,20 @@ def test_the_worker_imports_numpy_and_litert_alone():
         "import sys, runpy; runpy.run_path(sys.argv[1], run_name='worker'); "
         "print({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'tf_keras', 'keras', 'cv2', 'mlbench', 'rich'})"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", code, str(_WORKER)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(_WORKER)], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "set()"
 
 
 def test_the_worker_answers_a_bad_command_with_its_error(files, sampled, tmp_path):
     np.save(tmp_path / "crops.npy", sampled.images[:2])
-    start = {"model": str(files / "absent.tflite"), "crops": str(tmp_path / "crops.npy"), "frames": "", "threads": 1}
+    start = {
+        "model": str(files / "absent.tflite"),
+        "crops": str(tmp_path / "crops.npy"),
+        "frames": "",
+        "threads": 1,
+    }
     lines = [{**start, "cascade": ""}, {"do": "load"}]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     done = subprocess.run([sys.executable, "-I", str(_WORKER)], input=text, capture_output=True, text=True)

@@ -10,7 +10,8 @@ from mlbench.sizes import format_size, parse_size
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("512KB", 512_000), ("1.5MiB", 1_572_864), ("68MB", 68_000_000), ("7", 7), ("2 gb", 2 * 10**9)]
+    ("text", "size"),
+    [("512KB", 512_000), ("1.5MiB", 1_572_864), ("68MB", 68_000_000), ("7", 7), ("2 gb", 2 * 10**9)],
 )
 def test_sizes_are_read(text, size):
     assert parse_size(text) == size
@@ -32,7 +33,12 @@ def test_sizes_for_people_are_right_to_half_a_percent(size):
 
 @pytest.mark.parametrize(
     ("text", "quantity", "limit"),
-    [("size=68MB", "size", 68e6), ("p50=10ms", "p50", 10), ("nme=4%", "nme", 0.04), ("mae<1.2px", "mae", 1.2)],
+    [
+        ("size=68MB", "size", 68e6),
+        ("p50=10ms", "p50", 10),
+        ("nme=4%", "nme", 0.04),
+        ("mae<1.2px", "mae", 1.2),
+    ],
 )
 def test_budgets_are_read(text, quantity, limit):
     budget = parse_budget(text)

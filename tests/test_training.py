@@ -95,7 +95,9 @@ def test_a_teacher_draws_the_student_to_its_answers(parts, tmp_path):
     options = _OPTIONS.model_copy(update={"epochs": 8, "rate": 0.01, "augment": False})
     alone = options.model_copy(update={"teacher_share": 1.0})
     student = _network(parts[0])
-    before = np.abs(training.predict(student, parts[1].images) - training.predict(teacher, parts[1].images)).mean()
+    before = np.abs(
+        training.predict(student, parts[1].images) - training.predict(teacher, parts[1].images)
+    ).mean()
     # Validation error rises as the student follows a wrong teacher, so the last weights are looked at, not the best.
     from mlbench.trainer import Trainer
 
@@ -103,7 +105,9 @@ def test_a_teacher_draws_the_student_to_its_answers(parts, tmp_path):
     for epoch in range(8):
         for images, points in training.batches(parts[0], alone, epoch):
             trainer.step(images, points)
-    after = np.abs(training.predict(student, parts[1].images) - training.predict(teacher, parts[1].images)).mean()
+    after = np.abs(
+        training.predict(student, parts[1].images) - training.predict(teacher, parts[1].images)
+    ).mean()
     assert after < 0.5 * before
 
 

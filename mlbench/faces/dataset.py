@@ -186,11 +186,20 @@ def write_faces(faces: Faces, path: Path) -> None:
     """
     from mlbench.faces.csv_format import write_csv
 
+    (write_npz if require_faces_suffix(path) == ".npz" else write_csv)(faces, path)
+
+
+def require_faces_suffix(path: Path) -> str:
+    """`.npz` or `.csv`, whichever a file to be written ends in.
+
+    Raises:
+        UsageError: it ends otherwise.
+    """
     suffix = path.suffix.lower()
     if suffix not in (".npz", ".csv"):
         message = f"{path} ends in {suffix or 'nothing'}: faces are written as .npz or .csv."
         raise UsageError(message)
-    (write_npz if suffix == ".npz" else write_csv)(faces, path)
+    return suffix
 
 
 def iter_faces(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:

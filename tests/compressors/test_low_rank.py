@@ -40,7 +40,10 @@ def test_a_planted_rank_holds_all_the_energy(rng):
 
 def test_responses_keep_what_the_inputs_need(rng):
     inputs = _planted(rng, 500, 200, rank=5)  # inputs lie in five dimensions, weights in all
-    weights, bias = rng.standard_normal((200, 40)).astype(np.float32), rng.standard_normal(40).astype(np.float32)
+    weights, bias = (
+        rng.standard_normal((200, 40)).astype(np.float32),
+        rng.standard_normal(40).astype(np.float32),
+    )
     responses = inputs @ weights + bias
     spectrum = low_rank.response_spectrum(responses)
     first, second = low_rank.factorise(weights, spectrum, 5)

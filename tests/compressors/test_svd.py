@@ -48,7 +48,9 @@ def test_the_largest_rank_that_saves_is_nearly_exact_on_a_low_rank_network(netwo
     planted.get_layer("dense1").set_weights([(u[:, :3] * s[:3]) @ v[:3], bias])
     form = _compress(f"svd(rank=3/24/24,of={of})", planted, sampled)
     assert [change.rank for change in form.changes] == [(3,), (), ()]
-    np.testing.assert_allclose(predict(form.network, sampled.images), predict(planted, sampled.images), atol=1e-3)
+    np.testing.assert_allclose(
+        predict(form.network, sampled.images), predict(planted, sampled.images), atol=1e-3
+    )
 
 
 def test_a_target_size_is_kept(network, sampled):
@@ -73,7 +75,11 @@ def test_an_unreachable_target_names_the_smallest(network, sampled):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("svd(rank=500)", "above the rank"), ("svd(rank=33/24/24)", "above the rank"), ("svd(rank=3/4)", "2 ranks")],
+    [
+        ("svd(rank=500)", "above the rank"),
+        ("svd(rank=33/24/24)", "above the rank"),
+        ("svd(rank=3/4)", "2 ranks"),
+    ],
 )
 def test_ranks_that_cannot_be_are_refused(network, sampled, text, told):
     with pytest.raises(UsageError, match=told):

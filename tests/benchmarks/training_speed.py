@@ -1,0 +1,64 @@
+"""Training beside a bare loop: images/s of `mlbench.training` with augmentation, and of `train_on_batch` on arrays.
+
+    python -m tests.benchmarks.training_speed --variant basic
+
+Both run in turns in one process, on the same network and as many threads; prints the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+
+from mlbench import networks, registry, training
+from mlbench.faces.appearance import AppearanceModel
+from mlbench.trainer import Trainer
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variant", default="basic")
+    parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    import tf_keras
+
+    options = training.TrainingOptions(epochs=100)
+    faces = AppearanceModel.load().sample(given.batches * options.batch, seed=7)
+    variant = registry.load("variants", given.variant)
+    trainer = Trainer(networks.build(variant, 7), None, options, steps_per_epoch=given.batches)
+    bare = networks.build(variant, 7)
+    bare.compile(optimizer=tf_keras.optimizers.Adam(1e-3), loss="mse")
+    inputs, targets = faces.images[..., None].astype(np.float32) / 255, faces.points.reshape(len(faces), -1)
+
+    def ours(epoch: int) -> None:
+        for images, points in training.batches(faces, options, epoch):
+            loss = trainer.step(images, points)
+        float(loss)
+
+    def theirs(_: int) -> None:
+        for start in range(0, len(faces), options.batch):
+            bare.train_on_batch(inputs[start : start + options.batch], targets[start : start + options.batch])
+
+    ratios = []
+    for epoch in range(given.rounds + 1):
+        seconds = []
+        for loop in (ours, theirs):
+            started = time.perf_counter()
+            loop(epoch)
+            seconds.append(time.perf_counter() - started)
+        if epoch:  # the first traces the graphs
+            ratios.append(seconds[1] / seconds[0])
+            print(
+                f"mlbench {len(faces) / seconds[0]:.0f} images/s, bare {len(faces) / seconds[1]:.0f}",
+                flush=True,
+            )
+    print(f"median ratio {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()
