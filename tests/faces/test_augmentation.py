@@ -60,7 +60,9 @@ def test_a_mirrored_twice_batch_is_the_batch(sampled):
 
 
 def test_equal_generators_give_equal_batches(sampled):
-    first, again = (Augmentation().apply(sampled.images, sampled.points, np.random.default_rng(1)) for _ in range(2))
+    first, again = (
+        Augmentation().apply(sampled.images, sampled.points, np.random.default_rng(1)) for _ in range(2)
+    )
     assert (first[0] == again[0]).all()
     assert (first[1] == again[1]).all()
 
