@@ -1,13 +1,12 @@
 """How fast preparation is: one process, two, and a plain loop over the same calls, as ratios of one run.
 
-    python tests/benchmarks/prepare_speed.py [PHOTOS [IMAGES [ROUNDS]]]
+    python -m tests.benchmarks.prepare_speed [PHOTOS [IMAGES [ROUNDS]]]
 
 PHOTOS is a folder (else faces are drawn), repeated to IMAGES images (2,000). Every measurement is a process
 of its own, start-up included, and the three take turns for ROUNDS (3) rounds; medians are compared. The share
 of the processor shows whether the machine was quiet: about 1 for one process, 2 for two.
 """
 
-import os
 import resource
 import shutil
 import statistics
@@ -17,8 +16,6 @@ import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "faces")]
 
 
 class Silent:
@@ -63,8 +60,8 @@ def prepared(photos, out, workers):
 def measure(kind, photos, out):
     """Wall-clock and processor seconds of one process that does it, and of its own processes."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [sys.executable, __file__, "--do", kind, str(photos), str(out)]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [sys.executable, "-m", "tests.benchmarks.prepare_speed", "--do", kind, str(photos), str(out)]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -85,7 +82,7 @@ def main(source, images, rounds):
         place = Path(name)
         (place / "photos").mkdir()
         if source is None:
-            from drawn_faces import write_faces
+            from tests.faces.drawn_faces import write_faces
 
             source = place / "drawn"
             write_faces(source, 100)

@@ -4,12 +4,12 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import draw_face
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlbench.errors import UsageError
 from mlbench.faces.detection import Box, HaarDetector, affine_to_crop, cascade_path, crop, map_points
+from tests.faces.drawn_faces import draw_face
 
 boxes = st.builds(Box, st.integers(-50, 150), st.integers(-50, 150), st.integers(8, 300), st.integers(8, 300))
 

@@ -3,12 +3,12 @@ import sys
 
 import numpy as np
 import pytest
-from drawn_faces import draw_face
 
 from mlbench.errors import UsageError
 from mlbench.faces import labelling
 from mlbench.faces.detection import Box
 from mlbench.faces.labelling import DlibLabeller, find_predictor, require_dlib
+from tests.faces.drawn_faces import draw_face
 
 
 def found_predictor():

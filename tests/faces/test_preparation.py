@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn_faces import draw_face, write_faces
 from PIL import Image
 
 from mlbench.errors import UsageError
@@ -22,6 +21,7 @@ from mlbench.faces.decoding import BadImageError, read_grey
 from mlbench.faces.labelling import find_predictor, require_dlib
 from mlbench.faces.photographs import LabelledCrop, find_photos
 from mlbench.faces.preparation import Options, prepare
+from tests.faces.drawn_faces import draw_face, write_faces
 
 
 def missing_dlib():
@@ -239,7 +239,8 @@ def test_photos_have_names_below_their_folder_and_come_once(tmp_path):
 
 
 @needs_dlib
-def test_the_same_bytes_from_any_number_of_workers(tmp_path):
+def test_the_same_bytes_from_any_number_of_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "_WORTH_A_PROCESS", 1)
     photos = write_faces(tmp_path / "photos", 40)
     told = {}
     for workers in (1, 3):
@@ -252,7 +253,8 @@ def test_the_same_bytes_from_any_number_of_workers(tmp_path):
 
 
 @needs_dlib
-def test_what_a_dead_worker_had_taken_is_done_by_the_first_process(tmp_path):
+def test_what_a_dead_worker_had_taken_is_done_by_the_first_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(preparation, "_WORTH_A_PROCESS", 1)
     photos = write_faces(tmp_path / "photos", 100)
     prepare(photos, tmp_path / "whole.npz", Options(workers=1), Told())
     killed = []

@@ -1,6 +1,6 @@
 """`kill -9` at ten random moments, then going on, ends with the bytes of a run that nobody killed.
 
-Also a script: `python tests/faces/test_preparation_kill.py [FOLDER [KILLS [SEED]]]`, with your photographs.
+Also a script: `python -m tests.faces.test_preparation_kill [FOLDER [KILLS [SEED]]]`, with your photographs.
 """
 
 import os
@@ -15,16 +15,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from drawn_faces import write_faces
 
 from mlbench.errors import UsageError
 from mlbench.faces.labelling import find_predictor, require_dlib
+from tests.faces.drawn_faces import write_faces
 
 CHILD = """
 import sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from test_preparation_kill import Silent
+from tests.faces.test_preparation_kill import Silent
 from mlbench.faces.preparation import Options, prepare
 if __name__ == "__main__":
     prepare([Path(sys.argv[1])], Path(sys.argv[2]), Options(workers=2), Silent())
@@ -41,7 +41,7 @@ class Silent:
 
 
 def start(photos, out):
-    command = [sys.executable, "-c", CHILD, str(photos), str(out), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", CHILD, str(photos), str(out), str(Path(__file__).parents[2])]
     return subprocess.Popen(command)
 
 
