@@ -126,8 +126,9 @@ class Svd(Compressor):
             return self._given_ranks(plans, [int(part) for part in self.rank.split("/")])
         if self.target is not None:
             return self._ranks_within(network, plans, parse_size(self.target))
-        energy = DEFAULT_ENERGY if self.energy is None else self.energy
-        return [plan.spectrum.rank_for(energy) for plan in plans]
+        if self.energy is not None:
+            return [plan.spectrum.rank_for(self.energy) for plan in plans]
+        return [max(1, min(DEFAULT_RANK, min(plan.shape) // 4)) for plan in plans]
 
     def _given_ranks(self, plans: list[_Plan], given: list[int]) -> list[int]:
         if len(given) not in (1, len(plans)):
@@ -161,8 +162,8 @@ class Svd(Compressor):
         return [ranks.get(plan.layer.name, plan.limit + 1) for plan in plans]
 
 
-#: Chosen where neither rank, energy nor target is given; see docs/compression.md for what it costs.
-DEFAULT_ENERGY = 0.999
+#: Where neither rank, energy nor target is given: this, or a quarter of a layer's full rank where that is less.
+DEFAULT_RANK = 64
 
 
 def _change(plan: _Plan, rank: int) -> LayerChange:
