@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,6 +240,13 @@ def _show(records: list[Record], as_json: bool) -> None:
         registry.load("reports", "terminal")().write(records, None)
 
 
+def _write_page(records: Sequence[Record], target: Path) -> Path:
+    from mlbench import registry
+
+    registry.load("reports", "html")().write(records, target)
+    return target
+
+
 # --- Commands ---------------------------------------------------------------------------------------------
 
 
@@ -288,6 +295,8 @@ def run(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) -> N
     _show([done.record for done in finished], options["as_json"])
     for done in finished:
         click.echo(f"Record: {done.folder / 'record.json'}", err=options["as_json"])
+    page = _write_page([done.record for done in finished], plan.out / "report.html")
+    click.echo(f"Report: {page}", err=options["as_json"])
 
 
 def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) -> Any:
@@ -397,6 +406,18 @@ def measure(files: tuple[Path, ...], data: tuple[str, ...], out: Path, as_json: 
     finished = pipeline.measure_files(list(files), tests, _measuring(**options), out, command, _progress())
     _show([finished.record], as_json)
     click.echo(f"Record: {finished.folder / 'record.json'}", err=as_json)
+
+
+@cli.command(
+    epilog="\b\nExamples:\n  mlbench report runs/two_pool-1a2b3c4d\n  mlbench report runs/*/ -o report.html"
+)
+@click.argument("runs", nargs=-1, required=True, type=_FILE)
+@click.option("-o", "--out", type=_FILE, default=Path("report.html"), show_default=True, help="The page.")
+def report(runs: tuple[Path, ...], out: Path) -> None:
+    """One HTML page of the records of RUNS: folders of runs, or record.json files."""
+    from mlbench.record_files import RecordFiles
+
+    click.echo(f"Report: {_write_page(RecordFiles(runs), out)}")
 
 
 @cli.command(

@@ -27,8 +27,9 @@ def differences_of(
     for measured in measurements:
         reference = _find(measurements, artifact=baseline, device=measured.device)
         if measured.artifact != baseline and measured.network and reference and reference.network:
-            change = statistics.latency_ratio(measured.network, reference.network, seed)
-            rows.append(_difference(measured.artifact, baseline, measured.device, "p50_ratio", "", change))
+            ratio = statistics.latency_ratio(measured.network, reference.network)
+            if ratio is not None:
+                rows.append(_difference(measured.artifact, baseline, measured.device, "p50_ratio", "", ratio))
     return rows
 
 
@@ -43,6 +44,7 @@ def _difference(
         quantity=quantity,
         test_set=test_set,
         change=change,
+        confidence=statistics.LATENCY_CONFIDENCE if quantity == "p50_ratio" else 0.95,
         verdict=statistics.verdict(change, neutral, same),
     )
 

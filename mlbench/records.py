@@ -226,6 +226,7 @@ class Difference(Value):
     quantity: Text  # "mae_px", "nme", "p50_ratio"
     test_set: Text = ""
     change: Interval  # candidate - baseline, or candidate / baseline for ratios
+    confidence: float = 0.95  # of the interval: 0.99 for latencies since 0.1.0
     verdict: Literal["better", "same", "worse", "cannot tell"]
 
 

@@ -1,13 +1,22 @@
 """Intervals and verdicts: what a difference between two measurements is worth.
 
-Means of faces: percentile bootstrap (Efron & Tibshirani 1993, chapter 13), paired where two networks saw the
-same faces. Latencies come in interleaved bursts whose samples are not independent (frequency, neighbours on the
-machine), so that the unit resampled is the burst, not the sample (the cluster bootstrap, Davison & Hinkley 1997,
-section 3.8).
+Errors are means over faces: percentile bootstrap (Efron & Tibshirani 1993, chapter 13), paired where two networks
+saw the same faces.
+
+Latencies come in interleaved bursts. Samples of one burst are anything but independent (frequency, neighbours on
+the machine, where the pages of the weights lie), so that a test on samples, Mann-Whitney's too, calls a difference
+where there is none. The unit here is the round: one burst of each file, in an order drawn anew, gives one
+difference of log medians. For equal files that difference is symmetric about 0 whatever the noise, since nothing
+but the drawn order tells the two apart, and that is all Wilcoxon's signed-rank test asks for: its level is exact at
+any number of rounds, where a bootstrap of 20 clusters covers too little. The estimate is that of Hodges & Lehmann
+(1963), the interval the one that inverts the test (Hollander, Wolfe & Chicken 2014, sections 3.1 to 3.3).
+Bursts that were not interleaved are compared as two samples (Mann & Whitney 1947; the same book, section 4.3).
+How often this errs, and what it finds, is simulated in tests/test_statistics.py; figures in docs/measuring.md.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -20,7 +29,11 @@ Verdict = Literal["better", "same", "worse", "cannot tell"]
 
 RESAMPLES = 2000
 
-#: A ratio of latencies within this of 1 is called the same, if its whole interval is.
+#: Of a latency's interval: its verdict may be wrong about equal files once in a hundred.
+LATENCY_CONFIDENCE = 0.99
+
+#: A ratio of latencies within this of 1 is called the same, if its whole interval is: what a rebuilt but equal
+#: file can differ by, and well below the 5 % that must be found.
 SAME_RATIO = 0.03
 
 #: A difference of errors within this many px is called the same, if its whole interval is.
@@ -50,19 +63,97 @@ def paired_difference(candidate: Floats, baseline: Floats, seed: int) -> Interva
     return interval(float(difference.mean()), bootstrap_means(difference, seed)[:, 0])
 
 
-def latency_ratio(candidate: Timing, baseline: Timing, seed: int) -> Interval:
-    """Ratio of the medians candidate / baseline with its 95 % interval, bursts resampled in pairs."""
-    ours, theirs = _burst_medians(candidate), _burst_medians(baseline)
+def latency_ratio(candidate: Timing, baseline: Timing) -> Interval | None:
+    """Ratio of the medians candidate / baseline over interleaved rounds, with its 99 % interval.
+
+    Returns:
+        None where there are too few rounds for an interval (under 8).
+    """
+    ours, theirs = _log_burst_medians(candidate), _log_burst_medians(baseline)
     rounds = min(len(ours), len(theirs))
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(0, rounds, (RESAMPLES, rounds))
-    resampled = np.median(ours[rows], axis=1) / np.median(theirs[rows], axis=1)
-    return interval(candidate.p50_ms / baseline.p50_ms, resampled)
+    return _ratio(signed_rank_interval(ours[:rounds] - theirs[:rounds], LATENCY_CONFIDENCE))
 
 
-def _burst_medians(timing: Timing) -> Floats:
+def separate_latency_ratio(candidate: Timing, baseline: Timing) -> Interval | None:
+    """The same for bursts that were measured at different times: as two samples, with a 99 % interval.
+
+    What differs between the two times (heat, other programs) looks like a difference of the files here.
+    """
+    ours, theirs = _log_burst_medians(candidate), _log_burst_medians(baseline)
+    return _ratio(rank_sum_interval(ours, theirs, LATENCY_CONFIDENCE))
+
+
+def signed_rank_interval(differences: Floats, confidence: float) -> Interval | None:
+    """Hodges and Lehmann's centre of paired differences [n], with the interval of the exact signed-rank test.
+
+    Returns:
+        None where n is too small for the confidence.
+    """
+    n = len(differences)
+    rows, columns = np.triu_indices(n)
+    walsh = np.sort((differences[rows] + differences[columns]) / 2)
+    return _ordered_interval(walsh, _signed_rank_chances(n), confidence)
+
+
+@lru_cache
+def _signed_rank_chances(n: int) -> Floats:
+    """Chance of each sum of positive ranks of n differences, where either sign is as likely: [n(n+1)/2 + 1]."""
+    chances = np.zeros(n * (n + 1) // 2 + 1)
+    chances[0] = 1.0
+    for rank in range(1, n + 1):
+        shifted = np.zeros_like(chances)
+        shifted[rank:] = chances[: len(chances) - rank]
+        chances = (chances + shifted) / 2
+    return chances
+
+
+def rank_sum_interval(ours: Floats, theirs: Floats, confidence: float) -> Interval | None:
+    """Hodges and Lehmann's shift ours - theirs of two samples [m], [n], with the exact rank-sum interval.
+
+    Returns:
+        None where m and n are too small for the confidence.
+    """
+    shifts = np.sort((ours[:, None] - theirs[None, :]).ravel())
+    return _ordered_interval(shifts, _rank_sum_chances(len(ours), len(theirs)), confidence)
+
+
+@lru_cache
+def _rank_sum_chances(m: int, n: int) -> Floats:
+    """Chance of each count of pairs with the first larger, for equal distributions: [mn + 1].
+
+    Mann and Whitney's recurrence: the largest of all is one of the m (then it is above all n) or one of the n.
+    """
+    above = [np.ones(1) for _ in range(n + 1)]
+    for i in range(1, m + 1):
+        row = [np.ones(1)]
+        for j in range(1, n + 1):
+            chances = np.zeros(i * j + 1)
+            chances[j:] += above[j] * (i / (i + j))
+            chances[: i * (j - 1) + 1] += row[j - 1] * (j / (i + j))
+            row.append(chances)
+        above = row
+    return above[n]
+
+
+def _ordered_interval(ordered: Floats, chances: Floats, confidence: float) -> Interval | None:
+    """The interval between two order statistics, from the null distribution of the test's statistic."""
+    below = int(np.searchsorted(np.cumsum(chances), (1 - confidence) / 2, side="right"))
+    if below == 0 or not len(ordered):
+        return None
+    centre = float(np.median(ordered))
+    return Interval(value=centre, low=float(ordered[below - 1]), high=float(ordered[-below]))
+
+
+def _ratio(logs: Interval | None) -> Interval | None:
+    if logs is None:
+        return None
+    return Interval(value=np.exp(logs.value), low=np.exp(logs.low), high=np.exp(logs.high))
+
+
+def _log_burst_medians(timing: Timing) -> Floats:
     edges = np.cumsum(timing.bursts)[:-1]
-    return np.array([np.median(part) for part in np.split(np.asarray(timing.samples_ms), edges)])
+    parts = np.split(np.asarray(timing.samples_ms), edges)
+    return np.log([np.median(part) for part in parts if len(part)])
 
 
 def verdict(change: Interval, neutral: float, same: float) -> Verdict:

@@ -1,0 +1,36 @@
+"""The report as one HTML file that asks for nothing: tables, charts and faces, all from records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from mlbench.contracts import Report
+from mlbench.errors import UsageError
+from mlbench.files import write_atomically
+from mlbench.records import Record
+
+
+class HtmlReport(Report):
+    """One self-contained page."""
+
+    name: ClassVar[str] = "html"
+    summary: ClassVar[str] = "one HTML file: verdict, trade-offs, tables, faces, speed, layers, training"
+
+    def write(self, records: Sequence[Record], target: Path | None) -> Path | None:
+        """Write the page; records are gone through once, so that they may be read one at a time.
+
+        Raises:
+            UsageError: no record, no target, or the target cannot be written.
+        """
+        if target is None:
+            message = "The html report is a file: say where with -o report.html."
+            raise UsageError(message)
+        from reports.html.digest import digest_of  # what draws charts takes a second to import
+        from reports.html.page import render
+
+        text = render(digest_of(records))
+        with write_atomically(target) as part:
+            part.write_text(text, encoding="utf-8")
+        return target

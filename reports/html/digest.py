@@ -1,0 +1,190 @@
+"""What the page shows of the records, gathered in one pass, so that no record need stay in memory."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mlbench.errors import UsageError
+from mlbench.records import BudgetVerdict, Difference, GalleryFace, Point, Record, Stage, Timing
+from reports.html.rows import Row, device_label, rows_of
+from reports.html.selection import Selection, select
+
+_QUANTILES = (0, 1, 2, 3, 5, *range(10, 95, 5), 95, 97, 98, 99, 99.5, 100)
+_LARGEST_PICTURE = 256  # px; anything larger is not a crop
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face: a picture (its key in `Digest.pictures`, empty where there is none) and both sets of points."""
+
+    name: str
+    picture: str
+    truth: tuple[Point, ...]
+    guess: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What one model makes of test faces."""
+
+    test_set: str
+    chosen: list[Face]
+    worst: list[Face]
+    mean_face: tuple[Point, ...]
+    by_landmark_px: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One model's latency on one device, small enough to draw."""
+
+    device: str
+    quantiles: list[tuple[float, float]]  # (share 0..1, ms)
+    bursts: list[float]  # median of each burst over the median of all
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A model's layers beside its baseline's, and what each compressor did."""
+
+    before: list[tuple[str, int, int]]  # name, parameters, MACs
+    after: list[tuple[str, int, int]]
+    stages: tuple[Stage, ...]
+
+
+@dataclass
+class Digest:
+    """All that the page shows. Keys of dictionaries are (run, model)."""
+
+    rows: list[Row] = field(default_factory=list)
+    runs: list[Record] = field(default_factory=list)  # without samples, faces, per-face errors
+    budgets: dict[tuple[int, str], list[BudgetVerdict]] = field(default_factory=dict)
+    differences: dict[tuple[int, str], list[Difference]] = field(default_factory=dict)
+    latencies: dict[tuple[int, str], list[Latency]] = field(default_factory=dict)
+    faces: dict[tuple[int, str], Faces] = field(default_factory=dict)
+    layers: dict[tuple[int, str], Layers] = field(default_factory=dict)
+    feature_maps: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)  # key -> data URI
+    selection: Selection = field(default_factory=Selection)
+
+
+def digest_of(records: Iterable[Record]) -> Digest:
+    """Gather what the page shows.
+
+    Raises:
+        UsageError: there is no record.
+    """
+    digest, labels = Digest(), _TestLabels()
+    for number, record in enumerate(records, 1):
+        digest.rows += rows_of(record, number, labels)
+        _gather(digest, record, number)
+    if not digest.rows:
+        message = "There is no record to report on: give the folder of a run, or its record.json."
+        raise UsageError(message)
+    digest.selection = select(digest.rows)
+    for table in (digest.latencies, digest.faces, digest.layers):
+        for key in [key for key in table if key not in digest.selection.shown]:
+            del table[key]
+    return digest
+
+
+class _TestLabels:
+    """Names test sets so that two get the same label only if they are the same faces."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] = {}  # name -> fingerprint
+
+    def __call__(self, record: Record, name: str) -> str:
+        whole = name.removesuffix(" (frontal)")
+        fingerprint = record.test_sets.get(name) or record.test_sets.get(whole, "")
+        if self._first.setdefault(name, fingerprint) == fingerprint:
+            return name
+        return f"{name} [{fingerprint[:6]}]"
+
+
+def _gather(digest: Digest, record: Record, run: int) -> None:
+    devices = {device.id: device_label(device) for device in record.devices}
+    for artifact in record.artifacts:
+        key = (run, artifact.id)
+        digest.budgets[key] = [b for b in record.budgets if b.artifact == artifact.id]
+        digest.differences[key] = [d for d in record.differences if d.artifact == artifact.id]
+        digest.latencies[key] = [
+            _latency(devices[m.device], m.network)
+            for m in record.measurements
+            if m.artifact == artifact.id and m.network is not None and m.device in devices
+        ]
+        digest.layers[key] = _layers(record, artifact.id)
+        maps = [x.output for x in record.layers.get(artifact.id, ()) if len(x.output) == 3]
+        digest.feature_maps[key] = maps[-1] if maps else ()
+        if (faces := _faces(digest, record, artifact.id)) is not None:
+            digest.faces[key] = faces
+    light: dict[str, Any] = {"measurements": (), "errors": (), "gallery": None, "layers": {}, "stages": {}}
+    digest.runs.append(record.model_copy(update=light))
+
+
+def _latency(device: str, timing: Timing) -> Latency:
+    samples = np.asarray(timing.samples_ms)
+    quantiles = np.percentile(samples, _QUANTILES)
+    parts = np.split(samples, np.cumsum(timing.bursts)[:-1]) if timing.bursts else [samples]
+    medians = [float(np.median(part)) / timing.p50_ms for part in parts if len(part)]
+    return Latency(
+        device,
+        [(round(q / 100, 4), round(float(v), 4)) for q, v in zip(_QUANTILES, quantiles, strict=True)],
+        [round(m, 4) for m in medians],
+    )
+
+
+def _layers(record: Record, model: str) -> Layers:
+    def table(name: str) -> list[tuple[str, int, int]]:
+        return [(x.name, x.parameters, x.macs) for x in record.layers.get(name, ()) if x.parameters]
+
+    return Layers(table(record.artifacts[0].id), table(model), record.stages.get(model, ()))
+
+
+def _faces(digest: Digest, record: Record, model: str) -> Faces | None:
+    gallery = record.gallery
+    if gallery is None:
+        return None
+    errors = (e for e in record.errors if (e.artifact, e.test_set) == (model, gallery.test_set))
+    first = next(errors, None)
+
+    def shown(faces: Iterable[GalleryFace]) -> list[Face]:
+        return [
+            Face(face.name, _picture(digest, face.png_base64), face.truth, face.predictions[model])
+            for face in faces
+            if model in face.predictions
+        ]
+
+    return Faces(
+        gallery.test_set,
+        shown(gallery.chosen),
+        shown(gallery.worst.get(model, ())),
+        gallery.mean_face,
+        first.by_landmark_px if first else (),
+    )
+
+
+def _picture(digest: Digest, png_base64: str) -> str:
+    """Key of a picture; it is decoded and written anew, so that nothing but pixels gets into the page."""
+    key = "face-" + hashlib.sha256(png_base64.encode()).hexdigest()[:12]
+    if key not in digest.pictures:
+        try:
+            data = base64.b64decode(png_base64, validate=True)
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+                if max(image.size) > _LARGEST_PICTURE:
+                    return ""
+                out = io.BytesIO()
+                image.convert("L").save(out, "WEBP", quality=80)
+        except (binascii.Error, ValueError, OSError, Image.DecompressionBombError):
+            return ""
+        digest.pictures[key] = "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+    return key

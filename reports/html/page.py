@@ -1,0 +1,130 @@
+"""The page: sections in order, one script of the charting library, a policy that lets nothing else run or load."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import shlex
+from importlib import resources
+from typing import Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from mlbench import __version__
+from mlbench.records import Record
+from mlbench.sizes import format_size
+from reports.html import faces, layers, paper, verdict
+from reports.html.curves import curve_charts
+from reports.html.digest import Digest
+from reports.html.rows import COLUMNS, Column, Row
+from reports.html.speed import speed_charts
+from reports.html.tradeoff import tradeoff_charts
+from reports.paper_results import PAPER_DETECTOR_FPS
+
+#: A string of a record that is longer is cut where it is shown; the record keeps it whole.
+_LONGEST = 300
+
+
+def render(digest: Digest) -> str:
+    """The whole page as text."""
+    charts = {
+        "tradeoffs": tradeoff_charts(digest),
+        "landmarks": faces.landmark_chart(digest),
+        "speed": speed_charts(digest),
+        "layers": layers.layer_charts(digest),
+        "curves": curve_charts(digest),
+    }
+    every = [chart for group in charts.values() for chart in group]
+    # vl-convert writes no closing tag into its script, which a test checks; the rest is ours.
+    scripts = [vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), _file("page.js")]
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            digest=digest,
+            selection=digest.selection,
+            charts=charts,
+            headline=verdict.headline(digest),
+            badges=verdict.badges(digest),
+            columns=COLUMNS,
+            table=[_cells(row) for row in digest.rows],
+            paper=paper.paper_rows(digest),
+            detector_fps=PAPER_DETECTOR_FPS,
+            changes=layers.layer_changes(digest),
+            runs=[_provenance(record) for record in digest.runs],
+            sampled=any(record.data is not None and record.data.sampled for record in digest.runs),
+            version=__version__,
+            style=Markup(_file("page.css")),  # noqa: S704 (our own file)
+            scripts=[Markup(script) for script in scripts],  # noqa: S704 (our own file and the library's)
+            policy=_policy(scripts),
+            specs=_json({chart.id: chart.spec for chart in every}),
+            rows=_json([_plain(row) for row in digest.rows]),
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_file),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"size": format_size, "cut": _cut, "dots": faces.dots}
+    return environment
+
+
+def _file(name: str) -> str:
+    return resources.files("reports.html").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: list[str]) -> str:
+    """Content security policy: only these very scripts run (by hash), and nothing is requested from anywhere.
+
+    Vega compiles its expressions, hence unsafe-eval; no text of a record becomes an expression.
+    """
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed} 'unsafe-eval'"
+
+
+def _json(value: Any) -> Markup:
+    """JSON that may stand inside a script element: nothing in it can close the element."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 (escaped above)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    values = dataclasses.asdict(row)
+    return {name: _cut(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _cells(row: Row) -> list[tuple[Column, Any, str]]:
+    """Column, value, and the value as text, of one row of the table."""
+    cells = []
+    for column in COLUMNS:
+        value = getattr(row, column.field)
+        text = "–" if value in (None, "") else _cut(value) if isinstance(value, str) else column.write(value)
+        cells.append((column, value, text))
+    return cells
+
+
+def _provenance(record: Record) -> dict[str, Any]:
+    """What section 9 shows of a run."""
+    return {
+        "record": record,
+        "command": shlex.join(record.command),
+        "configuration": json.dumps(record.configuration, indent=1, ensure_ascii=False, default=str),
+        "title": f"{record.artifacts[0].variant}, {record.created}" if record.artifacts else record.created,
+    }

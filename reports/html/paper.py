@@ -1,0 +1,32 @@
+"""Section 4: the paper's Tables 1 and 2 beside ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.html.digest import Digest
+from reports.html.rows import Row
+from reports.paper_results import PAPER_RESULTS, PaperResult
+
+
+@dataclass(frozen=True)
+class Beside:
+    """One network of the paper, with our baseline and our smallest candidate that keeps its error."""
+
+    variant: str
+    paper: PaperResult
+    ours: Row
+    best: Row | None
+    image: str  # shape before the dense layers
+
+
+def paper_rows(digest: Digest) -> list[Beside]:
+    """The paper's networks that the records hold, in its order; the first run of each."""
+    rows = []
+    for variant, paper in PAPER_RESULTS.items():
+        ours = next((row for row in digest.rows if row.variant == variant and row.baseline), None)
+        if ours is not None:
+            shape = digest.feature_maps[ours.run, ours.model]
+            image = "×".join(str(n) for n in shape[:2])
+            rows.append(Beside(variant, paper, ours, digest.selection.winners.get(variant), image))
+    return rows

@@ -1,0 +1,86 @@
+"""Which models the page is about: the Pareto front, the one in the verdict, and those drawn in full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from reports.html.rows import Row
+
+Key = tuple[int, str]  # run, model
+
+#: Models drawn in full (faces, latency, layers, curves); tables and trade-offs always have all.
+MOST_SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The choice; `front` holds, for each cost, the indices of the rows on its Pareto front."""
+
+    front: dict[str, set[int]] = field(default_factory=dict)
+    winner: Row | None = None
+    winners: dict[str, Row] = field(default_factory=dict)  # by variant
+    shown: tuple[Key, ...] = ()
+    models: int = 0
+
+    def label(self, key: Key) -> str:
+        """The model's name, with the run where the name alone is not unique among those shown."""
+        twins = sum(model == key[1] for _, model in self.shown)
+        return key[1] if twins < 2 else f"{key[1]} (run {key[0]})"
+
+
+COSTS = ("file_bytes", "p50_ms", "peak_bytes")
+
+
+def select(rows: list[Row]) -> Selection:
+    """Choose from all rows; a pure function of them."""
+    front = {cost: pareto_rows(rows, cost) for cost in COSTS}
+    places: dict[int, tuple[str, str]] = {}  # what a run names first: its verdict is about that
+    for row in rows:
+        places.setdefault(row.run, (row.device, row.test_set))
+    first = [row for row in rows if (row.device, row.test_set) == places[row.run]]
+    winners = {}
+    for variant in dict.fromkeys(row.variant for row in first):
+        candidates = [row for row in first if row.variant == variant and not row.baseline]
+        if candidates:
+            winners[variant] = min(candidates, key=_merit)
+    winner = min(winners.values(), key=_merit) if winners else None
+    keys = list(dict.fromkeys((row.run, row.model) for row in rows))
+    if len(keys) > MOST_SHOWN:
+        on_front = [(rows[i].run, rows[i].model) for cost in COSTS for i in sorted(front[cost])]
+        named = [(row.run, row.model) for row in winners.values()]
+        bases = [(row.run, row.model) for row in rows if row.baseline]
+        keys = list(dict.fromkeys([*named, *on_front, *bases, *keys]))[:MOST_SHOWN]
+    return Selection(front, winner, winners, tuple(sorted(keys)), len({(r.run, r.model) for r in rows}))
+
+
+def _merit(row: Row) -> tuple[bool, bool, bool, int]:
+    """Smaller is better: runs, keeps its budgets, is not told to err more, is small."""
+    worse = row.error_verdict.startswith("worse")
+    return (bool(row.failure), row.fits.startswith("breaks"), worse, row.file_bytes)
+
+
+def pareto_rows(rows: list[Row], cost: str) -> set[int]:
+    """Indices of the rows that no other beats in both cost and error, for each device and test set."""
+
+    def place(index: int) -> tuple[str, str]:
+        return rows[index].device, rows[index].test_set
+
+    def point(index: int) -> tuple[float, float]:
+        return getattr(rows[index], cost), rows[index].mae_px or 0.0
+
+    known = [i for i, row in enumerate(rows) if getattr(row, cost) is not None and row.mae_px is not None]
+    found: set[int] = set()
+    for where in dict.fromkeys(map(place, known)):
+        found |= pareto([i for i in known if place(i) == where], point)
+    return found
+
+
+def pareto(items: Iterable[int], point: Callable[[int], tuple[float, float]]) -> set[int]:
+    """Those items whose point (both coordinates: smaller is better) no other item's dominates."""
+    best, front = float("inf"), set()
+    for item in sorted(items, key=point):
+        if point(item)[1] < best:
+            best = point(item)[1]
+            front.add(item)
+    return front

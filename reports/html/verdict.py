@@ -1,0 +1,119 @@
+"""Section 1: the verdict in one sentence, and the budgets as badges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlbench.records import BudgetVerdict
+from mlbench.sizes import format_size
+from reports.html.digest import Digest
+from reports.html.rows import Row, device_label
+
+
+@dataclass(frozen=True)
+class Badge:
+    """One model against one budget, in words."""
+
+    model: str
+    budget: str
+    fits: bool
+    value: str
+    limit: str
+    margin: str
+
+
+def headline(digest: Digest) -> str:
+    """What the records say, in one sentence."""
+    winner = digest.selection.winner
+    if winner is None:
+        return _without_candidates(digest)
+    base = _baseline_of(digest, winner)
+    if winner.failure:
+        return f"{winner.model} does not run on {winner.device} ({winner.failure}), and no other candidate does better."
+    told = f"{winner.model} is {_claims(digest, winner, base)}"
+    if winner.mae_px is not None:
+        told += f", error {_spread(winner)} px"
+        told += f" against {_spread(base)}" if base and base.mae_px is not None else ""
+        told += f" ({winner.test_set}, {winner.faces:,} faces)"
+    return f"{told}; {_budget_words(digest, winner)}."
+
+
+def _without_candidates(digest: Digest) -> str:
+    row = digest.rows[0]
+    error = f"error {_spread(row)} px, " if row.mae_px is not None else ""
+    speed = f"p50 {row.p50_ms:.3g} ms, " if row.p50_ms is not None else ""
+    return f"{row.model} takes {format_size(row.file_bytes)}, {error}{speed}and has no candidate to compare with."
+
+
+def _baseline_of(digest: Digest, row: Row) -> Row | None:
+    same = (row.run, row.device, row.test_set)
+    return next((r for r in digest.rows if r.baseline and (r.run, r.device, r.test_set) == same), None)
+
+
+def _spread(row: Row) -> str:
+    if row.mae_px is None or row.mae_low is None or row.mae_high is None:
+        return "unknown"
+    return f"{row.mae_px:.2f} ± {(row.mae_high - row.mae_low) / 2:.2f}"
+
+
+def _claims(digest: Digest, row: Row, base: Row | None) -> str:
+    """Size and speed against the baseline; speed only as far as the record's own verdict goes."""
+    claims = [_size_words(base.file_bytes / row.file_bytes)] if base else []
+    devices = {device.id for device in digest.runs[row.run - 1].devices if device_label(device) == row.device}
+    differences = digest.differences[row.run, row.model]
+    speed = next((d for d in differences if d.quantity == "p50_ratio" and d.device in devices), None)
+    if speed is not None and speed.verdict in ("better", "worse"):
+        claims.append(_speed_words(speed.change.value))
+    told = f"{' and '.join(claims)} than its baseline" if claims else "alone in its record"
+    if speed is not None and speed.verdict == "same":
+        told += " and as fast"
+    if speed is not None and speed.verdict == "cannot tell":
+        told += " (faster or slower: cannot tell)"
+    return told
+
+
+def _size_words(ratio: float) -> str:
+    return f"{ratio:,.1f}× smaller" if ratio >= 1 else f"{1 / ratio:,.1f}× larger"
+
+
+def _speed_words(ratio: float) -> str:
+    if ratio < 1:
+        return f"{1 / ratio:,.1f}× faster" if ratio <= 0.8 else f"{(1 - ratio) * 100:.0f} % faster"
+    return f"{ratio:,.1f}× slower" if ratio >= 2 else f"{(ratio - 1) * 100:.0f} % slower"
+
+
+def _budget_words(digest: Digest, row: Row) -> str:
+    verdicts = digest.budgets[row.run, row.model]
+    broken = [verdict.budget for verdict in verdicts if not verdict.fits]
+    if not verdicts:
+        return "no budget was set"
+    return "it breaks the budget " + " and ".join(broken) if broken else "it fits all budgets"
+
+
+def badges(digest: Digest) -> list[Badge]:
+    """Budgets of every model shown in full, the verdict's first."""
+    winner = digest.selection.winner
+    first = (winner.run, winner.model) if winner else None
+    keys = sorted(digest.selection.shown, key=lambda key: key != first)
+    return [
+        _badge(digest.selection.label(key), verdict)
+        for key in keys
+        for verdict in digest.budgets.get(key, ())
+    ]
+
+
+def _badge(model: str, verdict: BudgetVerdict) -> Badge:
+    value = verdict.reason or "not measured"
+    margin = ""
+    if verdict.value is not None:
+        value = _amount(verdict.quantity, verdict.value)
+        share = verdict.value / verdict.limit - 1
+        margin = f"{abs(share) * 100:.0f} % {'over' if share > 0 else 'to spare'}"
+        if share > 1:
+            margin = f"{share + 1:,.1f}× the limit"
+    return Badge(model, verdict.budget, verdict.fits, value, _amount(verdict.quantity, verdict.limit), margin)
+
+
+def _amount(quantity: str, value: float) -> str:
+    words = {"p50": f"{value:.3g} ms", "mae": f"{value:.3g} px", "nme": f"{value * 100:.3g} %"}
+    return words.get(quantity) or format_size(value)

@@ -1,0 +1,138 @@
+"""Verdicts: how often they err about equal files, and what they find."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlbench import statistics
+from mlbench.records import Interval, Timing
+from mlbench.statistics import SAME_RATIO, latency_ratio, rank_sum_interval, signed_rank_interval, verdict
+from tests.latency_noise import BUSY, CALM, STARVED, Noise, measured
+
+TRIALS = 1500
+
+
+def share_of(said: str, noise: Noise, slowdown: float, seed: int) -> float:
+    rng = np.random.default_rng(seed)
+    count = 0
+    for _ in range(TRIALS):
+        ratio = latency_ratio(*measured(noise, slowdown, rng))
+        assert ratio is not None
+        count += verdict(ratio, 1.0, SAME_RATIO) in said.split("/")
+    return count / TRIALS
+
+
+@pytest.mark.parametrize("noise", [CALM, BUSY, STARVED], ids=["calm", "busy", "starved"])
+def test_equal_files_are_called_different_at_most_once_in_a_hundred(noise: Noise) -> None:
+    # 1500 trials at a true 1 % stay below 1.6 % in 99 of 100 seeds.
+    assert share_of("better/worse", noise, 1.0, seed=1) <= 0.016
+
+
+def test_five_percent_slower_is_found_nineteen_times_in_twenty_on_a_calm_machine() -> None:
+    assert share_of("worse", CALM, 1.05, seed=2) >= 0.95
+
+
+def test_a_starved_machine_says_that_it_cannot_tell() -> None:
+    assert share_of("cannot tell", STARVED, 1.05, seed=3) > 0.9
+
+
+def test_twice_as_slow_is_found_even_on_a_starved_machine() -> None:
+    assert share_of("worse", STARVED, 2.0, seed=4) > 0.9
+
+
+def test_the_share_of_false_alarms_can_fail() -> None:
+    """The bootstrap of single samples, which takes them for independent, errs far more often: the test would see it."""
+    rng, wrong = np.random.default_rng(5), 0
+    for _ in range(200):
+        ours, theirs = (np.log(t.samples_ms) for t in measured(BUSY, 1.0, rng))
+        resampled = [
+            np.median(rng.choice(ours, len(ours))) - np.median(rng.choice(theirs, len(theirs)))
+            for _ in range(200)
+        ]
+        low, high = np.percentile(resampled, (0.5, 99.5))
+        wrong += low > 0 or high < 0
+    assert wrong / 200 > 0.016
+
+
+def test_the_interval_agrees_with_published_signed_rank_values() -> None:
+    # Hollander, Wolfe & Chicken 2014, example 3.1 and 3.4: depression scores of nine patients;
+    # estimate -0.46, interval (-0.786, -0.010) at confidence 0.961.
+    before = np.array([1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30])
+    after = np.array([0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29])
+    found = signed_rank_interval(after - before, 0.96)
+    assert found is not None
+    assert found.value == pytest.approx(-0.46, abs=0.001)
+    assert (found.low, found.high) == pytest.approx((-0.786, -0.010), abs=0.001)
+
+
+@given(st.lists(st.floats(-10, 10), min_size=8, max_size=30))
+def test_the_interval_holds_its_estimate_and_turns_with_its_sign(differences: list[float]) -> None:
+    values = np.array(differences)
+    found, turned = signed_rank_interval(values, 0.99), signed_rank_interval(-values, 0.99)
+    assert found is not None
+    assert turned is not None
+    assert found.low <= found.value <= found.high
+    assert (turned.low, turned.value, turned.high) == pytest.approx((-found.high, -found.value, -found.low))
+
+
+@given(
+    st.lists(st.floats(-10, 10), min_size=5, max_size=15),
+    st.lists(st.floats(-10, 10), min_size=5, max_size=15),
+)
+def test_the_shift_of_two_samples_turns_when_they_change_places(
+    ours: list[float], theirs: list[float]
+) -> None:
+    found = rank_sum_interval(np.array(ours), np.array(theirs), 0.95)
+    turned = rank_sum_interval(np.array(theirs), np.array(ours), 0.95)
+    assert found is not None
+    assert turned is not None
+    assert found.low <= found.value <= found.high
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_separate_samples_of_one_distribution_differ_as_often_as_said() -> None:
+    rng = np.random.default_rng(6)
+    wrong = 0
+    for _ in range(1000):
+        found = rank_sum_interval(rng.normal(size=20), rng.normal(size=20), 0.99)
+        assert found is not None
+        wrong += found.low > 0 or found.high < 0
+    assert wrong / 1000 <= 0.018
+
+
+@pytest.mark.parametrize("rounds", [1, 5, 7])
+def test_too_few_rounds_give_no_interval(rounds: int) -> None:
+    timing = Timing.from_samples([1.0, 1.1] * rounds, [2] * rounds, 1.0)
+    assert latency_ratio(timing, timing) is None
+
+
+def test_a_timing_against_itself_is_the_same() -> None:
+    ours, _ = measured(STARVED, 1.0, np.random.default_rng(7))
+    ratio = latency_ratio(ours, ours)
+    assert ratio == Interval(value=1.0, low=1.0, high=1.0)
+    assert verdict(ratio, 1.0, SAME_RATIO) == "same"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.99, 1.01, "same"),
+        (1.01, 1.02, "same"),  # shown, but too small to matter
+        (1.01, 1.06, "worse"),
+        (0.90, 0.95, "better"),
+        (0.90, 1.10, "cannot tell"),
+    ],
+)
+def test_verdicts_follow_from_the_interval(low: float, high: float, said: str) -> None:
+    assert verdict(Interval(value=(low + high) / 2, low=low, high=high), 1.0, SAME_RATIO) == said
+
+
+def test_paired_differences_see_what_is_smaller_than_the_spread_of_faces() -> None:
+    rng = np.random.default_rng(8)
+    faces = rng.gamma(4, 0.3, 300)
+    change = statistics.paired_difference(faces + 0.05 + rng.normal(0, 0.02, 300), faces, seed=7)
+    assert change.low > 0.04
+    assert change.high < 0.06
