@@ -28,7 +28,11 @@ TARGET_SDK = 34
 
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")
 
-_ARCHIVES = ("tensorflow-lite", "tensorflow-lite-api", "opencv")  # AARs: classes.jar, and libraries by ABI
+#: AARs: classes.jar, and libraries by ABI.
+_ARCHIVES = ("org.tensorflow:tensorflow-lite", "org.tensorflow:tensorflow-lite-api", "org.opencv:opencv")
+
+#: Android's own classes, hidden ones too: what the app compiles against.
+ANDROID = "org.robolectric:android-all"
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def classes_of_archives(parts: dict[str, Path], work: Path) -> list[Path]:
     """Take `classes.jar` out of TensorFlow Lite's and OpenCV's AARs."""
     jars = []
     for name in _ARCHIVES:
-        jar = work / f"{name}.jar"
+        jar = work / f"{parts[name].stem}.jar"
         with zipfile.ZipFile(parts[name]) as archive:
             jar.write_bytes(archive.read("classes.jar"))
         jars.append(jar)
@@ -124,7 +128,7 @@ def compile_app(parts: dict[str, Path], libraries: list[Path], classes: Path, to
         UsageError: the source does not compile.
     """
     classes.mkdir(parents=True)
-    path = ":".join(str(part) for part in (parts["android-all"], *libraries))
+    path = ":".join(str(part) for part in (parts[ANDROID], *libraries))
     sources = sorted((HARNESS / "src").rglob("*.java"))
     options = ["-nowarn", "-Xlint:-options", "--release", "8", "-encoding", "UTF-8"]
     call([tools.path("javac"), *options, "-cp", path, "-d", classes, *sources], "The app does not compile")
@@ -137,11 +141,11 @@ def check_public_api(parts: dict[str, Path], classes: Path, tools: Tools) -> Non
     Raises:
         UsageError: a call that level 24 does not have, or that is hidden.
     """
-    path = f"{parts['animal-sniffer']}:{parts['asm']}"
+    path = f"{parts['org.codehaus.mojo:animal-sniffer']}:{parts['org.ow2.asm:asm']}"
     program = HARNESS / "checks" / "PublicApi.java"
     # D8 turns lambdas into classes, so java.lang.invoke never reaches the device.
     others = [f"{PACKAGE}.*", "org.tensorflow.lite.*", "org.opencv.*", "java.lang.invoke.*"]
-    command = [tools.path("java"), "-cp", path, program, parts["android-api-level-24"], classes, *others]
+    command = [tools.path("java"), "-cp", path, program, parts["net.sf.androidscents.signature:android-api-level-24"], classes, *others]
     call(command, f"The app calls what Android API level {MINIMUM_SDK} does not have")
 
 
@@ -154,8 +158,8 @@ def _dex(
     target = work / "dex"
     target.mkdir()
     from_sdk = tools.find("d8")
-    d8 = [from_sdk] if from_sdk else [tools.path("java"), "-cp", parts["r8"], "com.android.tools.r8.D8"]
-    options = ["--release", "--min-api", str(MINIMUM_SDK), "--lib", parts["android-all"], "--output", target]
+    d8 = [from_sdk] if from_sdk else [tools.path("java"), "-cp", parts["com.android.tools:r8"], "com.android.tools.r8.D8"]
+    options = ["--release", "--min-api", str(MINIMUM_SDK), "--lib", parts[ANDROID], "--output", target]
     call([*d8, *options, jar, *libraries], "D8 cannot translate the app")
     return sorted(target.glob("*.dex"))
 
@@ -170,7 +174,7 @@ def _link_manifest(parts: dict[str, Path], work: Path, tools: Tools) -> Path:
         "-o",
         base,
         "-I",
-        parts["android-all"],
+        parts[ANDROID],
         "--manifest",
         manifest,
         *versions,

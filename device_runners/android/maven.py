@@ -52,7 +52,7 @@ def read_lock(path: Path) -> tuple[Dependency, ...]:
 
 
 def fetch(dependencies: tuple[Dependency, ...], cache: Path, tools: Tools) -> dict[str, Path]:
-    """The files of `dependencies` by artifact name; what the cache lacks is fetched by one call of Maven.
+    """The files of `dependencies` by `group:artifact`; what the cache lacks is fetched by one call of Maven.
 
     A file appears in the cache only with its pinned hash, and is checked again at every use.
 
@@ -73,7 +73,7 @@ def fetch(dependencies: tuple[Dependency, ...], cache: Path, tools: Tools) -> di
                     )
                     raise UsageError(message)
                 fetched.replace(cache / dependency.file_name)
-    return {d.artifact: cache / d.file_name for d in dependencies}
+    return {f"{d.group}:{d.artifact}": cache / d.file_name for d in dependencies}
 
 
 def _pinned(path: Path, sha256: str) -> bool:

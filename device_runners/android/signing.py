@@ -10,9 +10,10 @@ from device_runners.android.tools import Tools, call
 from mlbench.errors import UsageError
 
 #: Environment variable with the password of a keystore of one's own: never an argument that `ps` would show.
-PASSWORD_VARIABLE = "MLBENCH_KEYSTORE_PASSWORD"  # noqa: S105: the variable's name
+PASSWORD_VARIABLE = "MLBENCH_KEYSTORE_PASSWORD"  # noqa: S105
 
-_DEBUG_PASSWORD = "android"  # noqa: S105: every debug keystore has this one, by convention
+#: Every debug keystore has these two, by convention.
+_DEBUG_PASSWORD = "android"  # noqa: S105
 _DEBUG_ALIAS = "androiddebugkey"
 
 
@@ -44,7 +45,7 @@ def users_keystore(path: Path, alias: str) -> Keystore:
 
 
 def debug_keystore(folder: Path, tools: Tools) -> Keystore:
-    """The debug key of this user, made on first use; an app signed by another key must be uninstalled first."""
+    """The debug key of this user, made on first use."""
     keystore = Keystore(folder / "debug.keystore", _DEBUG_ALIAS, _DEBUG_PASSWORD)
     if not keystore.path.is_file():
         folder.mkdir(parents=True, exist_ok=True)

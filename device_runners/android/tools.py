@@ -68,7 +68,7 @@ class Tools:
         found = self.find(name)
         if found is None:
             package = next((tool.package for tool in BUILD_TOOLS if tool.name == name), name)
-            message = f"`{name}` is not installed: `apt install {package}`, or point ANDROID_HOME at an Android SDK."
+            message = f"`{name}` is not installed: `apt install {package}`, or set ANDROID_HOME to an SDK."
             raise UsageError(message)
         return found
 

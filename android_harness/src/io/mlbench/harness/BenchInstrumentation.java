@@ -12,7 +12,7 @@ import org.json.JSONObject;
  * {@code am instrument -w -r -e config /data/local/tmp/mlbench/RUN/config.json
  * io.mlbench.harness/.BenchInstrumentation}. Ends with code -1 where a result was written.
  */
-public final class BenchInstrumentation extends Instrumentation {
+public class BenchInstrumentation extends Instrumentation {
   private static final long FOREGROUND_MILLIS = 10_000;
 
   private Bundle arguments;
