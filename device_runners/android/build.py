@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from device_runners.android import apk, checks, maven, signing
-from device_runners.android.tools import Tools, call
+from device_runners.android.tools import Command, Tools, call
 from mlbench.contracts import Progress
 from mlbench.errors import UsageError
 
@@ -145,7 +145,15 @@ def check_public_api(parts: dict[str, Path], classes: Path, tools: Tools) -> Non
     program = HARNESS / "checks" / "PublicApi.java"
     # D8 turns lambdas into classes, so java.lang.invoke never reaches the device.
     others = [f"{PACKAGE}.*", "org.tensorflow.lite.*", "org.opencv.*", "java.lang.invoke.*"]
-    command = [tools.path("java"), "-cp", path, program, parts["net.sf.androidscents.signature:android-api-level-24"], classes, *others]
+    command: Command = [
+        tools.path("java"),
+        "-cp",
+        path,
+        program,
+        parts["net.sf.androidscents.signature:android-api-level-24"],
+        classes,
+        *others,
+    ]
     call(command, f"The app calls what Android API level {MINIMUM_SDK} does not have")
 
 
@@ -158,8 +166,20 @@ def _dex(
     target = work / "dex"
     target.mkdir()
     from_sdk = tools.find("d8")
-    d8 = [from_sdk] if from_sdk else [tools.path("java"), "-cp", parts["com.android.tools:r8"], "com.android.tools.r8.D8"]
-    options = ["--release", "--min-api", str(MINIMUM_SDK), "--lib", parts[ANDROID], "--output", target]
+    d8: Command = (
+        [from_sdk]
+        if from_sdk
+        else [tools.path("java"), "-cp", parts["com.android.tools:r8"], "com.android.tools.r8.D8"]
+    )
+    options: Command = [
+        "--release",
+        "--min-api",
+        str(MINIMUM_SDK),
+        "--lib",
+        parts[ANDROID],
+        "--output",
+        target,
+    ]
     call([*d8, *options, jar, *libraries], "D8 cannot translate the app")
     return sorted(target.glob("*.dex"))
 
@@ -168,7 +188,7 @@ def _link_manifest(parts: dict[str, Path], work: Path, tools: Tools) -> Path:
     base = work / "base.apk"
     manifest = HARNESS / "AndroidManifest.xml"
     versions = ["--min-sdk-version", str(MINIMUM_SDK), "--target-sdk-version", str(TARGET_SDK)]
-    command = [
+    command: Command = [
         tools.path("aapt2"),
         "link",
         "-o",

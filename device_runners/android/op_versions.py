@@ -38,7 +38,9 @@ _SUPPORTED = """
 """
 
 #: By operator name.
-HIGHEST_VERSION = {name: int(version) for name, _, version in (item.partition(":") for item in _SUPPORTED.split())}
+HIGHEST_VERSION = {
+    name: int(version) for name, _, version in (item.partition(":") for item in _SUPPORTED.split())
+}
 
 
 def unsupported(path: Path) -> str | None:

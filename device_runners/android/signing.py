@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_runners.android.tools import Tools, call
+from device_runners.android.tools import Command, Tools, call
 from mlbench.errors import UsageError
 
 #: Environment variable with the password of a keystore of one's own: never an argument that `ps` would show.
@@ -53,7 +53,14 @@ def debug_keystore(folder: Path, tools: Tools) -> Keystore:
         part.unlink(missing_ok=True)
         identity = ["-alias", _DEBUG_ALIAS, "-dname", "CN=Android Debug,O=Android,C=US"]
         strength = ["-keyalg", "RSA", "-keysize", "2048", "-validity", "10000", "-storetype", "PKCS12"]
-        command = [tools.path("keytool"), "-genkeypair", "-keystore", part, "-storepass", _DEBUG_PASSWORD]
+        command: Command = [
+            tools.path("keytool"),
+            "-genkeypair",
+            "-keystore",
+            part,
+            "-storepass",
+            _DEBUG_PASSWORD,
+        ]
         call([*command, *identity, *strength], "The debug key cannot be made")
         part.replace(keystore.path)
     return keystore
@@ -65,7 +72,7 @@ def sign(unsigned: Path, signed: Path, keystore: Keystore, minimum_sdk: int, too
     Raises:
         UsageError: a wrong password or alias.
     """
-    command = [
+    command: Command = [
         *(tools.path("apksigner"), "sign", "--ks", keystore.path, "--ks-key-alias", keystore.alias),
         *("--ks-pass", f"env:{PASSWORD_VARIABLE}", "--min-sdk-version", str(minimum_sdk)),
         *("--v1-signing-enabled", "false", "--v2-signing-enabled", "true", "--v3-signing-enabled", "true"),

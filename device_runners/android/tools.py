@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +33,10 @@ BUILD_TOOLS = (
 
 #: `d8` of an installed SDK is used where there is one; else D8 comes by Maven.
 _FROM_SDK = ("aapt", "aapt2", "zipalign", "apksigner", "d8")
+
+
+#: A program with its arguments.
+Command = list[str | Path]
 
 
 class Tools:
@@ -93,7 +96,7 @@ def _newest(build_tools: Path) -> Path | None:
     )
 
 
-def call(command: Sequence[str | Path], failure: str, environment: dict[str, str] | None = None) -> str:
+def call(command: Command, failure: str, environment: dict[str, str] | None = None) -> str:
     """Run a program to its end and return its standard output; `failure` starts the sentence if it fails.
 
     Raises:

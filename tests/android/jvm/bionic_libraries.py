@@ -42,15 +42,27 @@ def make(folder: Path, parts: dict[str, Path]) -> None:
     _gcc(folder, "libbionic.so", [*shared, "-fno-builtin", str(_SOURCE / "bionic.c"), "-ldl"])
     for name in ("libmediandk.so", "libjnigraphics.so"):
         _gcc(folder, name, [*shared, str(_SOURCE / "media.c"), f"-Wl,-soname,{name}"])
-    for name, real in (("libc.so", "c"), ("libm.so", "m"), ("libdl.so", "dl"), ("liblog.so", "c"), ("libz.so", "c")):
+    for name, real in (
+        ("libc.so", "c"),
+        ("libm.so", "m"),
+        ("libdl.so", "dl"),
+        ("liblog.so", "c"),
+        ("libz.so", "c"),
+    ):
         empty = [*shared, f"-Wl,-soname,{name}", "-Wl,--no-as-needed", "-L.", "-lbionic"]
-        system = ["-l:libz.so.1"] if name == "libz.so" else [f"-l:lib{real}.so.6" if real != "dl" else "-l:libdl.so.2"]
+        system = (
+            ["-l:libz.so.1"]
+            if name == "libz.so"
+            else [f"-l:lib{real}.so.6" if real != "dl" else "-l:libdl.so.2"]
+        )
         _gcc(folder, name, [*empty, *system])
 
 
 def _gcc(folder: Path, target: str, arguments: list[str]) -> None:
     compiler = shutil.which("gcc") or "gcc"
-    subprocess.run([compiler, "-o", target, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    subprocess.run(
+        [compiler, "-o", target, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    )
 
 
 def environment(folder: Path) -> dict[str, str]:

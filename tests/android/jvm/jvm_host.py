@@ -58,7 +58,16 @@ class JvmHost:
         target.mkdir()
         sources = [str(source) for source in sorted(_HERE.glob("*.java"))]
         subprocess.run(
-            [str(tools.path("javac")), "-nowarn", "-proc:none", "-cp", _join(path), "-d", str(target), *sources],
+            [
+                str(tools.path("javac")),
+                "-nowarn",
+                "-proc:none",
+                "-cp",
+                _join(path),
+                "-d",
+                str(target),
+                *sources,
+            ],
             check=True,
         )
 
@@ -87,7 +96,9 @@ class JvmHost:
             ready, _, _ = select.select([descriptor], [], [], _PATIENCE_S)
             more = os.read(descriptor, 1 << 16) if ready else b""
             if not more:
-                log = self._buffer.decode(errors="replace") + self._log_path.read_text(errors="replace")[-4000:]
+                log = (
+                    self._buffer.decode(errors="replace") + self._log_path.read_text(errors="replace")[-4000:]
+                )
                 message = f"the JVM stopped answering ({self._process.poll()}): {log}"
                 raise RuntimeError(message)
             self._buffer += more

@@ -127,7 +127,7 @@ final class Benchmark {
     for (int i = 0; i < rows.length; i++) {
       crops.read(i, crop);
       rows[i] = network.run(crop);
-      if ((i + 1) % 500 == 0) {
+      if ((i + 1) % 100 == 0) {
         listener.progress("outputs " + (i + 1) + "/" + rows.length);
       }
     }
