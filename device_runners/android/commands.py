@@ -11,7 +11,7 @@ from mlbench.contracts import Progress
 
 @click.group()
 def android() -> None:
-    """The harness app for phones: build it, install it.
+    r"""The harness app for phones: build it, install it.
 
     \b
     mlbench android build

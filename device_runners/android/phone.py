@@ -184,7 +184,7 @@ def connect(serial: str | None) -> Phone:
         PhoneError: no adb, no phone, several phones, or one that is not ready.
     """
     try:
-        import adbutils
+        import adbutils  # type: ignore[import-untyped]
     except ImportError as error:
         message = "Phones need the package adbutils: pip install 'mlbench[android]'."
         raise PhoneError(message) from error
