@@ -53,7 +53,7 @@ def explain(log: str) -> str:
     java = re.search(r"java\.lang\.OutOfMemoryError: .*", log)
     if java:
         return f"memory ran out ({_detail(java[0])})"
-    signal = re.search(rf"Fatal signal \d+ \((SIG\w+)\).*?\(({app})?", log)
+    signal = re.search(r"Fatal signal \d+ \((SIG\w+)\).*pid \d+ \((?:io\.)?mlbench\.harness\)", log)
     if signal:
         abort = re.search(r"Abort message: '(.*)'", log)
         said = f": {facts.clean(abort[1])}" if abort else ""

@@ -47,7 +47,9 @@ def instrument(jvm: JvmHost, config: Path, external: Path, **arguments: str) -> 
     """As `am instrument -e config …`."""
     external.mkdir(exist_ok=True)
     lines = jvm.request(
-        "instrument", external=str(external), arguments={"config": str(config), "foreground_ms": "20000", **arguments}
+        "instrument",
+        external=str(external),
+        arguments={"config": str(config), "foreground_ms": "20000", **arguments},
     )
     return _run_of(list(lines), external / RUN)
 

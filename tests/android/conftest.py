@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,7 @@ from mlbench.files import file_sha256
 from mlbench.progress import Silent
 from mlbench.records import Artifact
 
+from .double.phone import PACKAGE, App, FakePhone, Plugged
 from .jvm.jvm_host import JvmHost
 
 FORMS = ("float32", "float16", "dynamic", "int8", "svd", "svd_dynamic")
@@ -38,8 +42,8 @@ def build_tools() -> Tools:
 
 @pytest.fixture(scope="session")
 def built(build_tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """The app for every processor, built from source."""
-    return build.build(build.ABIS, tmp_path_factory.mktemp("apk") / "harness.apk", Silent())
+    """The app, built from source."""
+    return build.build(("arm64-v8a",), tmp_path_factory.mktemp("apk") / "harness.apk", Silent())
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +65,68 @@ def jvm(build_tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     host = JvmHost(tmp_path_factory.mktemp("jvm"))
     yield host
     host.close()
+
+
+@pytest.fixture(scope="session")
+def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A real adb server of this session's own: its own port, its own keys."""
+    adbutils = pytest.importorskip("adbutils", reason="needs adbutils: pip install 'mlbench[android]'")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANDROID_ADB_SERVER_PORT", port)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("adb")))
+        patch.delenv("ANDROID_SERIAL", raising=False)
+        adb = [adbutils.adb_path(), "-P", port]
+        subprocess.run([*adb, "start-server"], check=True, capture_output=True, timeout=60)
+        yield
+        subprocess.run([*adb, "kill-server"], check=False, capture_output=True, timeout=60)
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A double behind the real adb server."""
+
+    phone: FakePhone
+    serial: str
+
+    def connect(self) -> str:
+        """As `adb connect`; also after a cut."""
+        import adbutils
+
+        adbutils.AdbClient().disconnect(self.serial)
+        said = adbutils.AdbClient().connect(self.serial, timeout=20)
+        assert isinstance(said, str)
+        return said
+
+
+Plug = Callable[..., Connected]
+
+
+@pytest.fixture
+def plug(adb_server: None, tmp_path: Path) -> Iterator[Plug]:
+    """Plugs doubles in: `plug(app, switch=value, …)`; with `apk` the app is installed already."""
+    import adbutils
+
+    plugged = []
+
+    def plug_in(app: App, apk: Path | None = None, **switches: Any) -> Connected:
+        phone = FakePhone(tmp_path / f"phone-{len(plugged)}", app, **switches)
+        if apk is not None:
+            phone.installed = phone.path(f"/data/app/~~Qz0_9aB==/{PACKAGE}-x1Y-2==/base.apk")
+            phone.installed.parent.mkdir(parents=True)
+            shutil.copy(apk, phone.installed)
+        line = Plugged(phone)
+        plugged.append(line)
+        connected = Connected(phone, line.serial)
+        connected.connect()
+        return connected
+
+    yield plug_in
+    for line in plugged:
+        adbutils.AdbClient().disconnect(line.serial)
+        line.unplug()
 
 
 @pytest.fixture(scope="session")

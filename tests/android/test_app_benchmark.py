@@ -47,7 +47,9 @@ def outputs_of(run: AppRun, count: int) -> npt.NDArray[np.float32]:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_outputs_are_the_hosts(form: str, jvm: JvmHost, networks: Path, crops: Crops, tmp_path: Path) -> None:
-    run = instrument(jvm, lay_out(job(tmp_path, networks, (form,), test_sets={"a": crops}), tmp_path), tmp_path / "x")
+    run = instrument(
+        jvm, lay_out(job(tmp_path, networks, (form,), test_sets={"a": crops}), tmp_path), tmp_path / "x"
+    )
     expected, step = on_the_host(networks / f"{form}.tflite", crops)
     assert np.ptp(expected) > 1, "the network gives the same for every crop: nothing was compared"
     tolerance = 1.01 * step if step else 1e-4 if "dynamic" not in form else 1e-2
@@ -72,7 +74,13 @@ def test_result_is_complete(jvm: JvmHost, networks: Path, crops: Crops, tmp_path
     assert result.memory.after.peak_kb >= result.memory.after.rss_kb > 0
     assert result.device.tflite == "2.16.1"
     assert result.device.opencv == "4.12.0"
-    assert [stage for stage in run.progress if "/" not in stage] == ["start", "inputs", "load", "inference", "done"]
+    assert [stage for stage in run.progress if "/" not in stage] == [
+        "start",
+        "inputs",
+        "load",
+        "inference",
+        "done",
+    ]
     assert (run.folder / "stage.txt").read_text() == "done"
     assert not list(run.folder.glob("*.part"))
 
@@ -86,7 +94,9 @@ def test_summary_is_numpys(jvm: JvmHost, networks: Path, crops: Crops, tmp_path:
         assert summary[f"p{share}_ms"] == pytest.approx(np.percentile(samples, share), rel=1e-3)
     assert summary["fps"] == pytest.approx(1000 / samples.mean(), rel=1e-3)
     third = len(samples) // 3
-    assert summary["drift"] == pytest.approx(np.median(samples[-third:]) / np.median(samples[:third]), rel=1e-3)
+    assert summary["drift"] == pytest.approx(
+        np.median(samples[-third:]) / np.median(samples[:third]), rel=1e-3
+    )
 
 
 def test_same_network_without_xnnpack_gives_the_same(
@@ -135,7 +145,9 @@ def test_missing_frame_is_a_verdict(jvm: JvmHost, networks: Path, crops: Crops, 
     assert "a picture is missing" in reason
 
 
-def test_missing_network_leaves_no_result_but_a_reason(jvm: JvmHost, networks: Path, crops: Crops, tmp_path: Path) -> None:
+def test_missing_network_leaves_no_result_but_a_reason(
+    jvm: JvmHost, networks: Path, crops: Crops, tmp_path: Path
+) -> None:
     config = lay_out(job(tmp_path, networks, ("svd",), test_sets={"a": crops}), tmp_path)
     (tmp_path / "model.tflite").unlink()
     run = instrument(jvm, config, tmp_path / "x")
