@@ -13,6 +13,7 @@ import platformdirs
 
 from device_runners.android import apk, checks, maven, signing
 from device_runners.android.tools import Command, Tools, call
+from mlbench.cache import cache_folder
 from mlbench.contracts import Progress
 from mlbench.errors import UsageError
 
@@ -29,7 +30,7 @@ TARGET_SDK = 34
 ABIS = ("arm64-v8a", "armeabi-v7a", "x86_64")
 
 #: AARs: classes.jar, and libraries by ABI.
-_ARCHIVES = ("org.tensorflow:tensorflow-lite", "org.tensorflow:tensorflow-lite-api", "org.opencv:opencv")
+ARCHIVES = ("org.tensorflow:tensorflow-lite", "org.tensorflow:tensorflow-lite-api", "org.opencv:opencv")
 
 #: Android's own classes, hidden ones too: what the app compiles against.
 ANDROID = "org.robolectric:android-all"
@@ -44,14 +45,14 @@ class Built:
     report: checks.Report
 
 
-def cache_folder() -> Path:
-    """Where fetched dependencies and the default APK are kept."""
-    return platformdirs.user_cache_path("mlbench") / "android"
+def maven_cache() -> Path:
+    """Where fetched dependencies are kept."""
+    return cache_folder() / "android" / "maven"
 
 
 def default_apk() -> Path:
     """The APK that `mlbench android build` writes and the runner installs unless told otherwise."""
-    return cache_folder() / "mlbench-harness.apk"
+    return cache_folder() / "android" / "mlbench-harness.apk"
 
 
 def build(
@@ -78,7 +79,7 @@ def build(
     tools = Tools.from_environment()
     tools.require()
     progress.say("fetching TensorFlow Lite, OpenCV and D8 where the cache lacks them")
-    parts = maven.fetch(maven.read_lock(HARNESS / "dependencies.lock"), cache_folder() / "maven", tools)
+    parts = maven.fetch(maven.read_lock(HARNESS / "dependencies.lock"), maven_cache(), tools)
     key = keystore or signing.debug_keystore(platformdirs.user_data_path("mlbench"), tools)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mlbench-apk-") as name:
@@ -113,7 +114,7 @@ def _unsigned(
 def classes_of_archives(parts: dict[str, Path], work: Path) -> list[Path]:
     """Take `classes.jar` out of TensorFlow Lite's and OpenCV's AARs."""
     jars = []
-    for name in _ARCHIVES:
+    for name in ARCHIVES:
         jar = work / f"{parts[name].stem}.jar"
         with zipfile.ZipFile(parts[name]) as archive:
             jar.write_bytes(archive.read("classes.jar"))
@@ -213,11 +214,12 @@ def _entries(
     for dex in dexes:
         yield apk.Entry(dex.name, dex.read_bytes(), stored=False)
     for abi in sorted(abis):
-        for name in _ARCHIVES:
-            yield from _libraries(parts[name], abi)
+        for name in ARCHIVES:
+            yield from libraries(parts[name], abi)
 
 
-def _libraries(aar: Path, abi: str) -> Iterator[apk.Entry]:
+def libraries(aar: Path, abi: str) -> Iterator[apk.Entry]:
+    """The shared libraries of an AAR for one processor, as they go into the APK."""
     with zipfile.ZipFile(aar) as archive:
         for name in sorted(
             n for n in archive.namelist() if n.startswith(f"jni/{abi}/") and n.endswith(".so")

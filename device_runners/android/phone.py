@@ -151,7 +151,7 @@ class Phone:
 
     @contextmanager
     def _told(self, doing: str) -> Iterator[None]:
-        from adbutils import AdbError, AdbTimeout
+        from adbutils import AdbError, AdbTimeout  # type: ignore[import-untyped]
 
         try:
             yield
@@ -184,7 +184,7 @@ def connect(serial: str | None) -> Phone:
         PhoneError: no adb, no phone, several phones, or one that is not ready.
     """
     try:
-        import adbutils  # type: ignore[import-untyped]
+        import adbutils
     except ImportError as error:
         message = "Phones need the package adbutils: pip install 'mlbench[android]'."
         raise PhoneError(message) from error

@@ -9,13 +9,15 @@ import org.junit.Test;
 import org.junit.runner.RunWith;
 import org.robolectric.RobolectricTestRunner;
 import org.robolectric.annotation.Config;
+import org.robolectric.annotation.GraphicsMode;
 
 /**
  * Runs the app's own classes on a desktop JVM for the tests: one JSON request a line in, and for each some
  * lines that start with "@@ " out, the last of them with "done". One virtual machine serves all requests.
  */
 @RunWith(RobolectricTestRunner.class)
-@Config(sdk = 34, manifest = Config.NONE)
+@Config(sdk = 34, manifest = Config.NONE, qualifiers = "w960dp-h540dp-land")
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
 public final class HarnessServer {
   @Test
   public void serve() throws Exception {

@@ -8,9 +8,11 @@ import android.content.Intent;
 import android.graphics.Bitmap;
 import android.graphics.Canvas;
 import android.view.View;
+import android.view.ViewGroup;
 import java.io.DataInputStream;
 import java.io.File;
 import java.io.FileInputStream;
+import java.io.FileOutputStream;
 import java.util.ArrayList;
 import java.util.List;
 import org.json.JSONArray;
@@ -31,6 +33,9 @@ final class LiveCases {
         break;
       case "live frames":
         frames(request);
+        break;
+      case "live empty":
+        resumed(request);
         break;
       case "live turn":
         turn(request);
@@ -59,6 +64,14 @@ final class LiveCases {
     screen.pause().stop().destroy();
   }
 
+  /** What the screen says as soon as it is there. */
+  private static void resumed(JSONObject request) throws Exception {
+    shadowOf((Application) RuntimeEnvironment.getApplication()).grantPermissions(Manifest.permission.CAMERA);
+    ActivityController<LiveActivity> screen = screen(request).setup();
+    HarnessServer.say(new JSONObject().put("shown", screen.get().shown()));
+    screen.pause().stop().destroy();
+  }
+
   /** Frame, pause, frame, resume, frame, another network, frame. */
   private static void frames(JSONObject request) throws Exception {
     shadowOf((Application) RuntimeEnvironment.getApplication()).grantPermissions(Manifest.permission.CAMERA);
@@ -74,9 +87,10 @@ final class LiveCases {
     activity.switchTo(new File(request.getString("other")));
     shown.add(activity.shown());
     shown.add(afterFrame(activity, request));
-    draw(activity.getWindow().getDecorView());
+    JSONObject said = new JSONObject().put("shown", new JSONArray(shown));
+    said.put("picture", draw(screenOf(activity), new File(request.getString("picture"))));
     screen.pause().stop().destroy();
-    HarnessServer.say(new JSONObject().put("shown", new JSONArray(shown)));
+    HarnessServer.say(said);
   }
 
   private static String afterFrame(LiveActivity activity, JSONObject request) throws Exception {
@@ -85,8 +99,17 @@ final class LiveCases {
     return activity.shown();
   }
 
-  private static void draw(View view) {
-    view.draw(new Canvas(Bitmap.createBitmap(864, 480, Bitmap.Config.ARGB_8888)));
+  private static View screenOf(LiveActivity activity) {
+    return ((ViewGroup) activity.findViewById(android.R.id.content)).getChildAt(0);
+  }
+
+  private static String draw(View view, File target) throws Exception {
+    Bitmap picture = Bitmap.createBitmap(view.getWidth(), view.getHeight(), Bitmap.Config.ARGB_8888);
+    view.draw(new Canvas(picture));
+    try (FileOutputStream out = new FileOutputStream(target)) {
+      picture.compress(Bitmap.CompressFormat.PNG, 100, out);
+    }
+    return target.getPath();
   }
 
   private static GreyFrame frame(JSONObject request) throws Exception {

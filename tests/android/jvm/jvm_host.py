@@ -29,10 +29,11 @@ class JvmHost:
     def __init__(self, work: Path) -> None:
         """Compile everything into `work` and start."""
         tools = Tools.from_environment()
-        cache = build.cache_folder() / "maven"
+        cache = build.maven_cache()
         parts = maven.fetch(maven.read_lock(build.HARNESS / "dependencies.lock"), cache, tools)
         robolectric = maven.fetch(maven.read_lock(_HERE / "dependencies.lock"), cache, tools)
-        bionic_libraries.make(work / "lib", parts)
+        self.libraries = work / "lib"
+        bionic_libraries.make(self.libraries, parts)
         libraries = build.classes_of_archives(parts, work)
         classes = build.compile_app(parts, libraries, work / "app", tools)
         jars = [_jar(path, work) for name, path in robolectric.items() if "android-all" not in name]
