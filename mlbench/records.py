@@ -195,6 +195,7 @@ class Measurement(Value):
     memory: Memory | None = None
     faces_found: int | None = None  # frames with a detected face, of `frames`
     frames: int | None = None
+    details: dict[str, Text] = {}  # what else the device told while measuring, to read beside the figures
 
 
 class Errors(Value):

@@ -1,0 +1,180 @@
+package io.mlbench.harness;
+
+import android.content.Context;
+import java.io.File;
+import java.io.IOException;
+import org.json.JSONArray;
+import org.json.JSONException;
+import org.json.JSONObject;
+import org.opencv.android.OpenCVLoader;
+import org.opencv.core.CvType;
+import org.opencv.core.Mat;
+import org.opencv.core.Rect;
+
+/** One run: measures one network as its configuration says, and leaves a result whatever happens. */
+final class Benchmark {
+  /** Hears how far the run is. */
+  interface Listener {
+    void progress(String text);
+  }
+
+  private final Context context;
+  private final Listener listener;
+
+  Benchmark(Context context, Listener listener) {
+    this.context = context;
+    this.listener = listener;
+  }
+
+  /**
+   * Measures, and writes result.json below `results`.
+   *
+   * @return the result; what kept the network from being measured is in it, as `failure`
+   * @throws Exception the configuration or the folder is unusable, so that no result can be written
+   */
+  JSONObject run(File configuration, File results, boolean foreground) throws Exception {
+    RunConfig config = RunConfig.read(configuration);
+    ResultFolder folder = new ResultFolder(results, config.run);
+    JSONObject result = new JSONObject()
+        .put("schema", RunConfig.SCHEMA)
+        .put("run", config.run)
+        .put("foreground", foreground)
+        .put("threads", config.threads)
+        .put("xnnpack", config.xnnpack)
+        .put("file_bytes", config.model.length());
+    try {
+      measure(config, folder, result);
+    } catch (Exception | LinkageError | OutOfMemoryError e) {
+      String reason = e.getMessage() == null ? e.toString() : e.getMessage();
+      result.put("failure", new JSONObject().put("stage", folder.stage()).put("reason", reason));
+    }
+    folder.writeResult(result);
+    return result;
+  }
+
+  private void measure(RunConfig config, ResultFolder folder, JSONObject result) throws Exception {
+    enter(folder, "start");
+    if (!OpenCVLoader.initLocal()) {
+      throw new UnsatisfiedLinkError("OpenCV's library does not load on this device");
+    }
+    result.put("device", DeviceFacts.fixed()).put("before", DeviceFacts.changing(context));
+    enter(folder, "inputs");
+    GreyImages crops = config.images("crops");
+    byte[] crop = new byte[crops.size()];
+    crops.read(0, crop);
+    JSONObject memory = new JSONObject().put("baseline", Memory.read());
+    result.put("memory", memory);
+
+    enter(folder, "load");
+    long start = System.nanoTime();
+    try (Network network = Network.load(config.model, config.threads, config.xnnpack)) {
+      result.put("load_ms", (System.nanoTime() - start) / 1e6);
+      if (network.side * network.side != crops.size()) {
+        throw new IOException("the network takes crops of " + network.side + " pixels, not of " + crops.width);
+      }
+      enter(folder, "inference");
+      result.put("first_ms", time(network, crop) / 1e6);
+      memory.put("loaded", Memory.read());
+      result.put("network", networkLatency(config, network, crops, result));
+      memory.put("after", Memory.read());
+      if (config.has("outputs")) {
+        writeOutputs(folder, network, crops, result);
+      }
+      if (config.has("frames")) {
+        enter(folder, "detector");
+        measureFrames(config, network, result);
+      }
+    }
+    result.put("after", DeviceFacts.changing(context));
+    enter(folder, "done");
+  }
+
+  private void enter(ResultFolder folder, String stage) throws IOException {
+    folder.enter(stage);
+    listener.progress(stage);
+  }
+
+  private static long time(Network network, byte[] crop) {
+    long start = System.nanoTime();
+    network.run(crop);
+    return System.nanoTime() - start;
+  }
+
+  private JSONObject networkLatency(RunConfig config, Network network, GreyImages crops, JSONObject result)
+      throws JSONException {
+    byte[] crop = new byte[crops.size()];
+    WarmUp warmUp = new WarmUp();
+    JSONArray warming = new JSONArray();
+    for (int i = 0; !warmUp.done(); i++) {
+      crops.read(i, crop);
+      long nanos = time(network, crop);
+      warmUp.add(nanos);
+      warming.put(nanos / 1e6);
+    }
+    result.put("warmup_count", warmUp.count()).put("warmup_ms", warming);
+    Samples samples = new Samples();
+    for (int i = 0; !samples.enough(config.minCount, config.minSeconds, config.maxSeconds); i++) {
+      crops.read(i, crop);
+      samples.add(time(network, crop));
+    }
+    return samples.toJson();
+  }
+
+  private void writeOutputs(ResultFolder folder, Network network, GreyImages crops, JSONObject result)
+      throws IOException, JSONException {
+    float[][] rows = new float[crops.count][];
+    byte[] crop = new byte[crops.size()];
+    for (int i = 0; i < rows.length; i++) {
+      crops.read(i, crop);
+      rows[i] = network.run(crop);
+      if ((i + 1) % 100 == 0) {
+        listener.progress("outputs " + (i + 1) + "/" + rows.length);
+      }
+    }
+    result.put("outputs", new JSONObject()
+        .put("count", rows.length)
+        .put("width", network.outputs)
+        .put("sha256", folder.writeOutputs(rows)));
+  }
+
+  private void measureFrames(RunConfig config, Network network, JSONObject result) throws IOException, JSONException {
+    FramePipeline pipeline = new FramePipeline(new FaceDetector(config.file("cascade_file")), network);
+    GreyImages frames = config.images("frames");
+    Mat grey = new Mat(frames.height, frames.width, CvType.CV_8UC1);
+    byte[] pixels = new byte[frames.size()];
+    JSONArray boxes = firstPass(pipeline, frames, grey, pixels, result);
+    Samples detector = new Samples();
+    Samples both = new Samples();
+    for (int i = 0; !both.enough(config.frameCount, 0, config.maxSeconds); i++) {
+      frames.read(i, pixels);
+      grey.put(0, 0, pixels);
+      FramePipeline.Result found = pipeline.process(grey);
+      detector.add(found.detectorNanos);
+      both.add(found.bothNanos);
+      listener.progress("frame " + (i + 1));
+    }
+    grey.release();
+    result.put("frames", frames.count)
+        .put("boxes", boxes)
+        .put("detector", detector.toJson())
+        .put("both", both.toJson());
+  }
+
+  /** Every frame once: warms up the detector, and counts the faces that it finds. */
+  private static JSONArray firstPass(
+      FramePipeline pipeline, GreyImages frames, Mat grey, byte[] pixels, JSONObject result) throws JSONException {
+    JSONArray boxes = new JSONArray();
+    int faces = 0;
+    for (int i = 0; i < frames.count; i++) {
+      frames.read(i, pixels);
+      grey.put(0, 0, pixels);
+      Rect box = pipeline.process(grey).box;
+      faces += box == null ? 0 : 1;
+      boxes.put(box == null
+          ? JSONObject.NULL
+          : new JSONArray().put(box.x).put(box.y).put(box.width).put(box.height));
+    }
+    result.put("faces_found", faces);
+    return boxes;
+  }
+}

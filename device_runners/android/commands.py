@@ -1,0 +1,89 @@
+"""`mlbench android build` and `mlbench android install`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlbench.contracts import Progress
+
+
+@click.group()
+def android() -> None:
+    r"""The harness app for phones: build it, install it.
+
+    \b
+    mlbench android build
+    mlbench android install
+    mlbench run --variant two_pool --compress svd --device host --device android
+    """
+
+
+@android.command()
+@click.option(
+    "--abi",
+    "abis",
+    multiple=True,
+    default=("arm64-v8a",),
+    show_default=True,
+    help="Processor to build for; repeat for several: arm64-v8a, armeabi-v7a, x86_64.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The APK to write. [default: where the runner looks]"
+)
+@click.option("--keystore", type=click.Path(path_type=Path), help="Your signing key. [default: a debug key]")
+@click.option("--key-alias", default="mlbench", show_default=True, help="Its name in --keystore.")
+def build(abis: tuple[str, ...], out: Path | None, keystore: Path | None, key_alias: str) -> None:
+    """Build the signed, aligned and checked APK from this checkout.
+
+    The password of --keystore is read from the environment variable MLBENCH_KEYSTORE_PASSWORD.
+    """
+    from device_runners.android import build as building
+    from device_runners.android import signing
+
+    key = signing.users_keystore(keystore, key_alias) if keystore else None
+    built = building.build(tuple(dict.fromkeys(abis)), out or building.default_apk(), _progress(), key)
+    report = built.report
+    click.echo(f"{built.path}: {report.bytes / 1e6:.1f} MB for {', '.join(report.abis)}")
+    click.echo(
+        f"  signed by {', '.join(report.signature_schemes)}; Android API level {report.minimum_sdk} and up"
+    )
+    click.echo(f"  unsigned sha256 {built.unsigned_sha256}: the same for everybody who builds this source")
+    for library, alignment in sorted(report.page_alignment.items()):
+        click.echo(f"  {library}: pages of {alignment // 1024} KB")
+    for warning in report.warnings:
+        click.echo(f"  Note: {warning}")
+
+
+@android.command()
+@click.option("--serial", help="Which phone. [default: the only one]")
+@click.option(
+    "--live",
+    "models",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A .tflite file for the live screen of the app; repeat for several.",
+)
+def install(serial: str | None, models: tuple[Path, ...]) -> None:
+    """Install the app, and give its live screen networks to choose from."""
+    from device_runners.android import installation, live, phone
+    from device_runners.android.runner import apk_to_install
+
+    live.check(models)
+    target, progress = phone.connect(serial), _progress()
+    new = installation.install(target, apk_to_install(), progress)
+    click.echo(f"{target.serial}: {'installed' if new else 'the same app is installed already'}")
+    if models:
+        live.push(target, models, progress)
+        click.echo(
+            f"{target.serial}: {len(models)} networks for the live screen; start `mlbench` on the phone"
+        )
+
+
+def _progress() -> Progress:
+    from rich.console import Console
+
+    from mlbench.progress import Bars
+
+    return Bars(Console(stderr=True))

@@ -1,0 +1,159 @@
+"""The app's result, checked against its schema before a number of it is believed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mlbench.faces.dataset import LANDMARKS
+
+#: A result is samples and facts; anything larger is not one.
+MAX_RESULT_BYTES = 16 * 2**20
+
+_Millis = Annotated[float, Field(ge=0, le=1e7)]
+_Kilobytes = Annotated[int, Field(ge=0, le=2**40)]
+_Text = Annotated[str, Field(max_length=4000)]
+
+
+class BadResultError(Exception):
+    """A result that cannot be believed; the text says why."""
+
+
+class _Part(BaseModel):
+    # Newer apps may say more; what is used is checked.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Series(_Part):
+    """Latencies of one part of the pipeline, in the order measured."""
+
+    samples_ms: tuple[_Millis, ...] = Field(min_length=1, max_length=1_000_000)
+    cpu_per_wall: float = Field(ge=0, le=1000)
+
+
+class Reading(_Part):
+    """Memory of the app's process, in kB."""
+
+    pss_kb: _Kilobytes
+    rss_kb: _Kilobytes
+    peak_kb: _Kilobytes
+
+
+class MemoryReadings(_Part):
+    """Before the network, after its first inference, after its measurement."""
+
+    baseline: Reading
+    loaded: Reading | None = None
+    after: Reading | None = None
+
+
+class FailureReport(_Part):
+    """What kept the network from being measured."""
+
+    stage: _Text
+    reason: _Text
+
+
+class Core(_Part):
+    """One processor core."""
+
+    max_khz: _Text = ""
+    governor: _Text = ""
+
+
+class DeviceReport(_Part):
+    """What the app says of the phone."""
+
+    soc: _Text = ""
+    android: _Text = ""
+    sdk: int = 0
+    page_bytes: int = 0
+    tflite: _Text = ""
+    opencv: _Text = ""
+    cores: tuple[Core, ...] = Field(default=(), max_length=1024)
+
+
+class Condition(_Part):
+    """Heat and charge before or after."""
+
+    battery_level: int | None = None
+    battery_tenths_celsius: int | None = None
+    thermal_status: int | None = None
+
+
+class OutputsReport(_Part):
+    """The file of outputs beside the result: float32 rows."""
+
+    count: int = Field(ge=1, le=10_000_000)
+    width: int = Field(ge=1, le=10_000)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Result(_Part):
+    """One run of the app."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    run: _Text
+    foreground: bool
+    file_bytes: int
+    failure: FailureReport | None = None
+    load_ms: _Millis | None = None
+    first_ms: _Millis | None = None
+    warmup_count: int = Field(default=0, ge=0)
+    network: Series | None = None
+    detector: Series | None = None
+    both: Series | None = None
+    memory: MemoryReadings | None = None
+    faces_found: int | None = None
+    frames: int | None = None
+    outputs: OutputsReport | None = None
+    device: DeviceReport = DeviceReport()
+    before: Condition = Condition()
+    after: Condition = Condition()
+
+
+def parse_result(data: bytes, run: str) -> Result:
+    """Check the bytes of a `result.json`.
+
+    Raises:
+        BadResultError: not JSON, not of this schema, or of another run.
+    """
+    try:
+        result = Result.model_validate_json(data)
+    except (ValidationError, ValueError, RecursionError) as error:
+        fault = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        place = ".".join(str(part) for part in fault["loc"]) or "the file"
+        message = f"the app's result is damaged ({place}: {str(fault['msg'])[:200]})"
+        raise BadResultError(message) from error
+    if result.run != run:
+        message = "the app left the result of another run"
+        raise BadResultError(message)
+    if result.failure is None and (result.network is None or result.load_ms is None or result.memory is None):
+        message = "the app's result has neither figures nor a reason"
+        raise BadResultError(message)
+    return result
+
+
+def parse_outputs(data: bytes, report: OutputsReport, count: int) -> npt.NDArray[np.float32]:
+    """The outputs [n,68,2] of a run on its crops.
+
+    Raises:
+        BadResultError: another number of crops or points, a damaged file, or numbers that are not finite.
+    """
+    if (report.count, report.width) != (count, 2 * LANDMARKS):
+        message = (
+            f"the app gave {report.count} outputs of {report.width} numbers, not {count} of {2 * LANDMARKS}"
+        )
+        raise BadResultError(message)
+    if len(data) != 4 * count * report.width or hashlib.sha256(data).hexdigest() != report.sha256:
+        message = "the app's outputs are damaged"
+        raise BadResultError(message)
+    outputs = np.frombuffer(data, "<f4").astype(np.float32).reshape(count, LANDMARKS, 2)
+    if not np.isfinite(outputs).all():
+        message = "the network gives numbers on this phone that are not finite"
+        raise BadResultError(message)
+    return outputs

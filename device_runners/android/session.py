@@ -1,0 +1,179 @@
+"""One job on one phone: its folder there, the runs of the app, and what is kept of them here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from device_runners.android import death, facts, installation
+from device_runners.android.build import PACKAGE
+from device_runners.android.inputs import Inputs, configuration, model_name
+from device_runners.android.instrumentation import Listener
+from device_runners.android.lane import Lane
+from device_runners.android.phone import OverdueError, Phone, RefusedError
+from device_runners.android.results import (
+    MAX_RESULT_BYTES,
+    BadResultError,
+    Result,
+    parse_outputs,
+    parse_result,
+)
+from mlbench.contracts import Job
+from mlbench.files import file_sha256, key_of, write_atomically
+
+#: Where the app writes: its own folder on shared storage, which adb may read.
+RESULTS = f"/sdcard/Android/data/{PACKAGE}/files"
+
+_RUN_LIMIT_S = 3600.0
+_SILENCE_LIMIT_S = 300.0  # the app tells of its progress; loading half a gigabyte is the longest silence
+
+
+class Session:
+    """The dealings of one job with one phone."""
+
+    OnBytes = Callable[[int], None]
+
+    def __init__(self, phone: Phone, job: Job, inputs: Inputs, apk: Path, home: Path, turns: int) -> None:
+        """Keep results below `home` on the host."""
+        self.phone, self.job, self.inputs = phone, job, inputs
+        self.device_facts: dict[str, str] = {}
+        self._home, self._turns, self._apk_sha256 = home, turns, file_sha256(apk)
+        self._folder = f"{installation.FOLDER}/{key_of(inputs.digest, [a.sha256 for a in job.artifacts])}"
+        self._runs: list[str] = []
+
+    def push(self, source: Path, name: str, on_bytes: OnBytes) -> None:
+        """Copy a file into the job's folder, unless the phone has these very bytes."""
+        target = f"{self._folder}/{name}"
+        if installation.digest(self.phone, target) == file_sha256(source):
+            on_bytes(source.stat().st_size)
+            return
+        self._make_folder()
+        self.phone.push(source, target, on_bytes)
+
+    def has_model(self, lane: Lane) -> bool:
+        """Whether an artifact's file is on the phone, whole."""
+        path = f"{self._folder}/{model_name(lane.artifact.sha256)}"
+        return installation.digest(self.phone, path) == lane.artifact.sha256
+
+    def push_model(self, lane: Lane, on_bytes: OnBytes) -> None:
+        """Copy an artifact's file.
+
+        Raises:
+            RefusedError: no space.
+        """
+        self.push(self.job.folder / lane.artifact.path, model_name(lane.artifact.sha256), on_bytes)
+
+    def recall(self, lane: Lane) -> None:
+        """Give a lane the runs of an earlier, interrupted measurement."""
+        for turn in range(self._turns):
+            folder = self._home / self._name(lane, turn)
+            with suppress(OSError, BadResultError):
+                self._accept(lane, turn, (folder / "result.json").read_bytes(), _reader(folder))
+
+    def run(self, lane: Lane, turn: int, on_progress: Callable[[str], None]) -> None:
+        """Run the app once and give the lane its result, or its failure."""
+        name = self._name(lane, turn)
+        self._runs.append(name)
+        config = self._push_configuration(lane, turn, name)
+        self.phone.run(["rm", "-rf", f"{RESULTS}/{name}"])
+        listener, started = Listener(on_progress), death.now(self.phone)
+        command = ["am", "instrument", "-w", "-r", "-e", "config", config, f"{PACKAGE}/.BenchInstrumentation"]
+        try:
+            self.phone.run(command, _RUN_LIMIT_S, _SILENCE_LIMIT_S, listener.hear)
+        except OverdueError:
+            self.phone.run(["am", "force-stop", PACKAGE])
+            lane.fail("process", f"it was not done after {_RUN_LIMIT_S:.0f} s")
+            return
+        if not listener.finished:
+            reason = death.reason(self.phone, started, listener.how_it_ended)
+            lane.fail("process", f"{reason}{self._where(name)}")
+            return
+        self._collect(lane, turn, name)
+
+    def clean(self) -> None:
+        """Remove the job's folder and the app's results from the phone."""
+        self.phone.run(["rm", "-rf", self._folder, *(f"{RESULTS}/{name}" for name in self._runs)])
+
+    def _collect(self, lane: Lane, turn: int, name: str) -> None:
+        try:
+            data = self.phone.pull(f"{RESULTS}/{name}/result.json", MAX_RESULT_BYTES)
+            if data is None:
+                lane.fail("process", "the app ended well but left no result")
+                return
+            self._accept(lane, turn, data, lambda: self._pull_outputs(name))
+        except (BadResultError, RefusedError) as error:
+            lane.fail("process", str(error))
+
+    def _accept(self, lane: Lane, turn: int, data: bytes, outputs: Callable[[], bytes]) -> None:
+        name = self._name(lane, turn)
+        result = parse_result(data, name)
+        if result.failure is not None:
+            lane.fail(result.failure.stage, facts.clean(result.failure.reason))
+            return
+        if turn == 0:
+            lane.outputs = self._outputs_of(result, outputs(), name)
+        self._keep(name, "result.json", data)
+        lane.results[turn] = result
+        self._note(result)
+
+    def _outputs_of(self, result: Result, data: bytes, name: str) -> npt.NDArray[np.float32]:
+        if result.outputs is None:
+            message = "the app's result has no outputs"
+            raise BadResultError(message)
+        values = parse_outputs(data, result.outputs, self.inputs.facts["crops"]["count"])
+        self._keep(name, "outputs.f32", data)
+        return values
+
+    def _pull_outputs(self, name: str) -> bytes:
+        limit = 4 * 136 * int(self.inputs.facts["crops"]["count"])
+        return self.phone.pull(f"{RESULTS}/{name}/outputs.f32", limit) or b""
+
+    def _keep(self, name: str, file: str, data: bytes) -> None:
+        with write_atomically(self._home / name / file) as part:
+            part.write_bytes(data)
+
+    def _push_configuration(self, lane: Lane, turn: int, name: str) -> str:
+        model = model_name(lane.artifact.sha256)
+        data = configuration(name, model, self.job, self.inputs, turn == 0, self._turns)
+        self._keep(name, "config.json", data)
+        self._make_folder()
+        target = f"{self._folder}/{name}.json"
+        self.phone.push(self._home / name / "config.json", target, lambda count: None)
+        return target
+
+    def _make_folder(self) -> None:
+        self.phone.run(["mkdir", "-p", self._folder])
+        self.phone.run(["chmod", "755", installation.FOLDER, self._folder])
+
+    def _name(self, lane: Lane, turn: int) -> str:
+        job = self.job
+        parts = (lane.artifact.sha256, self.inputs.digest, self._apk_sha256, job.threads, job.min_count)
+        text = repr((*parts, job.min_seconds, job.seed, turn, self._turns))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def _where(self, name: str) -> str:
+        noted = self.phone.pull(f"{RESULTS}/{name}/stage.txt", 100)
+        stage = death.STAGES.get((noted or b"").decode("ascii", "replace"))
+        return f", while {stage}" if stage else ""
+
+    def _note(self, result: Result) -> None:
+        device = result.device
+        cores = [core.max_khz for core in device.cores if core.max_khz.isdecimal()]
+        told = {
+            "soc": device.soc,
+            "tflite": device.tflite,
+            "opencv": device.opencv,
+            "page_bytes": str(device.page_bytes or ""),
+            "cores_mhz": " ".join(str(int(khz) // 1000) for khz in cores),
+            "governor": " ".join(sorted({core.governor for core in device.cores if core.governor})),
+        }
+        self.device_facts = {key: facts.clean(text) for key, text in told.items() if text}
+
+
+def _reader(folder: Path) -> Callable[[], bytes]:
+    return (folder / "outputs.f32").read_bytes

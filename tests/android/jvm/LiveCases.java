@@ -1,0 +1,138 @@
+package io.mlbench.harness;
+
+import static org.robolectric.Shadows.shadowOf;
+
+import android.Manifest;
+import android.app.Application;
+import android.content.Intent;
+import android.graphics.Bitmap;
+import android.graphics.Canvas;
+import android.view.View;
+import android.view.ViewGroup;
+import java.io.DataInputStream;
+import java.io.File;
+import java.io.FileInputStream;
+import java.io.FileOutputStream;
+import java.util.ArrayList;
+import java.util.List;
+import org.json.JSONArray;
+import org.json.JSONObject;
+import org.robolectric.Robolectric;
+import org.robolectric.RuntimeEnvironment;
+import org.robolectric.android.controller.ActivityController;
+import org.robolectric.shadows.ShadowLooper;
+
+/** The live screen: its life cycle, and its frame pipeline on given frames. Each case says what it saw. */
+final class LiveCases {
+  private LiveCases() {}
+
+  static void run(String what, JSONObject request) throws Exception {
+    switch (what) {
+      case "live denied":
+        denied(request);
+        break;
+      case "live frames":
+        frames(request);
+        break;
+      case "live empty":
+        resumed(request);
+        break;
+      case "live turn":
+        turn(request);
+        break;
+      default:
+        throw new IllegalArgumentException(what);
+    }
+  }
+
+  private static ActivityController<LiveActivity> screen(JSONObject request) throws Exception {
+    return Robolectric.buildActivity(LiveActivity.class, new Intent().putExtra("models", request.getString("models")));
+  }
+
+  private static void denied(JSONObject request) throws Exception {
+    Application application = RuntimeEnvironment.getApplication();
+    shadowOf(application).denyPermissions(Manifest.permission.CAMERA);
+    ActivityController<LiveActivity> screen = screen(request).setup();
+    LiveActivity activity = screen.get();
+    JSONArray asked = new JSONArray();
+    for (String permission : shadowOf(activity).getLastRequestedPermission().requestedPermissions) {
+      asked.put(permission);
+    }
+    activity.onFrame(frame(request)); // a late frame finds no network and must do nothing
+    ShadowLooper.idleMainLooper();
+    HarnessServer.say(new JSONObject().put("shown", activity.shown()).put("asked", asked));
+    screen.pause().stop().destroy();
+  }
+
+  /** What the screen says as soon as it is there. */
+  private static void resumed(JSONObject request) throws Exception {
+    shadowOf((Application) RuntimeEnvironment.getApplication()).grantPermissions(Manifest.permission.CAMERA);
+    ActivityController<LiveActivity> screen = screen(request).setup();
+    HarnessServer.say(new JSONObject().put("shown", screen.get().shown()));
+    screen.pause().stop().destroy();
+  }
+
+  /** Frame, pause, frame, resume, frame, another network, frame. */
+  private static void frames(JSONObject request) throws Exception {
+    shadowOf((Application) RuntimeEnvironment.getApplication()).grantPermissions(Manifest.permission.CAMERA);
+    ActivityController<LiveActivity> screen = screen(request).setup();
+    LiveActivity activity = screen.get();
+    List<String> shown = new ArrayList<>();
+    shown.add(afterFrame(activity, request));
+    screen.pause();
+    String paused = activity.shown();
+    shown.add(String.valueOf(paused.equals(afterFrame(activity, request))));
+    screen.resume();
+    shown.add(afterFrame(activity, request));
+    activity.switchTo(new File(request.getString("other")));
+    shown.add(activity.shown());
+    shown.add(afterFrame(activity, request));
+    JSONObject said = new JSONObject().put("shown", new JSONArray(shown));
+    said.put("picture", draw(screenOf(activity), new File(request.getString("picture"))));
+    screen.pause().stop().destroy();
+    HarnessServer.say(said);
+  }
+
+  private static String afterFrame(LiveActivity activity, JSONObject request) throws Exception {
+    activity.onFrame(frame(request));
+    ShadowLooper.idleMainLooper();
+    return activity.shown();
+  }
+
+  private static View screenOf(LiveActivity activity) {
+    return ((ViewGroup) activity.findViewById(android.R.id.content)).getChildAt(0);
+  }
+
+  private static String draw(View view, File target) throws Exception {
+    Bitmap picture = Bitmap.createBitmap(view.getWidth(), view.getHeight(), Bitmap.Config.ARGB_8888);
+    view.draw(new Canvas(picture));
+    try (FileOutputStream out = new FileOutputStream(target)) {
+      picture.compress(Bitmap.CompressFormat.PNG, 100, out);
+    }
+    return target.getPath();
+  }
+
+  private static GreyFrame frame(JSONObject request) throws Exception {
+    byte[] pixels = new byte[request.getInt("height") * request.getInt("width")];
+    try (DataInputStream in = new DataInputStream(new FileInputStream(request.getString("frame")))) {
+      in.readFully(pixels);
+    }
+    return new GreyFrame(request.getInt("width"), request.getInt("height"), pixels);
+  }
+
+  /** A camera's padded rows turned upright, as numbers. */
+  private static void turn(JSONObject request) throws Exception {
+    JSONArray values = request.getJSONArray("luma");
+    java.nio.ByteBuffer luma = java.nio.ByteBuffer.allocate(values.length());
+    for (int i = 0; i < values.length(); i++) {
+      luma.put(i, (byte) values.getInt(i));
+    }
+    GreyFrame frame = GreyFrame.fromLuma(luma, request.getInt("width"), request.getInt("height"),
+        request.getInt("stride"), request.getInt("turn"));
+    JSONArray pixels = new JSONArray();
+    for (byte pixel : frame.pixels) {
+      pixels.put(pixel & 255);
+    }
+    HarnessServer.say(new JSONObject().put("width", frame.width).put("height", frame.height).put("pixels", pixels));
+  }
+}
