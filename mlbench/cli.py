@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,15 @@ _SAMPLED_EPOCHS = 10
 
 
 class _Commands(click.Group):
-    """Says what was meant when a command is not known."""
+    """Takes in the commands of plug-ins, and says what was meant when a command is not known."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *entry_points(group="mlbench.commands").names})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        plugged = entry_points(group="mlbench.commands", name=cmd_name)
+        return found or next((point.load() for point in plugged), None)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -148,7 +157,13 @@ _measuring_options = _options(
         "--test", "tests", multiple=True, help="Further test faces: FILE, or FILE:ARRAY for other labels."
     ),
     click.option(
-        "--device", "devices", multiple=True, default=["host"], shell_complete=_complete("device_runners")
+        "--device",
+        "devices",
+        multiple=True,
+        default=["host"],
+        show_default=True,
+        shell_complete=_complete("device_runners"),
+        help="May be repeated; android:SERIAL for one of several phones.",
     ),
     click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256)),
     click.option(

@@ -249,6 +249,11 @@ class DeviceRunner(ABC):
     def device(self, threads: int) -> Any:
         """The `records.Device` that `measure` reports about."""
 
+    @classmethod
+    def requirements(cls) -> list[tuple[str, bool, str]]:
+        """For `mlbench doctor`, what it needs besides mlbench: name, whether it is there, where or how to get it."""
+        return []
+
 
 # --- Reports ------------------------------------------------------------------------------------------
 

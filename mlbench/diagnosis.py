@@ -13,6 +13,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from mlbench import registry
 from mlbench.cache import cache_folder
 from mlbench.errors import UsageError
 from mlbench.sizes import format_size
@@ -59,6 +60,7 @@ def checks() -> list[Check]:
             "close other programs (one_pool needs 8 GB)",
         ),
         _disk(),
+        *_device_requirements(),
     ]
 
 
@@ -109,6 +111,15 @@ def _appearance() -> str:
 
 def _room(name: str, free: int, wanted: int, remedy: str) -> Check:
     return Check(name, free >= wanted, False, f"{format_size(free)} free", remedy)
+
+
+def _device_requirements() -> list[Check]:
+    runners = [registry.load("device_runners", name) for name in registry.names("device_runners")]
+    found = [(runner.name, *row) for runner in runners for row in runner.requirements()]
+    return [
+        Check(f"{name} ({device})", good, False, text if good else "not found", text)
+        for device, name, good, text in found
+    ]
 
 
 def _disk() -> Check:

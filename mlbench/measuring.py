@@ -13,6 +13,7 @@ from mlbench.accuracy import errors_of
 from mlbench.budgets import PAPER_BUDGETS, Budget, judge
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
 from mlbench.differences import differences_of
+from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces
 from mlbench.faces.frames import compose_frames
 from mlbench.gallery import gallery_of
@@ -48,12 +49,21 @@ class Measuring:
         }
 
     def runners(self) -> list[DeviceRunner]:
-        """The device runners, each ready to measure.
+        """The device runners, each ready to measure; `android:SERIAL` names one of several devices.
 
         Raises:
             UsageError: no such runner.
         """
-        return [registry.load("device_runners", name)() for name in self.devices]
+        return [self._runner(*device.partition(":")[::2]) for device in self.devices]
+
+    @staticmethod
+    def _runner(name: str, which: str) -> DeviceRunner:
+        runner: type[DeviceRunner] = registry.load("device_runners", name)
+        try:
+            return runner(which) if which else runner()  # type: ignore[call-arg]
+        except TypeError as error:
+            message = f'There is one "{name}" only: write --device {name} without ":{which}".'
+            raise UsageError(message) from error
 
 
 @dataclass(frozen=True)

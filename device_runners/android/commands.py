@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mlbench.contracts import Progress
+if TYPE_CHECKING:
+    from mlbench.contracts import Progress
 
 
 @click.group()

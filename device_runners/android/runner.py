@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from device_runners.android import build, facts, installation
+from device_runners.android import build, facts, installation, tools
 from device_runners.android import phone as phones
 from device_runners.android.inputs import write_inputs
 from device_runners.android.lane import Lane
@@ -65,6 +65,11 @@ class AndroidRunner(DeviceRunner):
         return Device(
             id=self._id or "", runner=self.name, name=self._phone_name, threads=threads, details=self._details
         )
+
+    @classmethod
+    def requirements(cls) -> list[tuple[str, bool, str]]:
+        """The tools of the build and of the connection."""
+        return tools.checks()
 
     def measure(self, job: Job, progress: Progress) -> Iterator[Outcome]:
         """See `DeviceRunner.measure`. A phone lost on the way is a failure of what it had not finished."""
