@@ -7,7 +7,7 @@ a plug-in imports it inside the methods that need it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -265,5 +265,5 @@ class Report(ABC):
     summary: ClassVar[str]
 
     @abstractmethod
-    def write(self, records: list[Record], target: Path | None) -> Path | None:
+    def write(self, records: Sequence[Record], target: Path | None) -> Path | None:
         """Render the records to `target` (a file), or to the terminal where it is None."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import ClassVar
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mlbench.contracts import Report
+from mlbench.files import write_atomically
 from mlbench.records import Artifact, Difference, Errors, Interval, Measurement, Record, Timing
 from mlbench.sizes import format_size
 from reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS, PaperResult
 
 _MISSING = "–"
+_PAPER_ACCURACY = (
+    "¹ On other faces; by the paper's equation 2 or by the argmax accuracy of its script: it does not say."
+)
 _WIDTH_WITHOUT_TERMINAL = 120
+_WIDTH_OF_MARKDOWN = 400
 
 
 class TerminalReport(Report):
@@ -25,51 +32,83 @@ class TerminalReport(Report):
     name: ClassVar[str] = "terminal"
     summary: ClassVar[str] = "tables on the terminal"
 
-    def write(self, records: list[Record], target: Path | None) -> Path | None:
+    def write(self, records: Sequence[Record], target: Path | None) -> Path | None:
         """Print the records, or write them as text to a file."""
         if target is None:
             console = Console()
-            if not console.is_terminal:
-                console = Console(width=_WIDTH_WITHOUT_TERMINAL)
-            for record in records:
-                show(record, console)
-            return None
-        with target.open("w", encoding="utf-8") as file:
-            console = Console(file=file, width=_WIDTH_WITHOUT_TERMINAL)
-            for record in records:
-                show(record, console)
+            _show_all(records, console if console.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL))
+        else:
+            with target.open("w", encoding="utf-8") as file:
+                _show_all(records, Console(file=file, width=_WIDTH_WITHOUT_TERMINAL))
         return target
 
 
-def show(record: Record, console: Console) -> None:
+class MarkdownReport(Report):
+    """The same tables for documents."""
+
+    name: ClassVar[str] = "markdown"
+    summary: ClassVar[str] = "the terminal's tables in Markdown"
+
+    def write(self, records: Sequence[Record], target: Path | None) -> Path | None:
+        """Print the records as Markdown, or write them to a file."""
+        text = StringIO()
+        _show_all(records, Console(file=text, width=_WIDTH_OF_MARKDOWN), box.MARKDOWN)
+        lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+        if target is None:
+            Console().print(lines, markup=False, highlight=False, soft_wrap=True)
+        else:
+            with write_atomically(target) as part:
+                part.write_text(lines, encoding="utf-8")
+        return target
+
+
+def _show_all(records: Sequence[Record], console: Console, frame: box.Box = box.HEAVY_HEAD) -> None:
+    for record in records:
+        show(record, console, frame)
+
+
+def show(record: Record, console: Console, frame: box.Box = box.HEAVY_HEAD) -> None:
     """Print one record: the figures, the errors, what changed, the budgets, the warnings."""
     for device in record.devices:
         title = f"{record.artifacts[0].variant} on {device.name}, {_count(device.threads, 'thread')}"
-        console.print(_figures(record, device.id, title))
-    console.print(_errors(record))
+        _print(console, title, _figures(record, device.id), frame)
+    _print(console, "Errors of the exported files, with 95 % intervals", _errors(record), frame)
+    if record.artifacts[0].variant in PAPER_RESULTS:
+        console.print(_PAPER_ACCURACY, highlight=False)
     if record.differences:
-        console.print(_differences(record))
-    console.print(_budgets(record))
+        title = "Against the baseline, interleaved: errors with 95 % intervals, latencies with 99 %"
+        _print(console, title, _differences(record), frame)
+    _print(console, "Budgets", _budgets(record), frame)
     if record.data is not None:
         console.print(f"Data: {escape(record.data.source)}; {record.data.split.train:,} faces to train on.")
     for warning in record.warnings:
         console.print(f"[yellow]Note:[/] {escape(warning)}")
 
 
+def _print(console: Console, title: str, table: Table, frame: box.Box) -> None:
+    table.box = frame
+    console.print(f"[bold]{escape(title)}[/]", highlight=False)
+    if frame is box.MARKDOWN:
+        console.print()
+    console.print(table)
+    if frame is box.MARKDOWN:
+        console.print()
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _table(title: str, first: str, columns: list[str]) -> Table:
-    table = Table(title=escape(title), title_justify="left", header_style="bold")
+def _table(first: str, columns: list[str]) -> Table:
+    table = Table(header_style="bold")
     table.add_column(first)
     for column in columns:
         table.add_column(escape(column), justify="right", overflow="fold")
     return table
 
 
-def _figures(record: Record, device: str, title: str) -> Table:
-    table = _table(title, "", [*(artifact.chain for artifact in record.artifacts), "paper, HTC 10"])
+def _figures(record: Record, device: str) -> Table:
+    table = _table("", [*(artifact.chain for artifact in record.artifacts), "paper, HTC 10"])
     measured = {m.artifact: m for m in record.measurements if m.device == device}
     paper = PAPER_RESULTS.get(record.artifacts[0].variant)
     for label, cell in _ARTIFACT_ROWS:
@@ -153,22 +192,21 @@ _ERROR_ROWS: list[tuple[str, Callable[[Errors], str]]] = [
 def _errors(record: Record) -> Table:
     paper = PAPER_RESULTS.get(record.artifacts[0].variant)
     columns = [*(artifact.chain for artifact in record.artifacts), "paper, MORPH"]
-    table = _table("Errors of the exported files, with 95 % intervals", "", columns)
+    table = _table("", columns)
     found = {(e.test_set, e.artifact): e for e in reversed(record.errors)}
     for name in dict.fromkeys(error.test_set for error in record.errors):
         rows = [found.get((name, artifact.id)) for artifact in record.artifacts]
         faces = next(row.faces for row in rows if row)
-        table.add_section()
         table.add_row(f"[bold]{escape(name)}[/], {faces:,} faces")
         for label, figure in _ERROR_ROWS:
-            theirs = f"{paper.accuracy} (one of the two)" if paper and label == "rounded accuracy" else ""
+            theirs = f"{paper.accuracy}¹" if paper and label == "rounded accuracy" else ""
             table.add_row(label, *(figure(row) if row else _MISSING for row in rows), theirs)
     return table
 
 
 def _differences(record: Record) -> Table:
     chains = {artifact.id: artifact.chain for artifact in record.artifacts}
-    table = Table(title="Against the baseline, interleaved, 95 % intervals", title_justify="left")
+    table = Table()
     for heading in ("chain", "what", "change", "verdict"):
         table.add_column(heading, overflow="fold")
     for row in record.differences:
@@ -185,7 +223,7 @@ def _change(row: Difference) -> str:
 
 
 def _budgets(record: Record) -> Table:
-    table = _table("Budgets", "budget", [artifact.chain for artifact in record.artifacts])
+    table = _table("budget", [artifact.chain for artifact in record.artifacts])
     for budget in dict.fromkeys((b.budget, b.quantity, b.limit) for b in record.budgets):
         cells = []
         for artifact in record.artifacts:
