@@ -74,6 +74,7 @@ class TestSet:
 
     path: Path
     label: str = "points"
+    __test__ = False  # not a test class, whatever its name says to pytest
 
     @classmethod
     def parse(cls, text: str) -> TestSet:

@@ -1,0 +1,81 @@
+"""A photograph in, 68 points out, in the photograph's own pixels."""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from mlbench import converter, networks
+from mlbench.cli import main
+from mlbench.errors import UsageError
+from mlbench.faces.frames import compose_frames
+from mlbench.prediction import predict_photograph
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, sampled):
+    """A network that answers every crop with the mean face."""
+    folder = tmp_path_factory.mktemp("model")
+    network = networks.build(TINY, 7)
+    networks.start_from_mean(network, sampled.points.mean(axis=0))
+    last = network.layers[-1]
+    last.kernel.assign(np.zeros(last.kernel.shape))
+    networks.save(network, folder)
+    np.save(folder / "crops.npy", sampled.images[:64])
+    out = folder / "mean.tflite"
+    converter.convert(str(folder), str(out), str(folder / "crops.npy"), "float32", False, None)
+    return out
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    """A composed frame with a face, and the face's true box."""
+    frames = compose_frames(4, 7)
+    row = next(i for i, box in enumerate(frames.boxes) if box is not None)
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    cv2.imwrite(str(path), frames.images[row])
+    return path, frames.boxes[row]
+
+
+def test_the_points_lie_in_the_face_of_the_photograph(model, photograph):
+    path, box = photograph
+    found = predict_photograph(path, model)
+    left, top, width, height = box
+    x, y = found.points.mean(axis=0)
+    assert left < x < left + width
+    assert top < y < top + height
+    assert found.points.shape == (68, 2)
+
+
+def test_the_command_draws_the_points_and_prints_them(model, photograph, tmp_path, monkeypatch, capsys):
+    path, _ = photograph
+    out = tmp_path / "points.png"
+    monkeypatch.setattr(
+        sys, "argv", ["mlbench", "predict", str(path), "--model", str(model), "--out", str(out), "--json"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    picture = cv2.imread(str(out))
+    assert picture.shape == (480, 864, 3)
+    x, y = (round(value) for value in told["points"][30])
+    assert picture[y, x, 1] > picture[y, x, 0]  # a green point at the tip of the nose
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n"])
+def test_a_bad_photograph_is_one_sentence(model, tmp_path, content):
+    path = tmp_path / "photo.png"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="cannot be used"):
+        predict_photograph(path, model)
+
+
+def test_a_photograph_without_a_face_is_one_sentence(model, tmp_path):
+    path = tmp_path / "wall.png"
+    cv2.imwrite(str(path), np.full((200, 200), 128, np.uint8))
+    with pytest.raises(UsageError, match="shows no face"):
+        predict_photograph(path, model)
