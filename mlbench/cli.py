@@ -16,6 +16,7 @@ from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from mlbench.contracts import Progress
+    from mlbench.pipeline import Finished
     from mlbench.records import Record
 
 _FILE = click.Path(path_type=Path)
@@ -413,12 +414,7 @@ def compress(variant: str, chain: str, out: Path, pb: bool, **options: Any) -> N
 @_output_options
 def measure(files: tuple[Path, ...], data: tuple[str, ...], out: Path, as_json: bool, **options: Any) -> None:
     """Measure .tflite files side by side; the first is the baseline of the differences."""
-    from mlbench import pipeline
-    from mlbench.faces.sources import TestSet
-
-    tests = [TestSet.parse(text) for text in (*data, *options.pop("tests"))]
-    command = ("mlbench", *sys.argv[1:])
-    finished = pipeline.measure_files(list(files), tests, _measuring(**options), out, command, _progress())
+    finished = _measure_files(files, data, out, **options)
     _show([finished.record], as_json)
     click.echo(f"Record: {finished.folder / 'record.json'}", err=as_json)
 
@@ -433,6 +429,79 @@ def report(runs: tuple[Path, ...], out: Path) -> None:
     from mlbench.record_files import RecordFiles
 
     click.echo(f"Report: {_write_page(RecordFiles(runs), out)}")
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  mlbench compare runs/two_pool-1a2b3c4d runs/two_pool-5e6f7a8b
+  mlbench compare old.tflite new.tflite --measure --no-detector
+  mlbench compare old.tflite new.tflite --measure --fail-if "p50 > 5%" --fail-if "mae > 0.05px"
+"""
+)
+@click.argument("base", type=_FILE)
+@click.argument("candidate", type=_FILE)
+@click.option(
+    "--measure", "measured", is_flag=True, help="BASE and CANDIDATE are .tflite files: measure them now."
+)
+@click.option(
+    "--fail-if",
+    "conditions",
+    multiple=True,
+    help='End with exit code 1 if so: "p50 > 5%", "size > 0%", "memory > 10%", "mae > 0.05px".',
+)
+@click.option(
+    "--not-interleaved",
+    "anyway",
+    is_flag=True,
+    help="Compare latencies of other machines or times all the same, and say so.",
+)
+@click.option(
+    "--data", "data", multiple=True, help="Test faces: FILE or FILE:ARRAY. [default: 500 sampled faces]"
+)
+@click.option("--seed", default=7, show_default=True)
+@_measuring_options
+@_output_options
+def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **options: Any) -> None:
+    """Say what CANDIDATE changed against BASE, and how surely: two runs, or two .tflite files with --measure."""
+    from rich.console import Console
+
+    from mlbench import comparison, comparison_table
+    from mlbench.records import read_record
+
+    conditions = [comparison.parse_condition(text) for text in options.pop("conditions")]
+    anyway = options.pop("anyway")
+    if measured:
+        finished = _measure_files((base, candidate), **options)
+        found = comparison.compare_within(finished.record, 0, 1)
+    else:
+        _refuse_models(base, candidate)
+        found = comparison.compare(read_record(base), read_record(candidate), anyway)
+    if as_json:
+        click.echo(json.dumps(comparison_table.as_json(found)))
+    else:
+        comparison_table.show(found, Console())
+    broken = [(c.text, line) for c in conditions for line in c.broken_by(found)]
+    for text, line in broken:
+        click.echo(f"Failed: {text}: {line.quantity} of {line.model} is {line.said}.", err=True)
+    if broken:
+        sys.exit(1)
+
+
+def _measure_files(files: tuple[Path, ...], data: tuple[str, ...], out: Path, **options: Any) -> Finished:
+    from mlbench import pipeline
+    from mlbench.faces.sources import TestSet
+
+    tests = [TestSet.parse(text) for text in (*data, *options.pop("tests"))]
+    command = ("mlbench", *sys.argv[1:])
+    return pipeline.measure_files(list(files), tests, _measuring(**options), out, command, _progress())
+
+
+def _refuse_models(*places: Path) -> None:
+    for place in places:
+        if place.suffix == ".tflite":
+            message = f"{place} is a network, not a record: give --measure to measure both files now."
+            raise UsageError(message)
 
 
 @cli.command(

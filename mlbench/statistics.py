@@ -83,6 +83,24 @@ def separate_latency_ratio(candidate: Timing, baseline: Timing) -> Interval | No
     return _ratio(rank_sum_interval(ours, theirs, LATENCY_CONFIDENCE))
 
 
+def relative_latency_ratio(
+    candidate: tuple[Timing, Timing], baseline: tuple[Timing, Timing]
+) -> Interval | None:
+    """Ratio candidate / baseline of two records, each relative to a file that both measured, with its 99 % interval.
+
+    Args:
+        candidate: its timing and the shared file's, interleaved.
+        baseline: the same of the other record.
+    """
+
+    def relative(timings: tuple[Timing, Timing]) -> Floats:
+        ours, shared = map(_log_burst_medians, timings)
+        rounds = min(len(ours), len(shared))
+        return ours[:rounds] - shared[:rounds]
+
+    return _ratio(rank_sum_interval(relative(candidate), relative(baseline), LATENCY_CONFIDENCE))
+
+
 def signed_rank_interval(differences: Floats, confidence: float) -> Interval | None:
     """Hodges and Lehmann's centre of paired differences [n], with the interval of the exact signed-rank test.
 
