@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from device_runners.android import apk, checks, maven, signing
-from device_runners.android.tools import Command, Tools, call
+from device_runners.android.tools import SHORT_JAVA, Command, Tools, call
 from mlbench.cache import cache_folder
 from mlbench.contracts import Progress
 from mlbench.errors import UsageError
@@ -131,7 +131,15 @@ def compile_app(parts: dict[str, Path], libraries: list[Path], classes: Path, to
     classes.mkdir(parents=True)
     path = ":".join(str(part) for part in (parts[ANDROID], *libraries))
     sources = sorted((HARNESS / "src").rglob("*.java"))
-    options = ["-nowarn", "-Xlint:-options", "--release", "8", "-encoding", "UTF-8"]
+    options = [
+        *(f"-J{option}" for option in SHORT_JAVA),
+        "-nowarn",
+        "-Xlint:-options",
+        "--release",
+        "8",
+        "-encoding",
+        "UTF-8",
+    ]
     call([tools.path("javac"), *options, "-cp", path, "-d", classes, *sources], "The app does not compile")
     return classes
 
@@ -146,15 +154,9 @@ def check_public_api(parts: dict[str, Path], classes: Path, tools: Tools) -> Non
     program = HARNESS / "checks" / "PublicApi.java"
     # D8 turns lambdas into classes, so java.lang.invoke never reaches the device.
     others = [f"{PACKAGE}.*", "org.tensorflow.lite.*", "org.opencv.*", "java.lang.invoke.*"]
-    command: Command = [
-        tools.path("java"),
-        "-cp",
-        path,
-        program,
-        parts["net.sf.androidscents.signature:android-api-level-24"],
-        classes,
-        *others,
-    ]
+    signature = parts["net.sf.androidscents.signature:android-api-level-24"]
+    java: Command = [tools.path("java"), *SHORT_JAVA, "-cp", path, program]
+    command: Command = [*java, signature, classes, *others]
     call(command, f"The app calls what Android API level {MINIMUM_SDK} does not have")
 
 
@@ -167,11 +169,8 @@ def _dex(
     target = work / "dex"
     target.mkdir()
     from_sdk = tools.find("d8")
-    d8: Command = (
-        [from_sdk]
-        if from_sdk
-        else [tools.path("java"), "-cp", parts["com.android.tools:r8"], "com.android.tools.r8.D8"]
-    )
+    by_maven: Command = [tools.path("java"), *SHORT_JAVA, "-cp", parts["com.android.tools:r8"]]
+    d8: Command = [from_sdk] if from_sdk else [*by_maven, "com.android.tools.r8.D8"]
     options: Command = [
         "--release",
         "--min-api",

@@ -35,6 +35,9 @@ BUILD_TOOLS = (
 _FROM_SDK = ("aapt", "aapt2", "zipalign", "apksigner", "d8")
 
 
+#: For programs that run for seconds: the best compiler of the virtual machine costs more than it gives.
+SHORT_JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
 #: A program with its arguments.
 Command = list[str | Path]
 

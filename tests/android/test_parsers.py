@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -126,6 +128,7 @@ def test_free_space(text: str, free: int | None) -> None:
     assert facts.free_bytes(Told(text), "/data") == free  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_whatever_a_phone_says_is_text(text: str) -> None:
     phone = Told(text)
@@ -137,6 +140,7 @@ def test_whatever_a_phone_says_is_text(text: str) -> None:
     death.explain(text)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=2000))
 def test_bytes_that_are_no_result_are_refused(data: bytes) -> None:
     with pytest.raises(BadResultError):
@@ -150,6 +154,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["schema", "run", "network", "memory", "failure", "load_ms"]), _JSON))
 def test_json_of_another_shape_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(BadResultError):
@@ -159,8 +164,6 @@ def test_json_of_another_shape_is_refused(values: dict[str, object]) -> None:
 @pytest.mark.parametrize("wrong", [{"count": 3}, {"width": 10}, {"sha256": "0" * 64}])
 def test_outputs_that_do_not_match_are_refused(wrong: dict[str, object]) -> None:
     data = np.zeros((2, 136), "<f4").tobytes()
-    import hashlib
-
     right = {"count": 2, "width": 136, "sha256": hashlib.sha256(data).hexdigest()}
     assert parse_outputs(data, OutputsReport(**right), 2).shape == (2, 68, 2)  # type: ignore[arg-type]
     with pytest.raises(BadResultError):
@@ -168,14 +171,13 @@ def test_outputs_that_do_not_match_are_refused(wrong: dict[str, object]) -> None
 
 
 def test_outputs_that_are_not_finite_are_refused() -> None:
-    import hashlib
-
     data = np.full((1, 136), np.nan, "<f4").tobytes()
     report = OutputsReport(count=1, width=136, sha256=hashlib.sha256(data).hexdigest())
     with pytest.raises(BadResultError, match="not finite"):
         parse_outputs(data, report, 1)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_libraries_and_dex_files_of_any_bytes_are_refused_or_read(data: bytes) -> None:
     for read in (elf.page_alignment, dex.class_names):
@@ -184,16 +186,16 @@ def test_libraries_and_dex_files_of_any_bytes_are_refused_or_read(data: bytes) -
                 read(head + data[:40], "x")  # type: ignore[operator]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
-def test_networks_of_any_bytes_are_refused(data: bytes) -> None:
-    path = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path("/tmp")  # noqa: S108
-    file = path / "mlbench-test-network"
-    file.write_bytes(data[:4] + b"TFL3" + data[4:])
-    unsupported(file)
-    file.unlink()
+def test_networks_of_any_bytes_are_read_without_a_crash(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "x.tflite"
+        file.write_bytes(data[:4] + b"TFL3" + data[4:])
+        assert isinstance(unsupported(file), str | None)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -206,8 +208,6 @@ def test_networks_of_any_bytes_are_refused(data: bytes) -> None:
     )
 )
 def test_packed_entries_are_aligned_and_the_same_every_time(entries: list[tuple[str, bytes, bool]]) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as name:
         first, second = Path(name) / "a.apk", Path(name) / "b.apk"
         packed = [apk.Entry(*entry) for entry in entries]
@@ -221,8 +221,6 @@ def test_a_dex_file_is_checked_against_its_header() -> None:
     body = bytearray(0x70)
     body[:8] = b"dex\n035\0"
     struct.pack_into("<I", body, 32, len(body))
-    import hashlib
-
     body[12:32] = hashlib.sha1(body[32:], usedforsecurity=False).digest()
     struct.pack_into("<I", body, 8, zlib.adler32(bytes(body[12:])))
     assert dex.class_names(bytes(body), "x") == set()

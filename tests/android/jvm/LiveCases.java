@@ -7,6 +7,8 @@ import android.app.Application;
 import android.content.Intent;
 import android.graphics.Bitmap;
 import android.graphics.Canvas;
+import android.hardware.camera2.CameraCharacteristics;
+import android.hardware.camera2.CameraManager;
 import android.view.View;
 import android.view.ViewGroup;
 import java.io.DataInputStream;
@@ -20,6 +22,7 @@ import org.json.JSONObject;
 import org.robolectric.Robolectric;
 import org.robolectric.RuntimeEnvironment;
 import org.robolectric.android.controller.ActivityController;
+import org.robolectric.shadows.ShadowCameraCharacteristics;
 import org.robolectric.shadows.ShadowLooper;
 
 /** The live screen: its life cycle, and its frame pipeline on given frames. Each case says what it saw. */
@@ -75,6 +78,7 @@ final class LiveCases {
   /** Frame, pause, frame, resume, frame, another network, frame. */
   private static void frames(JSONObject request) throws Exception {
     shadowOf((Application) RuntimeEnvironment.getApplication()).grantPermissions(Manifest.permission.CAMERA);
+    addBackCamera();
     ActivityController<LiveActivity> screen = screen(request).setup();
     LiveActivity activity = screen.get();
     List<String> shown = new ArrayList<>();
@@ -91,6 +95,16 @@ final class LiveCases {
     said.put("picture", draw(screenOf(activity), new File(request.getString("picture"))));
     screen.pause().stop().destroy();
     HarnessServer.say(said);
+  }
+
+  private static void addBackCamera() throws Exception {
+    CameraManager manager = RuntimeEnvironment.getApplication().getSystemService(CameraManager.class);
+    if (manager.getCameraIdList().length == 0) {
+      CameraCharacteristics facts = ShadowCameraCharacteristics.newCameraCharacteristics();
+      shadowOf(facts).set(CameraCharacteristics.LENS_FACING, CameraCharacteristics.LENS_FACING_BACK);
+      shadowOf(facts).set(CameraCharacteristics.SENSOR_ORIENTATION, 90);
+      shadowOf(manager).addCamera("0", facts);
+    }
   }
 
   private static String afterFrame(LiveActivity activity, JSONObject request) throws Exception {

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from device_runners.android import build, maven
-from device_runners.android.tools import Tools
+from device_runners.android.tools import SHORT_JAVA, Tools
 
 from . import bionic_libraries
 
@@ -41,7 +41,13 @@ class JvmHost:
         path = [work / "tests", classes, *libraries, *jars, parts[build.ANDROID]]
         self._compile(path, work / "tests", tools)
         offline = ["-Drobolectric.offline=true", f"-Drobolectric.dependency.dir={cache}"]
-        command = [str(tools.path("java")), "-Xmx512m", *offline, f"-Djava.library.path={work / 'lib'}"]
+        command = [
+            str(tools.path("java")),
+            "-Xmx512m",
+            *SHORT_JAVA,
+            *offline,
+            f"-Djava.library.path={work / 'lib'}",
+        ]
         self._log = (work / "jvm.log").open("wb")
         self._process = subprocess.Popen(
             [*command, "-cp", _join(path), "org.junit.runner.JUnitCore", "io.mlbench.harness.HarnessServer"],

@@ -1,0 +1,69 @@
+"""`mlbench run … --device host --device android`: one record, both devices, over the real adb server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from device_runners.android.build import Built
+from mlbench.cli import main
+from mlbench.records import read_record
+
+from .conftest import Plug
+from .double.apps import on_jvm
+from .jvm.jvm_host import JvmHost
+
+Mlbench = Callable[..., tuple[object, str, str]]
+
+
+@pytest.fixture
+def mlbench(
+    built: Built,
+    plugin: Path,
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Mlbench:
+    """The command line, with the APK that was built; gives exit code, output and errors."""
+    monkeypatch.setenv("MLBENCH_ANDROID_APK", str(built.path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mlbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return ended.value.code, shown.out, shown.err
+
+    return run
+
+
+def test_baseline_and_compressed_file_on_host_and_phone(
+    mlbench: Mlbench, plug: Plug, jvm: JvmHost, built: Built, faces_file: Path, tmp_path: Path
+) -> None:
+    phone = plug(on_jvm(jvm), apk=built.path)
+    quick = ["--epochs", 1, "--tune-epochs", 1, "--min-count", 20, "--min-seconds", 0, "--no-detector"]
+    devices = ["--device", "host", "--device", f"android:{phone.serial}"]
+    code, out, err = mlbench(
+        "run", "--variant", "tiny", "--compress", "svd(rank=4)", "--data", faces_file, *quick, *devices
+    )
+    assert code == 0, err
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    record = read_record(path)
+    assert [device.id for device in record.devices] == ["host", phone.serial]
+    found = {(m.artifact, m.device): m for m in record.measurements}
+    assert len(found) == 4
+    assert all(m.failure is None and m.network is not None for m in found.values())
+    errors = {
+        (e.artifact, e.device): e.mae_px.value
+        for e in record.errors
+        if e.test_set == record.errors[0].test_set
+    }
+    for artifact in record.artifacts:
+        on_host, on_phone = errors[artifact.id, "host"], errors[artifact.id, phone.serial]
+        assert on_phone == pytest.approx(on_host, abs=1e-3), "the same file gives another error on the phone"
+    assert "Double One" in out or phone.serial in out, "the table does not show the phone"
