@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +28,30 @@ if TYPE_CHECKING:
     import tf_keras
 
 
+@lru_cache(maxsize=1)
 def quiet_tensorflow() -> None:
-    """Settings that must stand before TensorFlow is imported: legacy Keras, warnings only."""
+    """Import TensorFlow with legacy Keras, on the CPU, and without the notes that it prints while it starts."""
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    with _muted_standard_error():
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+
+
+@contextmanager
+def _muted_standard_error() -> Iterator[None]:
+    # At the level of the file descriptor: the notes come from C++, before any log level holds.
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def build(variant: Variant, seed: int) -> tf_keras.Model:
