@@ -259,7 +259,7 @@ def _show(records: list[Record], as_json: bool) -> None:
 def _write_page(records: Sequence[Record], target: Path) -> Path:
     from mlbench import registry
 
-    registry.load("reports", "html")().write(records, target)
+    registry.load("reports", "markdown" if target.suffix == ".md" else "html")().write(records, target)
     return target
 
 
@@ -420,10 +420,18 @@ def measure(files: tuple[Path, ...], data: tuple[str, ...], out: Path, as_json: 
 
 
 @cli.command(
-    epilog="\b\nExamples:\n  mlbench report runs/two_pool-1a2b3c4d\n  mlbench report runs/*/ -o report.html"
+    epilog="\b\nExamples:\n  mlbench report runs/two_pool-1a2b3c4d\n  mlbench report runs/*/ -o report.html\n"
+    "  mlbench report runs/*/ -o tables.md"
 )
 @click.argument("runs", nargs=-1, required=True, type=_FILE)
-@click.option("-o", "--out", type=_FILE, default=Path("report.html"), show_default=True, help="The page.")
+@click.option(
+    "-o",
+    "--out",
+    type=_FILE,
+    default=Path("report.html"),
+    show_default=True,
+    help="The page; .md for tables in Markdown.",
+)
 def report(runs: tuple[Path, ...], out: Path) -> None:
     """One HTML page of the records of RUNS: folders of runs, or record.json files."""
     from mlbench.record_files import RecordFiles
