@@ -72,7 +72,7 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     variants: list[Variant] = [registry.load("variants", name) for name in plan.variants]
     runners = plan.measuring.runners()
     require_writable(plan.out)
-    given = {test.name: test.load() for test in plan.tests}
+    given = {test.name: test.load(progress) for test in plan.tests}
     faces = plan.source.load(progress)
     split = plan.source.split(faces)
     tests = {"test": faces.take(split.test)} | given
@@ -257,7 +257,7 @@ def measure_files(
     require_writable(out)
     runners = measuring.runners()
     sampled = not tests
-    sets = {test.name: test.load() for test in tests} or {
+    sets = {test.name: test.load(progress) for test in tests} or {
         "sampled": Source(None, _SAMPLED_TEST_FACES, shuffle=False, seed=measuring.seed + 1).load(progress)
     }
     findings = measure(artifacts, Path(), sets, measuring, runners, progress)

@@ -1,12 +1,13 @@
 """Where faces come from, and what is said of it."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from mlbench.errors import UsageError
-from mlbench.faces.dataset import Faces, write_npz
+from mlbench.faces.dataset import Faces, write_faces, write_npz
 from mlbench.faces.sources import Source, TestSet
 from mlbench.measuring import subsets
 from mlbench.progress import Silent
@@ -29,13 +30,13 @@ def test_a_test_set_is_a_file_and_perhaps_an_array(text, path, label, name):
 def test_a_csv_has_one_set_of_points(tmp_path):
     with pytest.raises(UsageError, match="one set of points"):
         (tmp_path / "a.csv").write_text("")
-        TestSet(tmp_path / "a.csv", "human").load()
+        TestSet(tmp_path / "a.csv", "human").load(Silent())
 
 
 def test_another_label_takes_the_place_of_the_points(tmp_path, sampled):
     few = sampled.take(slice(0, 5))
     write_npz(Faces(few.images, few.points, few.names, {"human": few.points + 1}), tmp_path / "a.npz")
-    found = TestSet(tmp_path / "a.npz", "human").load()
+    found = TestSet(tmp_path / "a.npz", "human").load(Silent())
     np.testing.assert_allclose(found.points, few.points + 1)
 
 
@@ -60,3 +61,20 @@ def test_frontal_faces_are_a_subset_where_the_file_marks_them(sampled):
     assert list(subsets("dev", marked)) == ["dev", "dev (frontal)"]
     assert (subsets("dev", marked)["dev (frontal)"] == marks).all()
     assert list(subsets("dev", few)) == ["dev"]
+
+
+def test_bad_rows_of_a_csv_are_told_and_the_good_ones_used(tmp_path, sampled):
+    class Told(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, text):
+            self.lines.append(text)
+
+    path = tmp_path / "faces.csv"
+    write_faces(sampled.take(slice(0, 4)), path)
+    lines = path.read_text().splitlines()
+    lines[2] = lines[2].replace(",", ",nan", 1)
+    path.write_text("\n".join(lines) + "\n")
+    faces = Source(path, 40, shuffle=False, seed=7).load(Told())
+    assert len(faces) == 3
+    assert "1 of 4 rows skipped: line 3" in Told.lines[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlbench.contracts import Progress
 from mlbench.errors import UsageError
+from mlbench.faces.csv_format import SkippedRowsWarning
 from mlbench.faces.dataset import Faces, Split, read_faces, split_faces
 
 
@@ -53,7 +55,7 @@ class Source:
             UsageError: the file cannot be read.
         """
         if self.path is not None:
-            return read_faces(self.path)
+            return _read_and_tell(self.path, "points", progress)
         from mlbench.faces.appearance import AppearanceModel
 
         progress.say(f"No --data given: using {self.describe()}.")
@@ -90,7 +92,7 @@ class TestSet:
     def __str__(self) -> str:
         return self.name
 
-    def load(self) -> Faces:
+    def load(self, progress: Progress) -> Faces:
         """Its faces.
 
         Raises:
@@ -99,4 +101,14 @@ class TestSet:
         if self.path.suffix.lower() == ".csv" and self.label != "points":
             message = f"{self.path}:{self.label}: a .csv has one set of points; leave out :{self.label}."
             raise UsageError(message)
-        return read_faces(self.path, self.label)
+        return _read_and_tell(self.path, self.label, progress)
+
+
+def _read_and_tell(path: Path, label: str, progress: Progress) -> Faces:
+    """Read faces; what was skipped of a CSV is told with the progress."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", SkippedRowsWarning)
+        faces = read_faces(path, label)
+    for warning in told:
+        progress.say(f"Note: {warning.message}")
+    return faces
