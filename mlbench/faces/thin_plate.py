@@ -7,7 +7,7 @@ which has no singularity at r = 0: a map of it can be computed at nodes and inte
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -40,24 +40,27 @@ class ThinPlate:
     def through(cls, sources: Points, targets: Points) -> ThinPlate:
         """The spline that takes each source near its target, both [n,2]."""
         n = len(sources)
+        squared = _squared_distances(sources, sources)
         system = np.zeros((n + 3, n + 3))
-        system[:n] = _basis(sources, sources)
-        system[n:, :n] = system[:n, n:].T
-        system[np.arange(n), np.arange(n)] += _SMOOTHING
+        system[:n, :n] = squared * np.log(squared) + _SMOOTHING * np.eye(n)
+        system[:n, n] = system[n, :n] = 1
+        system[:n, n + 1 :] = sources
+        system[n + 1 :, :n] = sources.T
         weights = np.linalg.solve(system, np.vstack([targets, np.zeros((3, 2))]))
         return cls(sources, np.asarray(weights, np.float64))
 
     def __call__(self, points: Points) -> Points:
         """Where the warp takes points, [m,2]."""
-        return _basis(points, self.sources) @ self.weights
+        return np.asarray(_spline(points, self.sources, self.weights), np.float64)
 
     def dense(self, side: int) -> npt.NDArray[np.float32]:
         """Where it takes every pixel of a square image, for `cv2.remap`: float32 [side,side,2] of x and y."""
         nodes, rows = _upsampling(side)
-        at = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
-        coarse = _basis(at, self.sources.astype(np.float32)) @ self.weights.astype(np.float32)
-        x, y = coarse.reshape(len(nodes), len(nodes), 2).transpose(2, 0, 1)
-        return np.stack([rows @ x @ rows.T, rows @ y @ rows.T], axis=-1)
+        coarse = _spline(nodes, self.sources.astype(np.float32), self.weights.astype(np.float32))
+        fine = np.empty((side, side, 2), np.float32)
+        for axis in range(2):
+            fine[..., axis] = rows @ coarse[:, axis].reshape(rows.shape[1], -1) @ rows.T
+        return fine
 
     def preimages(self, targets: Points, near: Points) -> tuple[Points, float]:
         """The points that the warp takes to targets, by Newton's method from `near`; both [m,2].
@@ -80,12 +83,17 @@ class ThinPlate:
     def _values_and_slopes(self, points: Points) -> tuple[Points, Points]:
         squared = _squared_distances(points, self.sources)
         log = np.log(squared)
-        kernels, affine = self.weights[:-3], self.weights[-2:]
-        values = (squared * log) @ kernels + self.weights[-3] + points @ affine
-        moments = np.hstack([kernels, kernels[:, :1] * self.sources, kernels[:, 1:] * self.sources])
-        sums = (2 * log + 2) @ moments  # 2 log s + 2 times the difference is the slope of s log s
+        affine = self.weights[-2:]
+        values = (squared * log) @ self.weights[:-3] + self.weights[-3] + points @ affine
+        # The slope of s log s is 2 (log s + 1) times the difference; over all kernels the 1 sums to nothing.
+        sums = log @ self._moments
         slopes = sums[:, :2, None] * points[:, None, :] - sums[:, 2:].reshape(-1, 2, 2) + affine.T
         return values, slopes.reshape(-1, 4).T
+
+    @cached_property
+    def _moments(self) -> Points:
+        kernels = 2 * self.weights[:-3]
+        return np.hstack([kernels, kernels[:, :1] * self.sources, kernels[:, 1:] * self.sources])
 
 
 def pulled(image: npt.NDArray[np.generic], where: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -101,30 +109,32 @@ def pulled(image: npt.NDArray[np.generic], where: npt.NDArray[np.float32]) -> np
 def _squared_distances(
     at: npt.NDArray[np.floating], sources: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.floating]:
-    """r² + c² of points [m,2] and sources [n,2]: [m,n]; never below c²/2, whatever the rounding."""
-    squared = at @ (-2 * sources.T)
-    squared += np.square(at).sum(1, keepdims=True)
-    squared += np.square(sources).sum(1) + sources.dtype.type(_SHIFT)
-    return np.maximum(squared, sources.dtype.type(_SHIFT / 2), out=squared)
+    """r² + c² of points [m,2] and sources [n,2]: [m,n], in one product. c² is far above what rounding loses."""
+    lifted = np.ones((len(at), 4), at.dtype)
+    lifted[:, :2] = at
+    np.einsum("ij,ij->i", at, at, out=lifted[:, 2])
+    across = np.ones((4, len(sources)), sources.dtype)
+    across[:2] = -2 * sources.T
+    across[3] = np.einsum("ij,ij->i", sources, sources) + _SHIFT
+    return lifted @ across
 
 
-def _basis(at: npt.NDArray[np.floating], sources: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """The functions whose weighted sum is the spline: [m,n+3] for points [m,2] and sources [n,2]."""
-    values = np.empty((len(at), len(sources) + 3), at.dtype)
-    squared = _squared_distances(at, sources)
-    np.multiply(squared, np.log(squared), out=values[:, :-3])
-    values[:, -3] = 1
-    values[:, -2:] = at
-    return values
+def _spline(
+    at: npt.NDArray[np.floating], sources: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]
+) -> npt.NDArray[np.floating]:
+    kernels = _squared_distances(at, sources)
+    kernels *= np.log(kernels)
+    return kernels @ weights[:-3] + weights[-3] + at @ weights[-2:]
 
 
 @cache
 def _upsampling(side: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Positions of the nodes, and the matrix [side,nodes] of Keys' cubic convolution between them.
+    """The nodes [k²,2], and the matrix [side,k] of Keys' cubic convolution between them.
 
     (`cv2.resize` has another cubic, which does not even leave a straight line straight.)
     """
     nodes = np.arange(-1, -(-side // _STEP) + 2, dtype=np.float32) * _STEP
     d = np.abs(np.arange(side)[:, None] - nodes) / _STEP
     near, far = 1.5 * d**3 - 2.5 * d**2 + 1, -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
-    return nodes, np.where(d <= 1, near, np.where(d < 2, far, 0)).astype(np.float32)
+    at = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
+    return at, np.where(d <= 1, near, np.where(d < 2, far, 0)).astype(np.float32)
