@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mlbench.errors import UsageError
 from mlbench.faces import capture
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces
-from mlbench.faces.thin_plate import ThinPlate, pulled
+from mlbench.faces.thin_plate import ThinPlate, pulled, settled
 from mlbench.files import file_sha256, write_atomically
 
 BUNDLED = Path(__file__).with_name("appearance.npz")
@@ -161,9 +161,8 @@ class AppearanceModel:
         return self.texture_modes.reshape(len(self.texture_modes), -1).astype(np.float32)
 
     def _render(self, draw: Draw, texture: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], Floats]:
-        warp, points = self.warp(draw)
-        layers = np.stack([texture, self._face_mask], axis=-1)
-        seen = pulled(layers, warp.dense(CROP) + np.float32(MARGIN))
+        where, points = self.warp(draw)
+        seen = pulled(np.stack([texture, self._face_mask], axis=-1), where + np.float32(MARGIN))
         face, mask = seen[..., 0], seen[..., 1]
         level, contrast = draw.grey[0], np.exp(draw.grey[1])
         picture = capture.lit(face * np.float32(contrast) + np.float32(level), draw.rng)
@@ -171,9 +170,10 @@ class AppearanceModel:
             picture = capture.before_background(picture, mask, draw.rng)
         return capture.taken(capture.exposed(picture, draw.rng), draw.rng), points
 
-    def warp(self, draw: Draw) -> tuple[ThinPlate, Floats]:
-        """The warp from the crop to the mean face, and the landmarks in the crop: its exact preimages.
+    def warp(self, draw: Draw) -> tuple[npt.NDArray[np.float32], Floats]:
+        """Where each pixel of the crop lies on the mean face, [CROP,CROP,2], and the landmarks in the crop, [68,2].
 
+        The landmarks are the preimages of the mean's, so that they lie where the picture shows them.
         A shape so strong that the warp folds is drawn back towards the mean until it does not.
         """
         mean = self.mean_shape.astype(np.float64)
@@ -184,7 +184,8 @@ class AppearanceModel:
             points, least = warp.preimages(mean, placed[:LANDMARKS])
             if least > _LEAST_DETERMINANT:
                 break
-        return warp, points
+        where = warp.dense(CROP)
+        return where, settled(points, where, mean)
 
     @cached_property
     def _face_mask(self) -> npt.NDArray[np.float32]:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench.faces.thin_plate import ThinPlate, pulled
+from mlbench.faces.thin_plate import ThinPlate, pulled, settled
 
 
 def _grid(seed: int, jitter: float) -> tuple[np.ndarray, np.ndarray]:
@@ -56,3 +56,12 @@ def test_pulling_by_the_identity_changes_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
     where = np.stack(np.meshgrid(np.arange(96.0), np.arange(96.0)), -1).astype(np.float32)
     np.testing.assert_array_equal(pulled(image, where), image)
+
+
+def test_settled_points_are_where_the_map_shows_the_targets() -> None:
+    where = np.stack(np.meshgrid(np.arange(96.0), np.arange(96.0)), -1).astype(np.float32) * 0.5 + 3
+    targets = np.array([[13.25, 33.5], [43.1, 5.2], [-40.0, 10.0]])
+    near = (targets - 3) / 0.5 + [0.3, -0.2]
+    moved = settled(near, where, targets)
+    np.testing.assert_allclose(moved[:2], (targets[:2] - 3) / 0.5, atol=1e-4)
+    np.testing.assert_array_equal(moved[2], near[2])
