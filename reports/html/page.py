@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import shlex
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
@@ -39,8 +40,7 @@ def render(digest: Digest) -> str:
         "curves": curve_charts(digest),
     }
     every = [chart for group in charts.values() for chart in group]
-    # vl-convert writes no closing tag into its script, which a test checks; the rest is ours.
-    scripts = [vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), _file("page.js")]
+    scripts = [_charting_library(), _file("page.js")]
     return (
         _environment()
         .get_template("page.html.j2")
@@ -65,6 +65,18 @@ def render(digest: Digest) -> str:
             rows=_json([_plain(row) for row in digest.rows]),
         )
     )
+
+
+@lru_cache
+def _charting_library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, as vl-convert carries them."""
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    if "</script" in script.lower():
+        message = (
+            "vl-convert's script holds a closing script tag and would break the page: pin another version."
+        )
+        raise RuntimeError(message)
+    return script
 
 
 def _environment() -> jinja2.Environment:

@@ -1,0 +1,260 @@
+"""The HTML page: what it says, what it escapes, how large it gets."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mlbench.cli import cli
+from mlbench.errors import UsageError
+from mlbench.record_files import RecordFiles
+from mlbench.records import Record, write_record
+from reports.html import HtmlReport
+from reports.html.digest import digest_of
+from reports.html.faces import dots
+from reports.html.selection import pareto
+from reports.html.verdict import headline
+from tests.reports.example_records import HOST, PHONE, example, with_failure
+
+HOSTILE = "</script><script>document.title='owned'</script>\"'`&<img src=x onerror=alert(1)>\u202e\u2067rtl"
+
+
+def page_of(records: list[Record], folder: Path) -> str:
+    path = HtmlReport().write(records, folder / "report.html")
+    assert path is not None
+    return path.read_text(encoding="utf-8")
+
+
+class _Page(HTMLParser):
+    """Counts elements and collects what a browser would run or load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: dict[str, int] = {}
+        self.handlers: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.handlers += [name for name, _ in attrs if name.startswith("on")]
+        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
+
+
+def parsed(text: str) -> _Page:
+    page = _Page()
+    page.feed(text)
+    return page
+
+
+def test_the_verdict_names_the_smallest_candidate_that_keeps_its_error(tmp_path: Path) -> None:
+    record = example("basic")
+    told = headline(digest_of([record]))
+    assert told.startswith("basic · svd is 1.7× smaller"), "svd+int8 is smaller, but its error is worse"
+    assert told.endswith("it fits all budgets.")
+    svd = next(e for e in record.errors if e.artifact == "basic · svd")
+    assert f"error {svd.mae_px.value:.2f} ± " in told
+    assert told in page_of([record], tmp_path)
+
+
+def test_what_fits_its_budgets_goes_before_what_errs_less() -> None:
+    told = headline(digest_of([example("two_pool")]))
+    assert told.startswith("two_pool · svd+int8 is 6.7× smaller"), "svd alone is above 68 MB"
+
+
+def test_every_section_is_there_in_order(tmp_path: Path) -> None:
+    text = page_of([example()], tmp_path)
+    order = re.findall(r'<section id="(\w+)"', text)
+    assert order == [
+        "verdict",
+        "tradeoff",
+        "everything",
+        "paper",
+        "faces",
+        "speed",
+        "layers",
+        "training",
+        "how",
+    ]
+
+
+def test_the_page_loads_nothing_and_runs_only_what_its_policy_names(tmp_path: Path) -> None:
+    text = page_of([example()], tmp_path)
+    page = parsed(text)
+    assert all(link.startswith(("#", "data:image/webp;base64,")) for link in page.links)
+    assert page.handlers == []
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy is not None
+    assert policy[1].startswith("default-src &#39;none&#39;")
+    assert policy[1].count("sha256-") == 2
+
+
+def test_figures_in_the_table_are_those_of_the_record(tmp_path: Path) -> None:
+    record = example("basic")
+    rows = json.loads(_data(page_of([record], tmp_path), "data-rows"))
+    for row, measured, error in zip(rows, record.measurements, record.errors, strict=True):
+        assert row["p50_ms"] == measured.network.p50_ms
+        assert row["mae_px"] == error.mae_px.value
+        assert row["samples"] == len(measured.network.samples_ms)
+
+
+def _data(text: str, name: str) -> str:
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_nothing_of_a_record_gets_out_of_its_place(tmp_path: Path) -> None:
+    plain, hostile = example("basic"), _hostile(example("basic"))
+    usual, attacked = parsed(page_of([plain], tmp_path)), parsed(page_of([hostile], tmp_path))
+    assert attacked.tags == usual.tags
+    assert attacked.handlers == []
+    text = page_of([hostile], tmp_path)
+    assert "<img src=x" not in text
+    assert len(text) < 1.3 * len(page_of([plain], tmp_path))  # 10,000 characters are cut
+
+
+def _hostile(record: Record) -> Record:
+    """The record with its texts replaced, ids alike everywhere."""
+    long = HOSTILE + "A" * 10_000
+    raw = record.model_dump_json()
+    for word in ("2000 sampled faces", "last rows", "Some CPU", "svd+int8", "face 1", "dense1"):
+        raw = raw.replace(json.dumps(word)[1:-1], json.dumps(HOSTILE)[1:-1])
+    changed = json.loads(raw)
+    changed["warnings"] = [long]
+    changed["command"] = ["mlbench", long]
+    changed["configuration"] = {HOSTILE: long}
+    return Record.model_validate(json.loads(json.dumps(changed)))
+
+
+def test_a_picture_that_is_none_is_left_out(tmp_path: Path) -> None:
+    record = example("basic")
+    face = record.gallery.chosen[0].model_copy(update={"png_base64": "PHN2ZyBvbmxvYWQ9YWxlcnQoMSk+"})
+    gallery = record.gallery.model_copy(update={"chosen": (face,)})
+    text = page_of([record.model_copy(update={"gallery": gallery})], tmp_path)
+    assert "PHN2ZyBvbmxvYWQ9YWxlcnQoMSk" not in text
+    assert 'class="nothing"' in text
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"gallery": None},
+        {"layers": {}, "stages": {}},
+        {"errors": (), "differences": ()},
+        {"measurements": (), "differences": ()},
+        {"budgets": ()},
+        {"data": None, "warnings": ()},
+        {"test_sets": {}},
+    ],
+    ids=lambda missing: "+".join(missing),
+)
+def test_a_record_without_optional_parts_gives_a_page(missing: dict[str, object], tmp_path: Path) -> None:
+    text = page_of([example().model_copy(update=missing)], tmp_path)
+    assert text.count("<section") == 9
+
+
+def test_a_model_that_does_not_run_stands_in_the_table_with_its_reason(tmp_path: Path) -> None:
+    text = page_of([with_failure(example())], tmp_path)
+    assert "load: out of memory" in text
+
+
+def test_two_devices_can_be_chosen_between(tmp_path: Path) -> None:
+    specs = json.loads(_data(page_of([example(devices=(HOST, PHONE))], tmp_path), "data-charts"))
+    params = specs["tradeoff-file_bytes"]["params"]
+    options = next(p["bind"]["options"] for p in params if p["name"] == "chosen_device")
+    assert options == ["Some CPU, 1 thread", "Some phone (emulator-5554), 2 threads"]
+
+
+def test_the_pareto_front_holds_what_nothing_beats_in_both() -> None:
+    points = {1: (1, 5), 2: (2, 4), 3: (3, 4), 4: (4, 1), 5: (5, 2), 6: (1, 6)}
+    assert pareto(points, points.__getitem__) == {1, 2, 4}
+
+
+def test_dots_stay_near_the_crop() -> None:
+    assert dots([(1.25, 2.0), (-900.0, 1e9)]) == "M1.2 2h0M-8 104h0"
+
+
+def test_without_records_or_target_it_says_what_is_missing() -> None:
+    with pytest.raises(UsageError, match=r"-o report\.html"):
+        HtmlReport().write([example()], None)
+    with pytest.raises(UsageError, match="no record"):
+        digest_of([])
+
+
+def test_golden_record_of_the_first_schema_still_gives_its_page(tmp_path: Path) -> None:
+    golden = Path(__file__).with_name("golden")
+    text = page_of(list(RecordFiles([golden])), tmp_path)
+    assert "basic · none" in text
+    assert text.count("<section") == 9
+
+
+def test_fifty_runs_fit_in_three_megabytes(tmp_path: Path) -> None:
+    records = [example(variant, seed) for seed in range(17) for variant in ("basic", "two_pool", "one_pool")]
+    text = page_of(records[:50], tmp_path)
+    assert len(text.encode()) <= 3_000_000
+    assert "24 of 150 models are drawn" in text
+
+
+_MANY = """
+import sys
+from pathlib import Path
+from mlbench.record_files import RecordFiles
+from reports.html import HtmlReport
+HtmlReport().write(RecordFiles([Path(sys.argv[1])]), Path(sys.argv[2]))
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) * 1024)
+"""
+
+
+def test_five_hundred_records_stay_in_500_megabytes(tmp_path: Path) -> None:
+    text = example("two_pool", bursts=20).model_dump_json()
+    for number in range(500):
+        folder = tmp_path / "runs" / f"run-{number:03}"
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", _MANY, str(tmp_path / "runs"), str(tmp_path / "r.html")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) <= 500e6
+
+
+def test_the_command_writes_the_page_and_says_where(tmp_path: Path) -> None:
+    write_record(example(), tmp_path / "runs" / "one" / "record.json")
+    target = tmp_path / "out.html"
+    done = CliRunner().invoke(
+        cli, ["report", str(tmp_path / "runs"), "-o", str(target)], catch_exceptions=False
+    )
+    assert done.output.strip() == f"Report: {target}"
+    assert target.stat().st_size > 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ('{"schema_version": 1, "mlbench_ver', "truncated"),
+        ('{"schema_version": 99}', "update mlbench"),
+        ("[1, 2]", "not a record"),
+        ('{"schema_version": 1, "artifacts": NaN}', "not"),
+    ],
+)
+def test_what_is_not_a_record_is_refused_in_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        page_of(list(RecordFiles([tmp_path])), tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no record"):
+        RecordFiles([tmp_path])

@@ -1,0 +1,166 @@
+"""The page in a browser: no complaint, no request, and everything on it works."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlbench.records import Record
+from reports.html import HtmlReport
+from tests.reports.browser import Visit, chromium, photograph, visit
+from tests.reports.example_records import HOST, PHONE, example
+from tests.reports.test_html import _hostile
+
+#: Pictures of every section, for people to look at; ignored by git.
+PICTURES = Path(__file__).parents[2] / "runs" / "report-pictures"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    chromium()
+    records = [example("basic", 1, (HOST, PHONE)), example("two_pool", 2, (HOST, PHONE))]
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    HtmlReport().write(records, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def seen(report: Path) -> Iterator[Visit]:
+    with visit(report) as opened:
+        yield opened
+
+
+def test_no_complaint_and_no_request(seen: Visit, report: Path) -> None:
+    assert seen.complaints == []
+    assert [url for url in seen.requests if not url.startswith("data:")] == [report.resolve().as_uri()]
+
+
+def test_every_chart_is_drawn_and_has_words(seen: Visit) -> None:
+    charts = seen.page.query_selector_all("[data-chart]")
+    assert len(charts) >= 11
+    for chart in charts:
+        drawing = chart.query_selector("svg")
+        assert drawing is not None, chart.get_attribute("id")
+        assert len(drawing.get_attribute("aria-label") or "") > 20
+
+
+def test_text_comes_before_the_charts(seen: Visit) -> None:
+    paint = seen.page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    drawn = seen.page.evaluate("performance.now()")
+    assert 0 < paint < drawn
+
+
+def test_headings_sort_by_number_and_by_word(seen: Visit) -> None:
+    page = seen.page
+    page.click("#rows th:has-text('file, bytes') button")
+    values = _column(seen, "file, bytes")
+    assert values == sorted(values, key=float)
+    page.click("#rows th:has-text('file, bytes') button")
+    assert _column(seen, "file, bytes") == values[::-1]
+    assert page.get_attribute("#rows th:has-text('file, bytes')", "aria-sort") == "descending"
+
+
+_COLUMN = """heading => {
+  const headings = [...document.querySelectorAll('#rows thead th')];
+  const index = headings.findIndex(th => th.innerText.startsWith(heading));
+  const rows = [...document.querySelectorAll('#rows tbody tr:not([hidden])')];
+  return rows.map(row => row.cells[index].dataset.value);
+}"""
+
+
+def _column(seen: Visit, heading: str) -> list[str]:
+    return seen.page.evaluate(_COLUMN, heading)
+
+
+def test_the_filter_keeps_rows_with_all_words(seen: Visit) -> None:
+    seen.page.fill("#filter", "basic int8 phone")
+    shown = seen.page.query_selector_all("#rows tbody tr:not([hidden])")
+    assert len(shown) == 1
+    assert seen.page.inner_text("#count") == "1 of 12 rows"
+    seen.page.fill("#filter", "")
+    assert len(seen.page.query_selector_all("#rows tbody tr:not([hidden])")) == 12
+
+
+def test_what_is_copied_holds_the_figures_in_full(seen: Visit) -> None:
+    page = seen.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.fill("#filter", "basic svd phone")
+    page.click("[data-copy=json]")
+    page.wait_for_function("document.getElementById('count').innerText.startsWith('Copied')")
+    rows = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    page.fill("#filter", "")
+    record = example("basic", 1, (HOST, PHONE))
+    expected = [m.network.p50_ms for m in record.measurements if "svd" in m.artifact and m.device == PHONE.id]
+    assert sorted(row["p50_ms"] for row in rows) == sorted(expected)
+
+
+def test_hovering_a_point_shows_its_row(seen: Visit) -> None:
+    point = seen.page.query_selector("#tradeoff-file_bytes .mark-symbol.role-mark path")
+    point.scroll_into_view_if_needed()
+    point.hover(force=True)
+    seen.page.wait_for_selector("#vg-tooltip-element.visible")
+    told = seen.page.inner_text("#vg-tooltip-element")
+    assert "MAE, px" in told
+    assert "file, bytes" in told
+
+
+def test_choosing_a_device_changes_the_points(seen: Visit) -> None:
+    before = seen.page.inner_html("#tradeoff-p50_ms svg")
+    seen.page.select_option(
+        "#tradeoff-p50_ms select[name=chosen_device]", label="Some phone (emulator-5554), 2 threads"
+    )
+    seen.page.wait_for_function(
+        "old => document.querySelector('#tradeoff-p50_ms svg').innerHTML !== old", arg=before
+    )
+
+
+def test_the_keyboard_reaches_headings_filter_and_buttons(seen: Visit) -> None:
+    seen.page.focus("#filter")
+    seen.page.keyboard.press("Tab")
+    assert seen.page.evaluate("document.activeElement.dataset.copy") == "csv"
+    seen.page.focus("#rows th button")
+    seen.page.keyboard.press("Enter")
+    assert seen.page.get_attribute("#rows th", "aria-sort") == "ascending"
+
+
+def test_print_opens_what_is_closed_and_hides_tools(seen: Visit) -> None:
+    seen.page.emulate_media(media="print")
+    seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert seen.page.query_selector("details:not([open])") is None
+    assert not seen.page.is_visible(".tools")
+    assert len(seen.page.pdf(format="A4")) > 50_000
+    seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    seen.page.emulate_media(media="screen")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (360, "light")])
+def test_nothing_runs_off_the_side_and_colours_follow_the_scheme(
+    width: int, scheme: str, report: Path
+) -> None:
+    with visit(report, width, scheme) as opened:
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        paper = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert paper == ("rgb(20, 23, 26)" if scheme == "dark" else "rgb(255, 255, 255)")
+        for picture in photograph(opened.page, PICTURES / f"{scheme}-{width}"):
+            assert picture.stat().st_size > 3000
+        assert opened.complaints == []
+
+
+def test_a_hostile_record_is_text_and_nothing_else(tmp_path: Path) -> None:
+    chromium()
+    record: Record = _hostile(example("basic"))
+    HtmlReport().write([record], tmp_path / "report.html")
+    with visit(tmp_path / "report.html") as opened:
+        assert opened.page.title().startswith("mlbench: ")
+        assert opened.complaints == []
+        assert opened.page.query_selector("img") is None
+        assert opened.page.query_selector_all("section").__len__() == 9
+
+
+def test_without_javascript_every_figure_is_in_the_tables(report: Path) -> None:
+    with visit(report, script=False) as opened:
+        assert len(opened.page.query_selector_all("#rows tbody tr")) == 12
+        assert opened.page.is_visible("noscript")
