@@ -94,7 +94,7 @@ def _read(picture: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def test_drawn_dots_are_found_at_the_landmarks(model: AppearanceModel) -> None:
-    """The same with real dots: bright discs in the texture, found by their centroids in the crop."""
+    """The same with drawn dots, found by their centroids; coarser, as a bent warp leans the dot itself."""
     for number in range(10):
         where, points = model.warp(model.draw(np.random.default_rng((4, number))))
         for landmark in (8, 30, 36, 45, 48, 54):
@@ -105,7 +105,7 @@ def test_drawn_dots_are_found_at_the_landmarks(model: AppearanceModel) -> None:
             dot = np.exp(-np.square(grid - place).sum(-1) / 2)
             seen = pulled(dot.astype(np.float32), where + np.float32(MARGIN)).astype(float)
             rows, columns = np.mgrid[:CROP, :CROP]
-            sharp = seen**4  # the centre counts: away from it a bent warp leans the dot
+            sharp = seen**4  # the centre counts most
             centroid = np.array([(columns * sharp).sum(), (rows * sharp).sum()]) / sharp.sum()
             assert np.linalg.norm(centroid - point) < 0.2
 
