@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -45,12 +46,19 @@ def doubts(threads: int) -> list[str]:
         found.append(
             f"{threads} threads on {cores} cores wait for each other: use --threads {cores} or fewer."
         )
-    busy = psutil.cpu_percent(interval=0.3) / 100
+    busy = _busy_with_others(cores)
     if busy > _BUSY:
         found.append(
             f"Other programs used {busy:.0%} of this machine before measuring: stop them and measure again."
         )
     return found
+
+
+def _busy_with_others(cores: int, seconds: float = 0.5) -> float:
+    """Share of the machine that other processes use now, 0..1."""
+    ours, started = time.process_time(), time.perf_counter()
+    busy = psutil.cpu_percent(interval=seconds) / 100
+    return max(0.0, busy - (time.process_time() - ours) / (time.perf_counter() - started) / cores)
 
 
 def _cpu_name() -> str:

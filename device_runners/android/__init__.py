@@ -1,5 +1,1 @@
-"""Android: the build of the harness app, and a runner that measures artifacts on phones over adb."""
-
-from device_runners.android.runner import AndroidRunner
-
-__all__ = ["AndroidRunner"]
+"""Android phones over adb: the build of the harness app, and the runner that measures with it."""

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from device_runners.android import AndroidRunner
 from device_runners.android.build import Built
 from device_runners.android.readiness import Readiness
+from device_runners.android.runner import AndroidRunner
 from mlbench.contracts import Job, Outcome
 from mlbench.errors import UsageError
 from mlbench.progress import Silent

@@ -36,13 +36,7 @@ def peer_p50(model: Path, threads: int, runs: int) -> float:
             *("--num_threads", str(threads), "--result_json", str(result)),
         ]
         subprocess.run(command, check=True, capture_output=True)
-        return float(_median(json.loads(result.read_text())))
-
-
-def _median(result: dict[str, object]) -> object:
-    latencies = result.get("latency_ms", result)
-    found = {key: value for key, value in latencies.items() if "p50" in key or "median" in key}  # type: ignore[attr-defined]
-    return next(iter(found.values()))
+        return float(json.loads(result.read_text())["latency"]["median_ms"])
 
 
 def main() -> None:
