@@ -75,7 +75,7 @@ def _timing(samples, bursts=20):
 def test_a_ratio_of_latencies_is_found_with_its_interval(rng):
     baseline = _timing(rng.normal(10, 0.2, 400))
     candidate = _timing(rng.normal(5, 0.1, 400))
-    found = statistics.latency_ratio(candidate, baseline, 7)
+    found = statistics.latency_ratio(candidate, baseline)
     assert found.low < 0.5 < found.high
     assert found.high - found.low < 0.02
 
