@@ -36,25 +36,34 @@ class Visit:
 
 
 @contextmanager
-def visit(path: Path, width: int = 1200, scheme: str = "light", script: bool = True) -> Iterator[Visit]:
-    """Open a file and wait until its charts are drawn."""
+def started() -> Iterator[Any]:
+    """Chromium, to open pages in."""
     where = chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=where, args=_QUIET.split())
-        page = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script
-        )
-        seen = Visit(page)
-        page.on("console", lambda message: seen.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-        page.on("request", lambda request: seen.requests.append(request.url))
-        page.goto(path.resolve().as_uri())
-        if script:
-            page.wait_for_function("document.documentElement.dataset.charts === 'done'", timeout=120_000)
-        yield seen
+        yield browser
         browser.close()
+
+
+@contextmanager
+def visit(
+    browser: Any, path: Path, width: int = 1200, scheme: str = "light", script: bool = True
+) -> Iterator[Visit]:
+    """Open a file and wait until its charts are drawn."""
+    page = browser.new_page(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=script
+    )
+    seen = Visit(page)
+    page.on("console", lambda message: seen.complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("request", lambda request: seen.requests.append(request.url))
+    page.goto(path.resolve().as_uri())
+    if script:
+        page.wait_for_function("document.documentElement.dataset.charts === 'done'", timeout=120_000)
+    yield seen
+    page.close()
 
 
 def photograph(page: Any, folder: Path) -> list[Path]:

@@ -1,0 +1,139 @@
+"""What the benchmarks share: options, and networks made once from the cache."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlbench import registry
+from mlbench.artifacts import artifact_of
+from mlbench.baselines import train_baseline
+from mlbench.chain import parse_chain
+from mlbench.compression import Bench, Compressed, compress
+from mlbench.contracts import Job, Outcome, Variant
+from mlbench.export import export
+from mlbench.faces.dataset import Faces, split_faces
+from mlbench.faces.frames import compose_frames
+from mlbench.faces.sources import Source
+from mlbench.progress import Silent
+from mlbench.records import Artifact
+from mlbench.training import TrainingOptions
+
+_FACES, _EPOCHS = 600, 1
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mlbench")
+    group.addoption("--variant", action="append", help="Variants to measure; may be repeated. [basic]")
+    group.addoption("--compress", action="append", help="Chains to measure; may be repeated. [none, svd]")
+    group.addoption("--faces", type=int, help=f"Sampled faces of the baselines. [{_FACES}]")
+    group.addoption("--epochs", type=int, help=f"Epochs of the baselines. [{_EPOCHS}]")
+
+
+def _option(config: pytest.Config, name: str, default: Any) -> Any:
+    return config.getoption(name, default=None) or default
+
+
+def once(config: pytest.Config) -> bool:
+    """Whether the benchmarks only show that they run (`--benchmark-disable`): then all is made small."""
+    return bool(config.getoption("benchmark_disable", default=False))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    config = metafunc.config
+    if "variant" in metafunc.fixturenames:
+        default = ["tiny"] if once(config) else ["basic"]
+        metafunc.parametrize("variant", _option(config, "--variant", default), scope="session")
+    if "chain" in metafunc.fixturenames:
+        metafunc.parametrize("chain", _option(config, "--compress", ["none", "svd"]), scope="session")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A network made and measured: its file, and what a device found about it."""
+
+    compressed: Compressed
+    variant: Variant
+    artifact: Artifact
+    path: Path
+    outcome: Outcome
+    test: Faces
+
+    def notes(self) -> dict[str, Any]:
+        """What stands beside each time in the benchmark's JSON."""
+        memory = self.outcome.measurement.memory
+        error = np.abs(self.outcome.predictions["test"] - self.test.points).mean()
+        return {
+            "file_bytes": self.artifact.file_bytes,
+            "peak_memory_bytes": memory.peak_above_baseline_bytes if memory else None,
+            "mae_px": round(float(error), 4),
+            "chain": self.artifact.chain,
+            "threads": 1,
+        }
+
+
+@pytest.fixture(scope="session")
+def workshop(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder for files; where the benchmarks only show that they run, the cache too is in it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mlbench-bench-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        if once(request.config):
+            request.getfixturevalue("plugin")
+            patch.setenv("MLBENCH_CACHE", str(Path(folder) / "cache"))
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def faces(request: pytest.FixtureRequest) -> Faces:
+    """The sampled faces of the baselines: as `mlbench run --faces N` draws them."""
+    count = 120 if once(request.config) else _option(request.config, "--faces", _FACES)
+    return Source(None, count, shuffle=False, seed=7).load(Silent())
+
+
+@pytest.fixture(scope="session")
+def make(request: pytest.FixtureRequest, workshop: Path, faces: Faces) -> Any:
+    """Function from variant and chain to what they give; each pair is made once."""
+    done: dict[tuple[str, str], Made] = {}
+    training = TrainingOptions(epochs=_option(request.config, "--epochs", _EPOCHS))
+    split = split_faces(faces, shuffle=False, seed=7)
+
+    def of(variant: str, chain: str) -> Made:
+        if (variant, chain) not in done:
+            definition: Variant = registry.load("variants", variant)
+            bench = Bench(faces, split, training.model_copy(update={"epochs": 1}), Silent())
+            baseline = train_baseline(definition, faces, split, training, Silent())
+            compressed = compress(baseline, parse_chain(chain), bench)
+            artifact = export(compressed, definition, chain, bench.calibration(), workshop)
+            path = workshop / artifact.path
+            test = faces.take(split.test)
+            done[variant, chain] = Made(compressed, definition, artifact, path, _measured(path, test), test)
+        return done[variant, chain]
+
+    return of
+
+
+def _measured(path: Path, test: Faces) -> Outcome:
+    """Memory and outputs in a measuring process; its latencies are too few to be quoted."""
+    job = Job(
+        artifacts=(artifact_of(path),),
+        folder=path.parent,
+        test_sets={"test": test.images},
+        frames=compose_frames(0, 7).images,
+        min_count=20,
+        min_seconds=0.0,
+    )
+    return next(iter(registry.load("device_runners", "host")().measure(job, Silent())))
+
+
+@pytest.fixture(scope="session")
+def frames(request: pytest.FixtureRequest) -> np.ndarray:
+    """Camera frames [n,480,864]."""
+    return compose_frames(4 if once(request.config) else 20, 7).images
