@@ -20,7 +20,7 @@ run: $(VENV)/.run
 	$(BIN)/mlbench run --variant two_pool --compress svd
 
 test: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest --benchmark-disable
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -47,14 +47,14 @@ def test_the_share_of_false_alarms_can_fail() -> None:
     """The bootstrap of single samples, which takes them for independent, errs far more often: the test would see it."""
     rng, wrong = np.random.default_rng(5), 0
     for _ in range(200):
-        ours, theirs = (np.log(t.samples_ms) for t in measured(BUSY, 1.0, rng))
+        ours, theirs = (np.log(t.samples_ms) for t in measured(CALM, 1.0, rng, samples=60))
         resampled = [
             np.median(rng.choice(ours, len(ours))) - np.median(rng.choice(theirs, len(theirs)))
             for _ in range(200)
         ]
         low, high = np.percentile(resampled, (0.5, 99.5))
         wrong += low > 0 or high < 0
-    assert wrong / 200 > 0.016
+    assert wrong / 200 > 0.1
 
 
 def test_the_interval_agrees_with_published_signed_rank_values() -> None:
