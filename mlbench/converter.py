@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: How far a file's outputs may lie from the network's, mean over coordinates in px, and the least bytes that
 #: a weight takes. int8 outputs come in steps of about half a pixel (one 256th of the coordinates' range).
-TOLERANCES = {"float32": (0.001, 4.0), "float16": (0.05, 2.0), "dynamic": (1.0, 1.0), "int8": (2.0, 1.0)}
+TOLERANCES = {"float32": (0.001, 4.0), "float16": (0.05, 2.0), "dynamic": (1.0, 1.0), "int8": (2.0, 1.0), "int4": (4.0, 0.5)}
 
 
 def main() -> None:
@@ -37,7 +37,14 @@ def main() -> None:
 
 
 def convert(
-    network: str, out: str, crops: str, precision: str, sparse: bool, frozen_graph: str | None
+    network: str,
+    out: str,
+    crops: str,
+    precision: str,
+    sparse: bool,
+    frozen_graph: str | None,
+    ranges: str = "calibrated",
+    float_output: bool = False,
 ) -> dict[str, Any]:
     """Convert a saved network to a file.
 
@@ -48,6 +55,8 @@ def convert(
         precision: a key of `TOLERANCES`.
         sparse: whether zeros are stored sparsely.
         frozen_graph: a `.pb` to write too (the paper's format), or None.
+        ranges: of int8: `calibrated` on the crops, or `learned` by the network's fake quantisation.
+        float_output: of int8: whether the last layer answers in float.
 
     Raises:
         UsageError: the file is too small to hold the weights, or its outputs are not the network's.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mlbench import registry
 from mlbench.contracts import Variant
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import LANDMARKS
@@ -114,12 +115,25 @@ def load(folder: Path) -> tf_keras.Model:
         if any(layer["class_name"] == "Lambda" for layer in json.loads(text)["config"]["layers"]):
             message = f"{folder / 'network.json'} holds a Lambda layer, which is code: only plain layers are loaded."
             raise UsageError(message)
-        network = tf_keras.models.model_from_json(text)
+        network = tf_keras.models.model_from_json(text, custom_objects=_custom_layers(text))
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{folder} does not hold a saved network ({error}): train one with `mlbench train`."
         raise UsageError(message) from error
     load_weights(network, folder / "weights.npz")
     return network
+
+
+def _custom_layers(text: str) -> dict[str, type]:
+    """The layers of installed compressors, where a network in JSON holds layers that are not Keras' own."""
+    import tf_keras
+
+    names = {layer["class_name"] for layer in json.loads(text)["config"]["layers"]}
+    if all(hasattr(tf_keras.layers, name) for name in names):
+        return {}
+    found: dict[str, type] = {}
+    for compressor in registry.names("compressors"):
+        found |= registry.load("compressors", compressor).custom_layers()
+    return found
 
 
 def enumerate_weights(network: tf_keras.Model) -> list[tuple[str, npt.NDArray[Any]]]:

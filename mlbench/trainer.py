@@ -33,14 +33,16 @@ class Trainer:
         teacher: tf_keras.Model | None,
         options: TrainingOptions,
         steps_per_epoch: int,
+        before_step: Callable[[tf_keras.Model, int, int], None] | None = None,
     ) -> None:
-        """Prepare to train `network` in place."""
+        """Prepare to train `network` in place; `before_step` is called with it, the step and their number."""
         use_threads(options.threads)
         self._network = network
         self._options = options
         self._steps = steps_per_epoch * options.epochs
         self._working = _in_bfloat16(network) if options.compute == "bfloat16" else network
         self._teacher = teacher
+        self._before_step = before_step
         self._predict = predictor(network)
         self._optimizer = tf_keras.optimizers.Adam(options.rate)
         self._optimizer.build(self._working.trainable_variables)
@@ -58,6 +60,8 @@ class Trainer:
             self._optimizer.learning_rate = (
                 self._options.rate * 0.5 * (1 + math.cos(math.pi * done / self._steps))
             )
+        if self._before_step is not None:
+            self._before_step(self._working, done, self._steps)
         return self._step(tf.constant(images), tf.constant(points.reshape(len(points), -1)))
 
     def _step_eagerly(self, images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
