@@ -199,13 +199,19 @@ class Factorising(Compressor):
             )
             raise UsageError(message)
         alone = len(given) == 1
-        ranks = [_given(text, plan, alone) for text, plan in zip(given * (len(plans) if alone else 1), plans, strict=True)]
-        beyond = [any(r > s for r, s in zip(r_, p.sizes, strict=True)) for r_, p in zip(ranks, plans, strict=True)]
+        asked = [_numbers(text, plan) for text, plan in zip(given * (len(plans) if alone else 1), plans, strict=True)]
+        beyond = [max(r - s for r, s in zip(r_, p.sizes, strict=True)) > 0 for r_, p in zip(asked, plans, strict=True)]
+        if alone:
+            beyond = [max(ranks) > max(plan.sizes) for ranks, plan in zip(asked, plans, strict=True)]
         if all(beyond) or (any(beyond) and not alone):
             sizes = ", ".join(f"{plan.layer.name} {'×'.join(map(str, plan.sizes))}" for plan in plans)
             message = f"{self.name}(rank={self.rank}) is above the largest ranks ({sizes}): give smaller ones."
             raise UsageError(message)
-        return [tuple(min(r, s) for r, s in zip(r_, p.sizes, strict=True)) for r_, p in zip(ranks, plans, strict=True)]
+        return [
+            # One number for several modes means each mode, as far as it goes.
+            tuple(min(r, s) if len(ranks) > 1 else r for r, s in zip(ranks, plan.sizes, strict=True))
+            for ranks, plan in zip(asked, plans, strict=True)
+        ]
 
     def _ranks_within(
         self, network: tf_keras.Model, plans: list[Plan], target: str, context: Context
@@ -260,17 +266,15 @@ class _Costs:
         return [ranks for ranks in path if self(ranks) < self.whole and self.plan.saves(ranks)] + [()]
 
 
-def _given(text: str, plan: Plan, alone: bool) -> Ranks:
+def _numbers(text: str, plan: Plan) -> Ranks:
+    """The ranks that a text asks of a plan, one a mode."""
     if text == "-":
         return plan.sizes
     numbers = tuple(int(part) for part in text.split("x"))
-    if len(numbers) == 1:
-        # One number for several modes means each mode, as far as it goes.
-        return tuple(min(numbers[0], s) if len(plan.sizes) > 1 else numbers[0] for s in plan.sizes)
-    if len(numbers) != len(plan.sizes):
+    if len(numbers) not in (1, len(plan.sizes)):
         message = f"rank {text} has {len(numbers)} modes, {plan.layer.name} has {len(plan.sizes)}: give that many."
         raise UsageError(message)
-    return numbers
+    return numbers if len(numbers) > 1 else numbers * len(plan.sizes)
 
 
 def _budget(target: str) -> tuple[int, bool]:

@@ -83,6 +83,8 @@ def hooi(tensor: Tensor, bases: dict[int, Tensor], iterations: int = 2) -> Tucke
 
     The reconstruction error never rises. The largest mode is projected away once an iteration.
     """
+    if not bases:
+        return Tucker(tensor, {})
     bases = dict(bases)
     largest = max(bases, key=lambda mode: bases[mode].shape[0])
     for _ in range(iterations):
@@ -93,6 +95,28 @@ def hooi(tensor: Tensor, bases: dict[int, Tensor], iterations: int = 2) -> Tucke
             others[mode] = _leading(hosvd(small, rest).core, mode, bases[mode].shape[1])
         bases = others | {largest: _leading(hosvd(tensor, others).core, largest, bases[largest].shape[1])}
     return hosvd(tensor, bases)
+
+
+def refitted(
+    core: npt.NDArray[np.float32],
+    features: npt.NDArray[np.floating],
+    residual: npt.NDArray[np.floating],
+    ridge: float,
+) -> npt.NDArray[np.float32]:
+    """The core nearest to the given one that explains what it left unexplained: ridge regression.
+
+    Args:
+        core: [features, outputs].
+        features: [samples, features], centred.
+        residual: [samples, outputs], what the core leaves of the outputs.
+        ridge: of the mean variance a sample or feature (whichever are fewer) has.
+    """
+    Z = features.astype(np.float64)
+    tall = len(Z) > Z.shape[1]
+    gram_ = Z.T @ Z if tall else Z @ Z.T
+    gram_[np.diag_indices_from(gram_)] += ridge * max(np.trace(gram_) / len(gram_), 1e-30)
+    change = np.linalg.solve(gram_, Z.T @ residual) if tall else Z.T @ np.linalg.solve(gram_, residual)
+    return (core + change).astype(np.float32)
 
 
 def _leading(tensor: Tensor, mode: int, rank: int) -> Tensor:

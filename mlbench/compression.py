@@ -84,7 +84,7 @@ def start(baseline: Trained) -> Compressed:
     best = baseline.best.validation_mae_px
     stage = Stage(
         name="baseline",
-        parameters=network.count_params(),
+        parameters=networks.parameters_of(network),
         macs=sum(layer.macs for layer in networks.layer_table(network)),
         validation_mae_before_tuning_px=baseline.history[0].validation_mae_px,
         validation_mae_px=best,
@@ -129,7 +129,7 @@ def _carry_out(
     context = Context(calibration, bench.tuning.seed, bench.progress)
     form = compressor.compress(Form(before.network(), before.export), context)
     shipped = compressor.finish(form)
-    _refuse_larger(compressor, shipped.network.count_params(), before.stages[-1].parameters, "parameters")
+    _refuse_larger(compressor, networks.parameters_of(shipped.network), before.stages[-1].parameters, "parameters")
     validation = bench.faces.take(bench.split.validation)
     untuned = float(np.abs(predict(shipped.network, validation.images) - validation.points).mean())
     history: tuple[Epoch, ...] = ()
@@ -147,7 +147,7 @@ def _carry_out(
     )
     return shipped.export, Stage(
         name=compressor.describe(),
-        parameters=shipped.network.count_params(),
+        parameters=networks.parameters_of(shipped.network),
         macs=sum(layer.macs for layer in networks.layer_table(shipped.network)),
         validation_mae_before_tuning_px=untuned if compressor.needs_tuning else error,
         validation_mae_px=error,

@@ -7,11 +7,7 @@ a plug-in imports it inside the methods that need it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-<<<<<<< HEAD
-from collections.abc import Callable, Iterator, Sequence
-=======
-from collections.abc import Callable, Iterator, Mapping
->>>>>>> 823895e (wip: tucker, rank rules, conversion of every stage)
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum

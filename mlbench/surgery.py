@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 
-#: A layer to build, and its weights.
-NewLayer = tuple["tf_keras.layers.Layer", list[npt.NDArray[Any]]]
+#: A layer to build, and its weights; None: it has them already.
+NewLayer = tuple["tf_keras.layers.Layer", list[npt.NDArray[Any]] | None]
 
 
 def rebuild(
@@ -39,7 +39,8 @@ def rebuild(
             continue
         for made, weights in kept(layer) if (parts := replace(layer)) is None else parts:
             new.add(made)
-            made.set_weights(weights)
+            if weights is not None:
+                made.set_weights(weights)
     return new
 
 
@@ -57,6 +58,14 @@ def like(
     if isinstance(layer, tf_keras.layers.Conv2D):
         return tf_keras.layers.Conv2D(units, 1, activation=activation, use_bias=bias, name=name)
     return tf_keras.layers.Dense(units, activation=activation, use_bias=bias, name=name)
+
+
+def built_copy(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    """A copy of a layer that has its weights already, for wrappers that look at them."""
+    copied = type(layer).from_config(layer.get_config())
+    copied.build(layer.input_shape)
+    copied.set_weights(layer.get_weights())
+    return copied
 
 
 def copy(network: tf_keras.Model) -> tf_keras.Model:
@@ -127,7 +136,8 @@ def applied(parts: list[NewLayer], inputs: npt.NDArray[np.float32]) -> npt.NDArr
     values: Any = inputs
     for layer, weights in parts:
         layer.build(values.shape)
-        layer.set_weights(weights)
+        if weights is not None:
+            layer.set_weights(weights)
         values = layer(values)
     return np.asarray(values)
 
