@@ -158,7 +158,9 @@ class Factorising(Compressor):
     def compress(self, form: Form, context: Context) -> Form:
         """Replace each layer by smaller ones; layers that would not get smaller stay, with a note."""
         if self.of == "responses" and not len(context.calibration):
-            message = f"{self.name}(of=responses) needs training faces for calibration: give some, or of=weights."
+            message = (
+                f"{self.name}(of=responses) needs training faces for calibration: give some, or of=weights."
+            )
             raise UsageError(message)
         plans = self.plans(form.network, context)
         if not plans:
@@ -194,18 +196,24 @@ class Factorising(Compressor):
     def _given_ranks(self, plans: list[Plan], given: list[str]) -> list[Ranks]:
         if len(given) not in (1, len(plans)):
             names = ", ".join(plan.layer.name for plan in plans)
-            message = (
-                f"{self.name}(rank={self.rank}) gives {len(given)} ranks, but there are {len(plans)} layers ({names})."
-            )
+            message = f"{self.name}(rank={self.rank}) gives {len(given)} ranks, but there are {len(plans)} layers ({names})."
             raise UsageError(message)
         alone = len(given) == 1
-        asked = [_numbers(text, plan) for text, plan in zip(given * (len(plans) if alone else 1), plans, strict=True)]
-        beyond = [max(r - s for r, s in zip(r_, p.sizes, strict=True)) > 0 for r_, p in zip(asked, plans, strict=True)]
+        asked = [
+            _numbers(text, plan)
+            for text, plan in zip(given * (len(plans) if alone else 1), plans, strict=True)
+        ]
+        beyond = [
+            max(r - s for r, s in zip(r_, p.sizes, strict=True)) > 0
+            for r_, p in zip(asked, plans, strict=True)
+        ]
         if alone:
             beyond = [max(ranks) > max(plan.sizes) for ranks, plan in zip(asked, plans, strict=True)]
         if all(beyond) or (any(beyond) and not alone):
             sizes = ", ".join(f"{plan.layer.name} {'×'.join(map(str, plan.sizes))}" for plan in plans)
-            message = f"{self.name}(rank={self.rank}) is above the largest ranks ({sizes}): give smaller ones."
+            message = (
+                f"{self.name}(rank={self.rank}) is above the rank of the layers ({sizes}): give smaller ones."
+            )
             raise UsageError(message)
         return [
             # One number for several modes means each mode, as far as it goes.
@@ -240,9 +248,7 @@ class Factorising(Compressor):
             prices = [cost(ranks) if ranks else cost.whole for ranks in path]
             curves.append(interpolated(prices, measured | {len(path) - 1: 0.0}))
         found = allocate(curves, budget - rest)
-        chosen = {
-            plan.layer.name: path[place] for plan, path, place in zip(work, paths, found, strict=True)
-        }
+        chosen = {plan.layer.name: path[place] for plan, path, place in zip(work, paths, found, strict=True)}
         return [chosen.get(plan.layer.name) or plan.sizes for plan in plans]
 
 
@@ -272,7 +278,9 @@ def _numbers(text: str, plan: Plan) -> Ranks:
         return plan.sizes
     numbers = tuple(int(part) for part in text.split("x"))
     if len(numbers) not in (1, len(plan.sizes)):
-        message = f"rank {text} has {len(numbers)} modes, {plan.layer.name} has {len(plan.sizes)}: give that many."
+        message = (
+            f"rank {text} has {len(numbers)} modes, {plan.layer.name} has {len(plan.sizes)}: give that many."
+        )
         raise UsageError(message)
     return numbers if len(numbers) > 1 else numbers * len(plan.sizes)
 
@@ -288,4 +296,3 @@ def _whole_cost(network: tf_keras.Model, in_macs: bool) -> int:
     from mlbench import networks
 
     return sum(layer.macs if in_macs else layer.parameters for layer in networks.layer_table(network))
-

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from compressors import low_rank, multilinear
+from compressors import multilinear
 from mlbench import surgery
 from mlbench.contracts import Compressor, Context, Form, Order
 from mlbench.errors import RefusedCompressionError
@@ -62,7 +62,7 @@ def signs(blocks: int, sketches: int, seed: int) -> Matrix:
 
 
 def sketched(inputs: Matrix, hashes: Matrix) -> Matrix:
-    """z [n, K' G] of inputs [n, m]: block by block, signed and summed."""
+    """Z [n, K' G] of inputs [n, m]: block by block, signed and summed."""
     blocks = inputs.reshape(len(inputs), len(hashes), -1)
     return np.einsum("nrk,rg->nkg", blocks, hashes, optimize=True).reshape(len(inputs), -1)
 
@@ -189,7 +189,9 @@ def hashed_dense() -> type:
     class HashedDense(tf_keras.layers.Layer):  # type: ignore[misc]
         """x [n,m] -> activation(x W + bias) [n,units], W[i,j] = ξ(i,j) buckets[h(i,j)]."""
 
-        def __init__(self, units: int, buckets: int, seed: int, activation: Any = None, **options: Any) -> None:
+        def __init__(
+            self, units: int, buckets: int, seed: int, activation: Any = None, **options: Any
+        ) -> None:
             super().__init__(**options)
             self.units, self.count, self.seed = units, buckets, seed
             self.activation = tf_keras.activations.get(activation)
@@ -202,7 +204,7 @@ def hashed_dense() -> type:
             super().build(input_shape)
 
         def hashes(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            """h [rows,units] below the number of buckets, and ξ [rows,units] of ±1; int32 that wraps around."""
+            """H [rows,units] below the number of buckets, and ξ [rows,units] of ±1; int32 that wraps around."""
             places = rows[:, None] * self.units + tf.range(self.units)[None, :]
             mixed = places * 1664525 + (1013904223 + 7919 * (self.seed % 100_000))
             mixed = mixed * (2 * mixed + 1)  # a permutation of 32 bits whose high bits are well mixed
@@ -253,4 +255,3 @@ def hashed_dense() -> type:
             }
 
     return HashedDense
-

@@ -121,4 +121,3 @@ def recentred_bias(bias: Matrix, spectrum: Spectrum, rank: int) -> Matrix:
     """The bias [n] with which the factors leave the centre of the responses where it is."""
     kept = spectrum.directions[:, :rank].astype(np.float64)
     return (((bias - spectrum.centre) @ kept) @ kept.T + spectrum.centre).astype(np.float32)
-

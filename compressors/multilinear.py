@@ -121,4 +121,3 @@ def refitted(
 
 def _leading(tensor: Tensor, mode: int, rank: int) -> Tensor:
     return eigenvectors(gram(tensor, mode))[1][:, :rank]
-

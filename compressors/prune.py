@@ -44,7 +44,9 @@ class Prune(Compressor):
     """Zeroes the smallest weights of dense layers while tuning, and stores only the others."""
 
     name: ClassVar[str] = "prune"
-    summary: ClassVar[str] = "the smallest weights of dense layers become zeros, which a float32 file leaves out"
+    summary: ClassVar[str] = (
+        "the smallest weights of dense layers become zeros, which a float32 file leaves out"
+    )
     source: ClassVar[str] = "Zhu & Gupta 2017 (schedule); TFMOT magnitude pruning"
     order: ClassVar[Order] = Order.SHARE
     needs_tuning: ClassVar[bool] = True

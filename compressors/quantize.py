@@ -138,9 +138,7 @@ def _annotated(network: tf_keras.Model) -> tf_keras.Model:
         raise RefusedCompressionError(message) from error
 
 
-def _calibrated(
-    quantised: tf_keras.Model, network: tf_keras.Model, images: np.ndarray
-) -> tf_keras.Model:
+def _calibrated(quantised: tf_keras.Model, network: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
     """Ranges of weights by one pass, of activations as the network has them (TFMOT would start at ±6)."""
     crops = images[..., None].astype(np.float32) / 255
     quantised(crops[:1], training=True)
@@ -152,7 +150,9 @@ def _calibrated(
             values = found[layer.name]
             extremes[before.name] = min(low, float(values.min())), max(high, float(values.max()))
     for layer in quantised.layers:
-        bare = getattr(layer, "layer", layer).name
+        # The layer for the input is TFMOT's own, and Keras counts those of a process in their names.
+        own = type(layer).__name__ == "QuantizeLayer"
+        bare = "quantize_layer" if own else getattr(layer, "layer", layer).name
         for weight in layer.weights:
             end = weight.name.rsplit("/", 1)[-1].split(":")[0]
             if bare in extremes and end.endswith(("_min", "_max")) and not end.startswith("kernel"):

@@ -70,7 +70,9 @@ class Slim(Compressor):
     """Removes the neurons and filters that matter least; the layers behind make up for them."""
 
     name: ClassVar[str] = "slim"
-    summary: ClassVar[str] = "whole neurons and filters removed by importance: smaller layers of the same kind"
+    summary: ClassVar[str] = (
+        "whole neurons and filters removed by importance: smaller layers of the same kind"
+    )
     source: ClassVar[str] = "Li et al. 2017 (filters); He, Zhang & Sun 2017, section 3.1 (reconstruction)"
     order: ClassVar[Order] = Order.SHRINK
     needs_tuning: ClassVar[bool] = True
@@ -94,7 +96,9 @@ class Slim(Compressor):
                 network, change = self._slimmed(network, name, behind, context)
                 changes.append(change)
         if not changes:
-            message = f"{self.describe()} found no layer whose units feed a convolution or dense layer directly."
+            message = (
+                f"{self.describe()} found no layer whose units feed a convolution or dense layer directly."
+            )
             raise RefusedCompressionError(message)
         return Form(network, form.export, tuple(changes))
 
@@ -121,7 +125,10 @@ class Slim(Compressor):
             behind: _resized(
                 consumer,
                 None,
-                [removal.weights.reshape(shape).astype(np.float32), (bias + removal.shift).astype(np.float32)],
+                [
+                    removal.weights.reshape(shape).astype(np.float32),
+                    (bias + removal.shift).astype(np.float32),
+                ],
             ),
         }
         change = LayerChange(

@@ -33,11 +33,11 @@ class MatrixPlan(Plan):
         return int(np.prod(self.layer.output_shape[1:-1]))
 
     def parameters(self, ranks: Ranks) -> int:
-        """m r + r n, and the bias."""
+        """M r + r n, and the bias."""
         return ranks[0] * sum(self.matrix_shape) + self.matrix_shape[1]
 
     def macs(self, ranks: Ranks) -> int:
-        """m r + r n at each place."""
+        """M r + r n at each place."""
         return ranks[0] * sum(self.matrix_shape) * self._places
 
     def power(self) -> low_rank.Powers:
@@ -62,7 +62,7 @@ class MatrixPlan(Plan):
         return self.layer.kernel.numpy().reshape(self.matrix_shape)
 
     def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
-        """x → x A → x A B + bias, of the same kind as the layer."""
+        """X → x A → x A B + bias, of the same kind as the layer."""
         first, second = low_rank.factorise(self._kernel, self._spectrum, ranks[0])
         units, layer = self.matrix_shape[1], self.layer
         bias = layer.bias.numpy() if layer.use_bias else np.zeros(units, np.float32)

@@ -174,9 +174,7 @@ class ConvPlan(_TensorPlan):
         if 2 in found.factors:
             first = keras.Conv2D(ranks[0], 1, use_bias=False, name=f"{layer.name}_in")
             parts.append((first, [found.factors[2][None, None]]))
-        core = keras.Conv2D(
-            found.core.shape[3], layer.kernel_size, use_bias=False, name=f"{layer.name}_core"
-        )
+        core = keras.Conv2D(found.core.shape[3], layer.kernel_size, use_bias=False, name=f"{layer.name}_core")
         last = keras.Conv2D(layer.filters, 1, activation=layer.activation, name=f"{layer.name}_out")
         mean = np.zeros(self._weights.shape[2]) if self._flow is None else self._flow.mean
         bias = self._bias(*(mean @ w.sum(axis=(0, 1)) for w in (self._weights, found.tensor())))
@@ -206,7 +204,13 @@ class MapPlan(_TensorPlan):
     def macs(self, ranks: Ranks) -> int:
         """Of the contractions in their order: channels, rows, columns, core, units."""
         (h, w, c), (rh, rw, rc, ru) = self._map, ranks
-        return h * w * c * rc + h * w * rc * rh + w * rc * rh * rw + math.prod(ranks) + ru * self._weights.shape[3]
+        return (
+            h * w * c * rc
+            + h * w * rc * rh
+            + w * rc * rh * rw
+            + math.prod(ranks)
+            + ru * self._weights.shape[3]
+        )
 
     def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
         """1×1, h×1 and w×1 convolutions between reshapes, then two dense layers."""
@@ -263,7 +267,9 @@ class TuckerDecomposition(Factorising):
     """Tucker-2 of convolutions, a 4-way Tucker of the dense layer behind the feature map, SVD of other layers."""
 
     name: ClassVar[str] = "tucker"
-    summary: ClassVar[str] = "convolutions and the dense layer behind the map as small tensors; SVD of the rest"
+    summary: ClassVar[str] = (
+        "convolutions and the dense layer behind the map as small tensors; SVD of the rest"
+    )
     source: ClassVar[str] = (
         "Kim et al. 2016, section 3; De Lathauwer et al. 2000 (HOSVD, HOOI); ranks: Nakajima et al. 2013"
     )
@@ -341,9 +347,7 @@ def _map_of(network: tf_keras.Model, dense: tf_keras.layers.Dense) -> tuple[int,
     return (height, width, channels) if height > 1 and width > 1 and channels > 1 else None
 
 
-def _flows(
-    network: tf_keras.Model, layers: list[tf_keras.layers.Layer], context: Context
-) -> dict[str, Flow]:
+def _flows(network: tf_keras.Model, layers: list[tf_keras.layers.Layer], context: Context) -> dict[str, Flow]:
     """One pass over the calibration faces: mean inputs and responses of all layers."""
     if not layers:
         return {}

@@ -15,8 +15,8 @@ from mlbench import networks
 from mlbench.baselines import Trained
 from mlbench.cache import cache_folder
 from mlbench.chain import Chain
-from mlbench.conversion import answers, file_of, written
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress
+from mlbench.conversion import answers, file_of, written
 from mlbench.errors import RefusedCompressionError
 from mlbench.faces.dataset import Faces, Split
 from mlbench.files import key_of, write_atomically
@@ -129,7 +129,9 @@ def _carry_out(
     context = Context(calibration, bench.tuning.seed, bench.progress)
     form = compressor.compress(Form(before.network(), before.export), context)
     shipped = compressor.finish(form)
-    _refuse_larger(compressor, networks.parameters_of(shipped.network), before.stages[-1].parameters, "parameters")
+    _refuse_larger(
+        compressor, networks.parameters_of(shipped.network), before.stages[-1].parameters, "parameters"
+    )
     validation = bench.faces.take(bench.split.validation)
     untuned = float(np.abs(predict(shipped.network, validation.images) - validation.points).mean())
     history: tuple[Epoch, ...] = ()

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 #: How far a file's outputs may lie from the network's, mean over coordinates in px, and the least bytes that
 #: a weight takes. int8 outputs come in steps of about half a pixel (one 256th of the coordinates' range).
-TOLERANCES = {"float32": (0.001, 4.0), "float16": (0.05, 2.0), "dynamic": (1.0, 1.0), "int8": (2.0, 1.0), "int4": (4.0, 0.5)}
+TOLERANCES = {
+    "float32": (0.001, 4.0),
+    "float16": (0.05, 2.0),
+    "dynamic": (1.0, 1.0),
+    "int8": (2.0, 1.0),
+    "int4": (4.0, 0.5),
+}
 
 
 #: How the converter names what the last layer gives.
@@ -73,8 +79,7 @@ def convert(
     floor = parameters * TOLERANCES[precision][1] * (0.0 if sparse else 0.9)
     if len(content) < floor:
         message = (
-            f"{out} would hold {len(content):,} bytes for {parameters:,} parameters: "
-            "the weights are missing."
+            f"{out} would hold {len(content):,} bytes for {parameters:,} parameters: the weights are missing."
         )
         raise UsageError(message)
     error = _error_of(content, model, images[:64], out, precision)
@@ -121,8 +126,8 @@ def _with_float_output(converter: Any, images: npt.NDArray[np.float32]) -> bytes
 
     That layer is left out of the quantisation, then its weights alone are quantised.
     """
-    from ai_edge_quantizer import qtyping, quantizer
     import tensorflow as tf
+    from ai_edge_quantizer import qtyping, quantizer
 
     debugger = tf.lite.experimental
     options = debugger.QuantizationDebugOptions(denylisted_nodes=[_OUTPUT])

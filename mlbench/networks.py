@@ -108,7 +108,6 @@ def load(folder: Path) -> tf_keras.Model:
         UsageError: not such a folder, truncated, or holding anything but plain layers.
     """
     quiet_tensorflow()
-    import tf_keras
 
     try:
         text = (folder / "network.json").read_text(encoding="utf-8")

@@ -94,9 +94,7 @@ def inputs_of(
         yield {layer.name: value.numpy() for layer, value in zip(layers, values, strict=True)}
 
 
-def response_of(
-    layer: tf_keras.layers.Layer, inputs: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def response_of(layer: tf_keras.layers.Layer, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """What a dense or convolution layer gives before its activation."""
     config = {**layer.get_config(), "activation": "linear"}
     linear = type(layer).from_config(config)
@@ -114,9 +112,7 @@ class Probe:
         self._network, self._images = network, images
         self._answers = network(_pixels(images), training=False).numpy()
 
-    def errors(
-        self, layer: tf_keras.layers.Layer, candidates: Iterable[list[NewLayer]]
-    ) -> list[float]:
+    def errors(self, layer: tf_keras.layers.Layer, candidates: Iterable[list[NewLayer]]) -> list[float]:
         """Mean squared change of the answers, px², with each candidate in the place of a layer."""
         found = inputs_of(self._network, [layer], self._images)
         inputs = np.concatenate([part[layer.name] for part in found])

@@ -120,7 +120,9 @@ def test_the_result_is_smaller_with_the_same_input_and_output(name, compressed, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_file_answers_like_the_loaded_network_and_the_stage_tells_the_files_error(name, compressed, bench):
+def test_the_file_answers_like_the_loaded_network_and_the_stage_tells_the_files_error(
+    name, compressed, bench
+):
     result = compressed(name)
     validation = bench.faces.take(bench.split.validation)
     found = answers(file_of(result.folder, result.export), validation.images)

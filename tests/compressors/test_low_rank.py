@@ -67,7 +67,9 @@ def test_responses_in_batches_are_responses_at_once(rng):
     whole = low_rank.response_spectrum(responses)
     np.testing.assert_allclose(sums.spectrum().power, whole.power, rtol=1e-6)
     np.testing.assert_allclose(sums.spectrum().centre, whole.centre)
-    np.testing.assert_allclose(whole.power, np.linalg.eigvalsh(np.cov(responses.T, bias=True))[::-1], rtol=1e-6)
+    np.testing.assert_allclose(
+        whole.power, np.linalg.eigvalsh(np.cov(responses.T, bias=True))[::-1], rtol=1e-6
+    )
 
 
 def test_a_rank_out_of_range_is_an_error(rng):

@@ -43,7 +43,9 @@ def test_planted_ranks_are_found_again(rng):
     core = rng.standard_normal((2, 3, 4)).astype(np.float32)
     tensor = core
     for mode, size in enumerate((9, 10, 11)):
-        tensor = multilinear.times(tensor, rng.standard_normal((core.shape[mode], size)).astype(np.float32), mode)
+        tensor = multilinear.times(
+            tensor, rng.standard_normal((core.shape[mode], size)).astype(np.float32), mode
+        )
     found = multilinear.hosvd(tensor, _bases(tensor, {0: 2, 1: 3, 2: 4}))
     assert _error(tensor, found) < 1e-5
 

@@ -131,7 +131,7 @@ def test_it_composes(network, sampled, chain):
         ("tucker(layers=conv/dens)", "layers are some of"),
         ("tucker(rank=4x4)", "has 2 modes"),
         ("tucker(rank=1/2)", "gives 2 ranks"),
-        ("tucker(rank=900)", "above the largest ranks"),
+        ("tucker(rank=900)", "above the rank"),
     ],
 )
 def test_bad_options_are_one_sentence(network, sampled, text, told):
@@ -139,10 +139,11 @@ def test_bad_options_are_one_sentence(network, sampled, text, told):
         _compress(text, network, sampled)
 
 
-def test_a_network_without_such_layers_is_refused(network, sampled):
-    from mlbench import surgery
+def test_a_network_without_such_layers_is_refused(sampled):
+    import tf_keras
 
-    bare = surgery.rebuild(network, lambda layer: [] if layer.name.startswith("conv") else None)
+    layers = tf_keras.layers
+    bare = tf_keras.Sequential([layers.InputLayer((96, 96, 1)), layers.Flatten(), layers.Dense(136)])
     with pytest.raises(RefusedCompressionError, match="found no layer"):
         tucker.TuckerDecomposition(layers="conv").compress(
             Form(bare), Context(sampled.take(slice(0, 16)), 7, Silent())
