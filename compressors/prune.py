@@ -112,9 +112,10 @@ class Prune(Compressor):
         def strip(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
             if not hasattr(layer, "pruning_step"):
                 return None
-            [(plain, weights)] = surgery.kept(layer.layer)
-            mask = magnitude_mask(weights[0], self.sparsity, _BLOCKS[self.block])
-            return [(plain, [weights[0] * mask, *weights[1:]])]
+            kernel, *rest = layer.layer.get_weights()
+            mask = magnitude_mask(kernel, self.sparsity, _BLOCKS[self.block])
+            [(plain, _)] = surgery.kept(layer.layer)
+            return [(plain, [kernel * mask, *rest])]
 
         return Form(surgery.rebuild(form.network, strip), form.export, form.changes)
 

@@ -305,9 +305,8 @@ class TuckerDecomposition(Factorising):
         if self.of == "responses":
             flows = _flows(network, [*chosen["conv"], *chosen["map"]], context)
         plans: list[Plan] = [ConvPlan(layer, flows.get(layer.name)) for layer in chosen["conv"]]
-        for layer in chosen["map"]:
-            if (shape := _map_of(network, layer)) is not None:
-                plans.append(MapPlan(layer, shape, flows.get(layer.name)))
+        maps = [(layer, _map_of(network, layer)) for layer in chosen["map"]]
+        plans += [MapPlan(layer, shape, flows.get(layer.name)) for layer, shape in maps if shape]
         plans += matrix_plans(network, chosen["dense"], context, self.of)
         order = [layer.name for layer in network.layers]
         return sorted(plans, key=lambda plan: order.index(plan.layer.name))

@@ -139,4 +139,4 @@ def applied(parts: list[NewLayer], inputs: npt.NDArray[np.float32]) -> npt.NDArr
 
 
 def _pixels(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    return images[..., None].astype(np.float32) / 255
+    return np.divide(images[..., None], 255, dtype=np.float32)

@@ -1,6 +1,6 @@
 """A budget goes where it lowers the error the most."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -66,4 +66,4 @@ def test_a_path_grows_from_rank_1_to_all_and_first_where_power_is():
     assert path[0] == (1, 1)
     assert path[-1] == (6, 6)
     assert (4, 1) in path
-    assert all(sum(b) > sum(a) for a, b in zip(path, path[1:], strict=False))
+    assert all(sum(b) > sum(a) for a, b in pairwise(path))

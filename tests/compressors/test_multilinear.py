@@ -1,5 +1,7 @@
 """Tucker decomposition: exact at full rank, as good as tensorly's below, never worse after an iteration."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorly
@@ -65,4 +67,4 @@ def test_iterations_never_make_it_worse(rng):
     ranks = {0: 2, 1: 2, 2: 3, 3: 4}
     errors = [_error(tensor, multilinear.hosvd(tensor, _bases(tensor, ranks)))]
     errors += [_error(tensor, multilinear.hooi(tensor, _bases(tensor, ranks), n)) for n in (1, 2, 4)]
-    assert all(later <= earlier + 1e-6 for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later <= earlier + 1e-6 for earlier, later in itertools.pairwise(errors))
