@@ -196,7 +196,8 @@ class Factorising(Compressor):
     def _given_ranks(self, plans: list[Plan], given: list[str]) -> list[Ranks]:
         if len(given) not in (1, len(plans)):
             names = ", ".join(plan.layer.name for plan in plans)
-            message = f"{self.name}(rank={self.rank}) gives {len(given)} ranks, but there are {len(plans)} layers: {names}."
+            told = f"{self.name}(rank={self.rank}) gives {len(given)} ranks"
+            message = f"{told}, but there are {len(plans)} layers: {names}."
             raise UsageError(message)
         alone = len(given) == 1
         asked = [

@@ -40,7 +40,8 @@ class Trainer:
         self._network = network
         self._options = options
         self._steps = steps_per_epoch * options.epochs
-        self._working = _in_bfloat16(network) if options.compute == "bfloat16" else network
+        low = options.compute == "bfloat16" and all(map(_plain, network.layers))
+        self._working = _in_bfloat16(network) if low else network
         self._teacher = teacher
         self._before_step = before_step
         self._predict = predictor(network)
@@ -109,6 +110,11 @@ class Trainer:
         except (KeyError, ValueError) as error:
             message = f"{path} belongs to another training ({error}): remove it and run again."
             raise UsageError(message) from error
+
+
+def _plain(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a layer is Keras' own; wrappers of pruning, clustering and the like compute in float32 alone."""
+    return bool(getattr(tf_keras.layers, type(layer).__name__, None) is type(layer))
 
 
 def _in_bfloat16(network: tf_keras.Model) -> tf_keras.Model:
