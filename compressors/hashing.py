@@ -203,6 +203,11 @@ def hashed_dense() -> type:
             self.bias = self.add_weight("bias", shape=(self.units,), initializer="zeros")
             super().build(input_shape)
 
+        @property
+        def macs(self) -> int:
+            """Products with entries of the virtual matrix."""
+            return self.inputs * self.units
+
         def hashes(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             """H [rows,units] below the number of buckets, and ξ [rows,units] of ±1; int32 that wraps around."""
             places = rows[:, None] * self.units + tf.range(self.units)[None, :]

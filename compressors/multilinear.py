@@ -111,12 +111,13 @@ def refitted(
         residual: [samples, outputs], what the core leaves of the outputs.
         ridge: of the mean variance a sample or feature (whichever are fewer) has.
     """
-    Z = features.astype(np.float64)
+    Z = features.astype(np.float32, copy=False)
     tall = len(Z) > Z.shape[1]
-    gram_ = Z.T @ Z if tall else Z @ Z.T
-    gram_[np.diag_indices_from(gram_)] += ridge * max(np.trace(gram_) / len(gram_), 1e-30)
-    change = np.linalg.solve(gram_, Z.T @ residual) if tall else Z.T @ np.linalg.solve(gram_, residual)
-    return (core + change).astype(np.float32)
+    square = (Z.T @ Z if tall else Z @ Z.T).astype(np.float64)
+    square[np.diag_indices_from(square)] += ridge * max(np.trace(square) / len(square), 1e-30)
+    given = Z.T @ residual if tall else residual
+    solved = np.linalg.solve(square, given).astype(np.float32)
+    return core + (solved if tall else Z.T @ solved)
 
 
 def _leading(tensor: Tensor, mode: int, rank: int) -> Tensor:

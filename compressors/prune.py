@@ -85,8 +85,12 @@ class Prune(Compressor):
         constant = pruning_schedule.ConstantSparsity(self.sparsity, 1, end_step=1, frequency=1)
         # The ends are set before the first step, when the number of steps is known.
         growing = pruning_schedule.PolynomialDecay(0.0, self.sparsity, 1, 2, frequency=1)
+        inner = surgery.built_copy(layer)
+        if once:
+            kernel = inner.kernel.numpy()
+            inner.kernel.assign(kernel * magnitude_mask(kernel, self.sparsity, _BLOCKS[self.block]))
         return pruning_wrapper.PruneLowMagnitude(
-            surgery.built_copy(layer),
+            inner,
             pruning_schedule=constant if once else growing,
             block_size=_BLOCKS[self.block],
         )

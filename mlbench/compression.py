@@ -16,7 +16,7 @@ from mlbench.baselines import Trained
 from mlbench.cache import cache_folder
 from mlbench.chain import Chain
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress
-from mlbench.conversion import answers, file_of, written
+from mlbench.conversion import Written, answers, file_of, written
 from mlbench.errors import RefusedCompressionError
 from mlbench.faces.dataset import Faces, Split
 from mlbench.files import key_of, write_atomically
@@ -140,8 +140,7 @@ def _carry_out(
         shipped = compressor.finish(form)
     networks.save(shipped.network, folder)
     facts = written(folder, shipped.export, calibration)
-    smaller = min(facts.file_bytes, facts.deflated_bytes)
-    _refuse_larger(compressor, smaller, _bytes_of(before.stages[-1]), "bytes")
+    _refuse_larger_file(compressor, facts, before.stages[-1])
     for leftover in ("checkpoint.npz", "best.npz"):
         (folder / leftover).unlink(missing_ok=True)
     error = float(
@@ -180,9 +179,12 @@ def _tuned(
     ).history
 
 
-def _bytes_of(stage: Stage) -> int:
-    """Bytes of a stage's file; of the float32 weights where it was not written."""
-    return 4 * stage.parameters if stage.file_bytes is None else stage.file_bytes
+def _refuse_larger_file(compressor: Compressor, facts: Written, before: Stage) -> None:
+    """A file may be larger raw or deflated, but not both."""
+    weights = 4 * before.parameters  # of a stage that was not written
+    raw, deflated = before.file_bytes or weights, before.deflated_bytes or weights
+    if facts.deflated_bytes > deflated:
+        _refuse_larger(compressor, facts.file_bytes, raw, "bytes")
 
 
 def _refuse_larger(compressor: Compressor, after: int, before: int, unit: str) -> None:

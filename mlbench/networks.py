@@ -221,6 +221,8 @@ def layer_table(network: tf_keras.Model) -> list[Layer]:
 
 
 def _macs(layer: tf_keras.layers.Layer, output: tuple[int, ...]) -> int:
+    if isinstance(told := getattr(_bare(layer), "macs", None), int):
+        return told  # a layer of a compressor's own
     kernel = getattr(_bare(layer), "kernel", None)
     if kernel is None:
         return 0

@@ -35,10 +35,12 @@ def test_gram_and_product_are_those_of_the_unfolding(shape, seed):
     tensor = rng.standard_normal(shape).astype(np.float32)
     for mode in range(len(shape)):
         unfolded = tensorly.base.unfold(tensor, mode)
-        np.testing.assert_allclose(multilinear.gram(tensor, mode), unfolded @ unfolded.T, atol=1e-4)
+        np.testing.assert_allclose(
+            multilinear.gram(tensor, mode), unfolded @ unfolded.T, rtol=1e-4, atol=1e-2
+        )
         factor = rng.standard_normal((shape[mode], 3)).astype(np.float32)
         expected = tensorly.tenalg.mode_dot(tensor, factor.T, mode)
-        np.testing.assert_allclose(multilinear.times(tensor, factor, mode), expected, atol=1e-4)
+        np.testing.assert_allclose(multilinear.times(tensor, factor, mode), expected, rtol=1e-4, atol=1e-3)
 
 
 def test_planted_ranks_are_found_again(rng):
