@@ -150,8 +150,8 @@ _tuning_options = _options(
     click.option("--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     click.option(
         "--tune-patience",
-        default=0,
-        help="Stop tuning after so many epochs without a better one. [default: never]",
+        type=int,
+        help="Stop tuning after so many epochs without a better one. [default: as --patience]",
     ),
     click.option("--tune-faces", default=0, help="Sampled faces to tune on beside the data. [default: none]"),
     click.option(
@@ -226,12 +226,13 @@ def _tuning(
     training: Any,
     tune_epochs: int | None,
     tune_rate: float,
-    tune_patience: int,
+    tune_patience: int | None,
     tune_faces: int,
     teacher_share: float,
 ) -> Any:
     epochs = max(3, training.epochs // 6) if tune_epochs is None else tune_epochs
-    changed = {"epochs": epochs, "rate": tune_rate, "patience": tune_patience, "teacher_share": teacher_share}
+    patience = training.patience if tune_patience is None else tune_patience
+    changed = {"epochs": epochs, "rate": tune_rate, "patience": patience, "teacher_share": teacher_share}
     return _validated("TuningOptions", **training.model_dump() | changed | {"sampled_faces": tune_faces})
 
 
