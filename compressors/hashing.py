@@ -3,11 +3,11 @@
 Chen, Wilson, Tyree, Weinberger & Chen 2015, "Compressing neural networks with the hashing trick", section 4:
 W[i,j] = ξ(i,j) b[h(i,j)] with a hash h and a sign hash ξ. Two forms:
 
-* `block`: the inputs are cut into R blocks of K' = m/R. G sign hashes ξ_g of the block number give G sketches
-  z_g = Σ_r ξ_g(r) x_r of length K', and the buckets [G K', n] meet them as a dense layer. An entry's buckets are
-  then those of its place in the block, one a sketch, whose signed sum it is (several hashes an entry: Shi et al.
-  2017, "Functional hashing for compressing neural networks"). The virtual matrix is never formed, in no runtime,
-  and the layer computes 1/ratio of the dense layer's products and m G more.
+* `block`: the inputs are cut into K' blocks of R. G sign hashes ξ_g of the place in the block give G signed sums
+  z_kg = Σ_r ξ_g(r) x_kr of each block (a 1×1 convolution), and the buckets [K' G, n] meet them as a dense layer.
+  An entry's buckets are then those of its block, one a hash, whose signed sum it is (several hashes an entry: Shi
+  et al. 2017, "Functional hashing for compressing neural networks"). The virtual matrix is never formed, in no
+  runtime, and the layer computes 1/ratio of the dense layer's products and m G more.
 * `entry`: Chen's own, every entry by itself. Files hold the buckets; the runtime forms a few rows of the matrix
   at a time in a loop, so that memory stays small, and is slow.
 """
@@ -39,24 +39,23 @@ _ROWS = 64  # of the virtual matrix formed at a time in the `entry` form, at mos
 
 
 def sketch_shape(inputs: int, ratio: float) -> tuple[int, int]:
-    """Blocks R (a divisor of m) and sketches G with R/G nearest to the ratio; of equals, the most sketches."""
+    """Entries a block R (a divisor of m) and sums G of it with R/G nearest to the ratio; of equals, the most sums."""
     choices = [
-        (abs(math.log(blocks / sketches / ratio)), -sketches, blocks)
-        for blocks in range(1, inputs + 1)
-        if inputs % blocks == 0
-        for sketches in range(1, _SKETCHES + 1)
-        if sketches < blocks
+        (abs(math.log(length / sketches / ratio)), -sketches, length)
+        for length in range(2, inputs + 1)
+        if inputs % length == 0
+        for sketches in range(1, min(_SKETCHES, length - 1) + 1)
     ]
-    # A tenth off is as good as exact where it gives more sketches.
-    _, sketches, blocks = min(choices, key=lambda choice: (round(choice[0], 1), choice[1]))
-    return blocks, -sketches
+    # A tenth off is as good as exact where it gives more sums.
+    _, sketches, length = min(choices, key=lambda choice: (round(choice[0], 1), choice[1]))
+    return length, -sketches
 
 
-def signs(blocks: int, sketches: int, seed: int) -> Matrix:
+def signs(length: int, sketches: int, seed: int) -> Matrix:
     """The sign hashes ξ_g(r) as a matrix of ±1 [R,G] with independent columns."""
-    rng = np.random.default_rng([seed, blocks, sketches])
+    rng = np.random.default_rng([seed, length, sketches])
     while True:
-        found = rng.choice(np.array([-1, 1], np.float32), (blocks, sketches))
+        found = rng.choice(np.array([-1, 1], np.float32), (length, sketches))
         if np.linalg.matrix_rank(found) == sketches:
             return found
 
@@ -69,15 +68,15 @@ def sketched(inputs: Matrix, hashes: Matrix) -> Matrix:
 
 def nearest_buckets(weights: Matrix, hashes: Matrix) -> Matrix:
     """The buckets [K' G, n] whose virtual matrix is nearest to W [m,n] in least squares."""
-    blocks = weights.reshape(len(hashes), -1, weights.shape[1])
+    blocks = weights.reshape(-1, len(hashes), weights.shape[1])
     inverse = np.linalg.pinv(hashes.astype(np.float64)).astype(np.float32)
-    return np.einsum("gr,rkn->kgn", inverse, blocks, optimize=True).reshape(-1, weights.shape[1])
+    return np.matmul(inverse, blocks).reshape(-1, weights.shape[1])
 
 
 def virtual_matrix(buckets: Matrix, hashes: Matrix) -> Matrix:
     """W [m,n] that buckets stand for; for tests and understanding, never formed otherwise."""
     parts = buckets.reshape(-1, hashes.shape[1], buckets.shape[1])
-    return np.einsum("rg,kgn->rkn", hashes, parts, optimize=True).reshape(-1, buckets.shape[1])
+    return np.matmul(hashes, parts).reshape(-1, buckets.shape[1])
 
 
 class Hashing(Compressor):
@@ -121,17 +120,17 @@ class Hashing(Compressor):
 
         weights, inputs = layer.kernel.numpy(), int(layer.kernel.shape[0])
         hashes = signs(*sketch_shape(inputs, self.ratio), context.seed)
-        blocks, sketches = hashes.shape
+        length, sketches = hashes.shape
         bias = layer.bias.numpy() if layer.use_bias else np.zeros(weights.shape[1], np.float32)
         buckets = nearest_buckets(weights, hashes)
         if len(context.calibration):
             buckets, bias = _on_faces(layer, network, context, hashes, buckets)
         name = layer.name
-        sketch = keras.Conv2D(sketches, (blocks, 1), use_bias=False, trainable=False, name=f"{name}_signs")
+        sketch = keras.Conv2D(sketches, 1, use_bias=False, trainable=False, name=f"{name}_signs")
         dense = keras.Dense(weights.shape[1], activation=layer.activation, name=f"{name}_buckets")
         return [
-            (keras.Reshape((blocks, inputs // blocks, 1), name=f"{name}_blocks"), []),
-            (sketch, [hashes[:, None, None, :]]),
+            (keras.Reshape((inputs // length, 1, length), name=f"{name}_blocks"), []),
+            (sketch, [hashes[None, None]]),
             (keras.Flatten(name=f"{name}_flatten"), []),
             (dense, [buckets, bias]),
         ]

@@ -28,6 +28,7 @@ _KINDS = ("conv", "map", "dense")
 _RIDGE = 0.1  # the best of 0.001 to 1 by the error on faces that were not in the regression
 _PROBED_CORE = 1 << 24  # entries of a core that ranks for a target are read from
 _HOOI_ITERATIONS = 2
+_CONV_FACES = 128
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,11 @@ class TuckerDecomposition(Factorising):
         chosen = {kind: found[kind] if kind in self.layers.split("/") else [] for kind in _KINDS}
         flows: dict[str, Flow] = {}
         if self.of == "responses":
-            flows = _flows(network, [*chosen["conv"], *chosen["map"]], context)
+            images = context.calibration.images
+            # Each face gives thousands of positions of a convolution, but one response of a dense layer.
+            flows = _flows(network, chosen["conv"], images[:_CONV_FACES]) | _flows(
+                network, chosen["map"], images
+            )
         plans: list[Plan] = [ConvPlan(layer, flows.get(layer.name)) for layer in chosen["conv"]]
         maps = [(layer, _map_of(network, layer)) for layer in chosen["map"]]
         plans += [MapPlan(layer, shape, flows.get(layer.name)) for layer, shape in maps if shape]
@@ -346,11 +351,12 @@ def _map_of(network: tf_keras.Model, dense: tf_keras.layers.Dense) -> tuple[int,
     return (height, width, channels) if height > 1 and width > 1 and channels > 1 else None
 
 
-def _flows(network: tf_keras.Model, layers: list[tf_keras.layers.Layer], context: Context) -> dict[str, Flow]:
-    """One pass over the calibration faces: mean inputs and responses of all layers."""
+def _flows(
+    network: tf_keras.Model, layers: list[tf_keras.layers.Layer], images: npt.NDArray[np.uint8]
+) -> dict[str, Flow]:
+    """One pass over crops: mean inputs and responses of layers."""
     if not layers:
         return {}
-    images = context.calibration.images
     shapes = {layer.name: _map_of(network, layer) or (int(layer.kernel.shape[-2]),) for layer in layers}
     totals = {name: np.zeros(shape) for name, shape in shapes.items()}
     counts = dict.fromkeys(shapes, 0)
