@@ -239,7 +239,7 @@ class Factorising(Compressor):
             )
             raise RefusedCompressionError(message)
         paths = [cost.path() for cost in costs]
-        probe = surgery.Probe(network, context.calibration.images[:_PROBED_FACES])
+        probe = surgery.Probe(network, context.calibration.spread(_PROBED_FACES).images)
         curves = []
         for cost, path in zip(costs, paths, strict=True):
             context.progress.say(f"Measuring what ranks of {cost.plan.layer.name} are worth …")

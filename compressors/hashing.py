@@ -61,9 +61,8 @@ def signs(length: int, sketches: int, seed: int) -> Matrix:
 
 
 def sketched(inputs: Matrix, hashes: Matrix) -> Matrix:
-    """Z [n, K' G] of inputs [n, m]: block by block, signed and summed."""
-    blocks = inputs.reshape(len(inputs), len(hashes), -1)
-    return np.einsum("nrk,rg->nkg", blocks, hashes, optimize=True).reshape(len(inputs), -1)
+    """Signed sums [n, K' G] of the blocks of inputs [n, m]."""
+    return (inputs.reshape(len(inputs), -1, len(hashes)) @ hashes).reshape(len(inputs), -1)
 
 
 def nearest_buckets(weights: Matrix, hashes: Matrix) -> Matrix:

@@ -89,7 +89,7 @@ class QuantizationAware(Compressor):
         if not len(context.calibration):
             message = "qat needs training faces to measure ranges on: give some."
             raise UsageError(message)
-        images = context.calibration.images[:_RANGE_FACES]
+        images = context.calibration.spread(_RANGE_FACES).images
         network = _calibrated(_annotated(form.network), form.network, images)
         return Form(network, form.with_export(precision="int8", ranges="learned").export)
 

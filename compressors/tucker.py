@@ -304,11 +304,10 @@ class TuckerDecomposition(Factorising):
         chosen = {kind: found[kind] if kind in self.layers.split("/") else [] for kind in _KINDS}
         flows: dict[str, Flow] = {}
         if self.of == "responses":
-            images = context.calibration.images
             # Each face gives thousands of positions of a convolution, but one response of a dense layer.
-            flows = _flows(network, chosen["conv"], images[:_CONV_FACES]) | _flows(
-                network, chosen["map"], images
-            )
+            few = context.calibration.spread(_CONV_FACES).images
+            flows = _flows(network, chosen["conv"], few)
+            flows |= _flows(network, chosen["map"], context.calibration.images)
         plans: list[Plan] = [ConvPlan(layer, flows.get(layer.name)) for layer in chosen["conv"]]
         maps = [(layer, _map_of(network, layer)) for layer in chosen["map"]]
         plans += [MapPlan(layer, shape, flows.get(layer.name)) for layer, shape in maps if shape]

@@ -86,7 +86,7 @@ def _convert(
 ) -> dict[str, float | str]:
     with tempfile.TemporaryDirectory(prefix="mlbench-") as scratch:
         crops = Path(scratch, "crops.npy")
-        np.save(crops, calibration.images[:_CHECKED_CROPS], allow_pickle=False)
+        np.save(crops, calibration.spread(_CHECKED_CROPS).images, allow_pickle=False)
         job = {
             "network": str(folder),
             "out": str(out),
