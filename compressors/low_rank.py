@@ -13,13 +13,13 @@ At full rank V Vᵀ = 1 and both are exact, whatever the accuracy of the eigenve
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float32]
+Powers = npt.NDArray[np.float64]
 
 _ROWS = 8192  # rows a block: bounds the memory of products with tall matrices
 
@@ -61,11 +61,39 @@ def weight_spectrum(weights: Matrix) -> Spectrum:
     return _spectrum(gram, np.zeros(len(gram)))
 
 
+class ResponseSums:
+    """Principal directions and variances of responses that come batch by batch."""
+
+    def __init__(self, units: int) -> None:
+        """Nothing seen yet."""
+        self._count = 0
+        self._origin: Powers | None = None
+        self._total = np.zeros(units)
+        self._second = np.zeros((units, units))
+
+    def add(self, responses: npt.NDArray[np.floating]) -> None:
+        """Take in responses [...,n]."""
+        rows = responses.reshape(-1, responses.shape[-1]).astype(np.float64)
+        if self._origin is None:
+            # Sums around a mean that is nearly right lose no digits where variances are small beside it.
+            self._origin = rows.mean(axis=0)
+        rows -= self._origin
+        self._count += len(rows)
+        self._total += rows.sum(axis=0)
+        self._second += rows.T @ rows
+
+    def spectrum(self) -> Spectrum:
+        """Of what was seen; at least one response."""
+        shift = self._total / self._count
+        gram = self._second / self._count - np.outer(shift, shift)
+        return _spectrum(gram, shift if self._origin is None else self._origin + shift)
+
+
 def response_spectrum(responses: npt.NDArray[np.floating]) -> Spectrum:
     """Principal directions and variances of responses [samples,n]."""
-    centre = responses.mean(axis=0, dtype=np.float64)
-    centred = responses - centre
-    return _spectrum(centred.T @ centred / len(responses), centre)
+    sums = ResponseSums(responses.shape[-1])
+    sums.add(responses)
+    return sums.spectrum()
 
 
 def _spectrum(gram: npt.NDArray[np.float64], centre: npt.NDArray[np.float64]) -> Spectrum:
@@ -93,35 +121,3 @@ def recentred_bias(bias: Matrix, spectrum: Spectrum, rank: int) -> Matrix:
     """The bias [n] with which the factors leave the centre of the responses where it is."""
     kept = spectrum.directions[:, :rank].astype(np.float64)
     return (((bias - spectrum.centre) @ kept) @ kept.T + spectrum.centre).astype(np.float32)
-
-
-def allocate(spectra: list[Spectrum], costs: list[int], limits: list[int], budget: int) -> list[int]:
-    """Ranks that spend a budget where a rank carries the largest share of its layer's power for its cost.
-
-    Args:
-        spectra: of each layer; powers are compared as shares of their layer's total.
-        costs: parameters that one rank of each layer costs.
-        limits: the largest rank of each layer.
-        budget: parameters to spend; each layer gets at least rank 1 even where that is more.
-
-    Returns:
-        A rank for each layer. Powers descend, so that taking the best next rank is optimal but for rounding.
-    """
-    ranks = [1] * len(spectra)
-    left = budget - sum(costs)
-    shares = [spectrum.power / max(float(spectrum.power.sum()), 1e-300) for spectrum in spectra]
-
-    def offer(layer: int) -> tuple[float, int]:
-        return -float(shares[layer][ranks[layer]]) / costs[layer], layer
-
-    offers = [offer(layer) for layer in range(len(spectra)) if limits[layer] > 1]
-    heapq.heapify(offers)
-    while offers:
-        _, layer = heapq.heappop(offers)
-        if costs[layer] > left:
-            continue
-        ranks[layer] += 1
-        left -= costs[layer]
-        if ranks[layer] < limits[layer]:
-            heapq.heappush(offers, offer(layer))
-    return ranks

@@ -2,197 +2,124 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+import numpy as np
 
 from compressors import low_rank
+from compressors.evbmf import evb_rank
+from compressors.factorising import Factorising, Plan, Ranks
 from mlbench import surgery
-from mlbench.contracts import Compressor, Context, Form, Order
-from mlbench.errors import RefusedCompressionError, UsageError
-from mlbench.records import LayerChange
-from mlbench.sizes import format_size, parse_size
+from mlbench.contracts import Context
 
 if TYPE_CHECKING:
     import tf_keras
 
-_FLOAT_BYTES = 4
 
+class MatrixPlan(Plan):
+    """A dense layer or a 1×1 convolution, W [m,n], as two of rank r: m r + r n weights."""
 
-@dataclass(frozen=True)
-class _Plan:
-    """A dense layer [m,n] with its spectrum; `limit` is the largest rank that makes it smaller, 0 if none."""
-
-    layer: tf_keras.layers.Dense
-    spectrum: low_rank.Spectrum
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        m, n = self.layer.kernel.shape
-        return int(m), int(n)
+    def __init__(self, layer: tf_keras.layers.Layer, spectrum: low_rank.Spectrum) -> None:
+        """Plan for a layer whose output directions are given."""
+        self.layer = layer
+        self.matrix_shape = int(layer.kernel.shape[-2]), int(layer.kernel.shape[-1])
+        self.sizes = (min(self.matrix_shape),)
+        self._spectrum = spectrum
 
     @property
-    def cost(self) -> int:
-        return sum(self.shape)
+    def _places(self) -> int:
+        return int(np.prod(self.layer.output_shape[1:-1]))
 
-    @property
-    def limit(self) -> int:
-        m, n = self.shape
-        return min((m * n - 1) // self.cost, n)
+    def parameters(self, ranks: Ranks) -> int:
+        """M r + r n, and the bias."""
+        return ranks[0] * sum(self.matrix_shape) + self.matrix_shape[1]
+
+    def macs(self, ranks: Ranks) -> int:
+        """M r + r n at each place."""
+        return ranks[0] * sum(self.matrix_shape) * self._places
+
+    def power(self) -> low_rank.Powers:
+        """Squared singular values, or variances of the responses."""
+        return self._spectrum.power[: self.sizes[0]]
+
+    def ranks_for(self, energy: float) -> Ranks:
+        """The smallest rank that keeps this share."""
+        return (min(self._spectrum.rank_for(energy), self.sizes[0]),)
+
+    def vbmf_ranks(self) -> Ranks:
+        """EVBMF on the weights."""
+        weights = low_rank.weight_spectrum(self._kernel)
+        return (max(1, evb_rank(weights.power, *self.matrix_shape)),)
+
+    def energy(self, ranks: Ranks) -> float:
+        """Share of the power within the rank."""
+        return self._spectrum.energy(ranks[0])
+
+    @cached_property
+    def _kernel(self) -> low_rank.Matrix:
+        return self.layer.kernel.numpy().reshape(self.matrix_shape)
+
+    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
+        """X → x A → x A B + bias, of the same kind as the layer."""
+        first, second = low_rank.factorise(self._kernel, self._spectrum, ranks[0])
+        units, layer = self.matrix_shape[1], self.layer
+        bias = layer.bias.numpy() if layer.use_bias else np.zeros(units, np.float32)
+        spatial = layer.kernel.shape[:-2]
+        kernels = [factor.reshape(*spatial, *factor.shape) for factor in (first, second)]
+        weights = [low_rank.recentred_bias(bias, self._spectrum, ranks[0])]
+        return [
+            (surgery.like(layer, f"{layer.name}_a", ranks[0], bias=False), [kernels[0]]),
+            (
+                surgery.like(layer, f"{layer.name}_b", units, activation=layer.activation),
+                [kernels[1], *weights],
+            ),
+        ]
 
 
-class Svd(Compressor):
+def matrix_plans(
+    network: tf_keras.Model,
+    layers: list[tf_keras.layers.Layer],
+    context: Context,
+    of: Literal["responses", "weights"],
+) -> list[Plan]:
+    """Plans for dense layers and 1×1 convolutions, from their weights or from responses to calibration faces."""
+    if of == "weights" or not layers:
+        return [MatrixPlan(layer, _weight_spectrum(layer)) for layer in layers]
+    sums = {layer.name: low_rank.ResponseSums(int(layer.kernel.shape[-1])) for layer in layers}
+    for inputs in surgery.inputs_of(network, layers, context.calibration.images):
+        for layer in layers:
+            sums[layer.name].add(surgery.response_of(layer, inputs[layer.name]))
+    return [MatrixPlan(layer, sums[layer.name].spectrum()) for layer in layers]
+
+
+def _weight_spectrum(layer: tf_keras.layers.Layer) -> low_rank.Spectrum:
+    """Of a layer's weights; what it answers to nothing, its bias, stays where it is."""
+    spectrum = low_rank.weight_spectrum(layer.kernel.numpy().reshape(-1, layer.kernel.shape[-1]))
+    return replace(spectrum, centre=layer.bias.numpy()) if layer.use_bias else spectrum
+
+
+class Svd(Factorising):
     """Truncated SVD of every dense layer that gets smaller by it."""
 
     name: ClassVar[str] = "svd"
     summary: ClassVar[str] = "dense layers as products of two thin matrices, by truncated SVD"
-    source: ClassVar[str] = "Eckart & Young 1936; of responses: Zhang et al. 2016, section 3.1"
-    order: ClassVar[Order] = Order.FACTORISE
-    needs_tuning: ClassVar[bool] = True
-    positional: ClassVar[str | None] = "rank"
+    source: ClassVar[str] = (
+        "Eckart & Young 1936; of responses: Zhang et al. 2016, section 3.1; ranks: Nakajima et al. 2013"
+    )
+    works_on: ClassVar[str] = "dense layers"
+    exact: ClassVar[dict[str, str]] = {"energy": "0.999999"}
+    example: ClassVar[dict[str, str]] = {"rank": "4"}
 
-    rank: Annotated[
-        str | None, Field(description="rank of all dense layers, or one each: 64 or 64/32/24")
-    ] = None
-    energy: Annotated[
-        float | None, Field(gt=0, le=1, description="share of the power to keep in each layer")
-    ] = None
-    target: Annotated[str | None, Field(description="float32 size of the whole network: 2MB")] = None
-    of: Annotated[
-        Literal["responses", "weights"],
-        Field(description="what stays near: the layers' responses to training faces, or their weights"),
-    ] = "responses"
+    def default_ranks(self, plan: Plan) -> Ranks:
+        """Rank 64, or a quarter of the full rank where that is less."""
+        return tuple(max(1, min(DEFAULT_RANK, size // 4)) for size in plan.sizes)
 
-    @field_validator("rank")
-    @classmethod
-    def _ranks_are_numbers(cls, value: str | None) -> str | None:
-        if value is not None and not all(part.isdigit() and int(part) for part in value.split("/")):
-            message = "a rank is a positive whole number, or one a dense layer as in 64/32/24"
-            raise ValueError(message)
-        return value
-
-    @field_validator("target")
-    @classmethod
-    def _target_is_a_size(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                parse_size(value)
-            except UsageError as error:
-                raise ValueError(str(error)) from error
-        return value
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> Self:
-        if sum(rule is not None for rule in (self.rank, self.energy, self.target)) > 1:
-            message = "give one of rank, energy and target"
-            raise ValueError(message)
-        return self
-
-    def compress(self, form: Form, context: Context) -> Form:
-        """Replace each dense layer by two; layers that would not get smaller stay, with a note."""
-        plans = self._plans(form.network, context)
-        ranks = self._ranks(form.network, plans)
-        changes = tuple(_change(plan, rank) for plan, rank in zip(plans, ranks, strict=True))
-        if not any(change.rank for change in changes):
-            notes = "; ".join(f"{change.layer}: {change.note}" for change in changes)
-            message = f"{self.describe()} would not make the network smaller ({notes}): give a smaller rank."
-            raise RefusedCompressionError(message)
-        chosen = {
-            plan.layer.name: (plan, rank)
-            for plan, rank in zip(plans, ranks, strict=True)
-            if rank <= plan.limit
-        }
-
-        def replace(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
-            return _factors(*chosen[layer.name]) if layer.name in chosen else None
-
-        return Form(surgery.rebuild(form.network, replace), form.export, changes)
-
-    def _plans(self, network: tf_keras.Model, context: Context) -> list[_Plan]:
-        layers = surgery.dense_layers(network)
-        if not layers:
-            message = "svd found no dense layer in the network: it works on dense layers only."
-            raise RefusedCompressionError(message)
-        if self.of == "weights":
-            return [_Plan(layer, low_rank.weight_spectrum(layer.kernel.numpy())) for layer in layers]
-        responses = surgery.responses_of(
-            network, [layer.name for layer in layers], context.calibration.images
-        )
-        return [_Plan(layer, low_rank.response_spectrum(responses[layer.name])) for layer in layers]
-
-    def _ranks(self, network: tf_keras.Model, plans: list[_Plan]) -> list[int]:
-        if self.rank is not None:
-            return self._given_ranks(plans, [int(part) for part in self.rank.split("/")])
-        if self.target is not None:
-            return self._ranks_within(network, plans, parse_size(self.target))
-        if self.energy is not None:
-            return [plan.spectrum.rank_for(self.energy) for plan in plans]
-        return [max(1, min(DEFAULT_RANK, min(plan.shape) // 4)) for plan in plans]
-
-    def _given_ranks(self, plans: list[_Plan], given: list[int]) -> list[int]:
-        if len(given) not in (1, len(plans)):
-            message = f"svd(rank={self.rank}) gives {len(given)} ranks, but the network has {len(plans)} dense layers."
-            raise UsageError(message)
-        ranks = given * len(plans) if len(given) == 1 else given
-        if min(ranks) > max(min(plan.shape) for plan in plans) or (
-            len(given) > 1 and any(rank > min(plan.shape) for plan, rank in zip(plans, ranks, strict=True))
-        ):
-            shapes = ", ".join(f"{plan.layer.name} {plan.shape[0]}×{plan.shape[1]}" for plan in plans)
-            message = (
-                f"svd(rank={self.rank}) is above the rank of the matrices ({shapes}): give a smaller one."
-            )
-            raise UsageError(message)
-        return ranks
-
-    def _ranks_within(self, network: tf_keras.Model, plans: list[_Plan], target: int) -> list[int]:
-        work = [plan for plan in plans if plan.limit]
-        rest = network.count_params() - sum(plan.shape[0] * plan.shape[1] for plan in work)
-        smallest = (rest + sum(plan.cost for plan in work)) * _FLOAT_BYTES
-        if smallest > target:
-            message = (
-                f"svd(target={self.target}) is below what svd can reach: the smallest is {format_size(smallest)} "
-                "with rank 1 everywhere; give a larger target."
-            )
-            raise RefusedCompressionError(message)
-        budget = target // _FLOAT_BYTES - rest
-        limits = [plan.limit for plan in work]
-        found = low_rank.allocate([p.spectrum for p in work], [p.cost for p in work], limits, budget)
-        ranks = {plan.layer.name: rank for plan, rank in zip(work, found, strict=True)}
-        return [ranks.get(plan.layer.name, plan.limit + 1) for plan in plans]
+    def plans(self, network: tf_keras.Model, context: Context) -> list[Plan]:
+        """A plan for each dense layer."""
+        return matrix_plans(network, surgery.dense_layers(network), context, self.of)
 
 
-#: Where neither rank, energy nor target is given: this, or a quarter of a layer's full rank where that is less.
+#: Where neither rank, energy nor target is given; docs/compression.md says what it gives and costs.
 DEFAULT_RANK = 64
-
-
-def _change(plan: _Plan, rank: int) -> LayerChange:
-    m, n = plan.shape
-    smaller = rank <= plan.limit
-    note = (
-        "" if smaller else f"rank {rank} of {m}×{n} takes {rank * plan.cost:,} numbers, the layer {m * n:,}"
-    )
-    return LayerChange(
-        layer=plan.layer.name,
-        shape=plan.shape,
-        parameters_before=m * n + n,
-        parameters_after=(rank * plan.cost if smaller else m * n) + n,
-        rank=(rank,) if smaller else (),
-        energy=plan.spectrum.energy(rank) if smaller else None,
-        note=note,
-    )
-
-
-def _factors(plan: _Plan, rank: int) -> list[surgery.NewLayer]:
-    import tf_keras
-
-    layer = plan.layer
-    kernel, bias = layer.get_weights()
-    first, second = low_rank.factorise(kernel, plan.spectrum, rank)
-    return [
-        (tf_keras.layers.Dense(rank, use_bias=False, name=f"{layer.name}_a"), [first]),
-        (
-            tf_keras.layers.Dense(plan.shape[1], activation=layer.activation, name=f"{layer.name}_b"),
-            [second, low_rank.recentred_bias(bias, plan.spectrum, rank)],
-        ),
-    ]

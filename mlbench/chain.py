@@ -86,3 +86,9 @@ def _check_order(steps: list[Compressor]) -> None:
         if right.order < left.order or left.order == right.order == Order.QUANTISE:
             message = f"{right.name} cannot follow {left.name}: {right.name} {reasons[right.order]}."
             raise UsageError(message)
+        if left.order == Order.SHARE and right.needs_tuning and not right.keeps_shared:
+            message = (
+                f"{right.name} cannot follow {left.name}: its tuning would undo the zeros or tied weights "
+                f"that {left.name} made."
+            )
+            raise UsageError(message)

@@ -149,9 +149,17 @@ _tuning_options = _options(
     ),
     click.option("--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     click.option(
+        "--tune-patience",
+        type=int,
+        help="Stop tuning after so many epochs without a better one. [default: as --patience]",
+    ),
+    click.option("--tune-faces", default=0, help="Sampled faces to tune on beside the data. [default: none]"),
+    click.option(
         "--teacher-share", default=0.5, show_default=True, help="Weight of the baseline's answers in tuning."
     ),
 )
+
+_TUNING = ("tune_epochs", "tune_rate", "tune_patience", "tune_faces", "teacher_share")
 
 _measuring_options = _options(
     click.option(
@@ -201,23 +209,31 @@ def _training(data: Path | None, seed: int, epochs: int | None, train_threads: i
     )
 
 
-def _validated(**options: Any) -> Any:
+def _validated(kind: str = "TrainingOptions", /, **options: Any) -> Any:
     from pydantic import ValidationError
 
-    from mlbench.training import TrainingOptions
+    from mlbench import training
 
     try:
-        return TrainingOptions(**options)
+        return getattr(training, kind)(**options)
     except ValidationError as error:
         fault = error.errors()[0]
         message = f"--{fault['loc'][0]} {fault['input']}: {fault['msg']}."
         raise UsageError(message) from error
 
 
-def _tuning(training: Any, tune_epochs: int | None, tune_rate: float, teacher_share: float) -> Any:
+def _tuning(
+    training: Any,
+    tune_epochs: int | None,
+    tune_rate: float,
+    tune_patience: int | None,
+    tune_faces: int,
+    teacher_share: float,
+) -> Any:
     epochs = max(3, training.epochs // 6) if tune_epochs is None else tune_epochs
-    changed = {"epochs": epochs, "rate": tune_rate, "teacher_share": teacher_share}
-    return _validated(**training.model_dump() | changed)
+    patience = training.patience if tune_patience is None else tune_patience
+    changed = {"epochs": epochs, "rate": tune_rate, "patience": patience, "teacher_share": teacher_share}
+    return _validated("TuningOptions", **training.model_dump() | changed | {"sampled_faces": tune_faces})
 
 
 def _measuring(
@@ -338,7 +354,7 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
         source=_source(data, seed=seed, **some("faces", "split")),
         tests=tuple(TestSet.parse(text) for text in options["tests"]),
         training=training,
-        tuning=_tuning(training, **some("tune_epochs", "tune_rate", "teacher_share")),
+        tuning=_tuning(training, **some(*_TUNING)),
         measuring=_measuring(
             seed=seed,
             **some("devices", "threads", "min_count", "min_seconds", "detector", "photos", "budgets"),
@@ -392,7 +408,7 @@ def compress(variant: str, chain: str, out: Path, pb: bool, **options: Any) -> N
     from mlbench import pipeline
     from mlbench.chain import parse_chain
 
-    tune = {name: options.pop(name) for name in ("tune_epochs", "tune_rate", "teacher_share")}
+    tune = {name: options.pop(name) for name in _TUNING}
     source = _source(options.pop("data"), options.pop("faces"), options.pop("split"), options["seed"])
     training = _training(source.path, **options)
     message = pipeline.compress_only(

@@ -16,17 +16,18 @@ from mlbench.baselines import Trained
 from mlbench.cache import cache_folder
 from mlbench.chain import Chain
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress
+from mlbench.conversion import Written, answers, file_of, written
 from mlbench.errors import RefusedCompressionError
 from mlbench.faces.dataset import Faces, Split
 from mlbench.files import key_of, write_atomically
 from mlbench.records import Epoch, Stage
-from mlbench.training import TrainingOptions, fit, predict
+from mlbench.training import TrainingOptions, TuningOptions, fit, predict
 
 if TYPE_CHECKING:
     import tf_keras
 
 #: Raised when a change of the code changes what equal options give.
-COMPRESSION_VERSION = 1
+COMPRESSION_VERSION = 2
 
 _CALIBRATION_FACES = 1000
 _EXPORT = TypeAdapter(ExportOptions)
@@ -61,6 +62,21 @@ class Bench:
         count = min(_CALIBRATION_FACES, len(self.split.train))
         return self.faces.take(np.sort(rng.choice(self.split.train, count, replace=False)))
 
+    def tuning_faces(self) -> Faces:
+        """The training split, and as many sampled faces as the tuning asks for."""
+        train = self.faces.take(self.split.train)
+        extra = self.tuning.sampled_faces if isinstance(self.tuning, TuningOptions) else 0
+        if not extra:
+            return train
+        from mlbench.faces.appearance import AppearanceModel
+
+        sampled = AppearanceModel.load().sample(extra, seed=self.tuning.seed)
+        return Faces(
+            np.concatenate([train.images, sampled.images]),
+            np.concatenate([train.points, sampled.points]),
+            np.concatenate([train.names, sampled.names]),
+        )
+
 
 def start(baseline: Trained) -> Compressed:
     """The empty chain: the baseline as it is."""
@@ -68,7 +84,7 @@ def start(baseline: Trained) -> Compressed:
     best = baseline.best.validation_mae_px
     stage = Stage(
         name="baseline",
-        parameters=network.count_params(),
+        parameters=networks.parameters_of(network),
         macs=sum(layer.macs for layer in networks.layer_table(network)),
         validation_mae_before_tuning_px=baseline.history[0].validation_mae_px,
         validation_mae_px=best,
@@ -108,45 +124,74 @@ def _stage(compressor: Compressor, before: Compressed, baseline: Trained, bench:
 def _carry_out(
     compressor: Compressor, before: Compressed, baseline: Trained, bench: Bench, folder: Path
 ) -> tuple[ExportOptions, Stage]:
-    started, progress = time.perf_counter(), bench.progress
-    progress.say(f"Compressing with {compressor.describe()} …")
-    original = before.network()
-    size = original.count_params()
-    context = Context(bench.calibration(), bench.tuning.seed, progress)
-    form = compressor.compress(Form(original, before.export), context)
-    _refuse_larger(compressor, form, size)
-    del original
+    started, calibration = time.perf_counter(), bench.calibration()
+    bench.progress.say(f"Compressing with {compressor.describe()} …")
+    context = Context(calibration, bench.tuning.seed, bench.progress)
+    form = compressor.compress(Form(before.network(), before.export), context)
+    shipped = compressor.finish(form)
+    _refuse_larger(
+        compressor, networks.parameters_of(shipped.network), before.stages[-1].parameters, "parameters"
+    )
     validation = bench.faces.take(bench.split.validation)
+    untuned = float(np.abs(predict(shipped.network, validation.images) - validation.points).mean())
     history: tuple[Epoch, ...] = ()
     if compressor.needs_tuning:
-        train = bench.faces.take(bench.split.train)
-        title = f"Tuning after {compressor.describe()}"
-        teacher = baseline.network()
-        history = fit(
-            form.network, train, validation, bench.tuning, folder, progress, title=title, teacher=teacher
-        ).history
-        form = compressor.finish(form)
-    after = float(np.abs(predict(form.network, validation.images) - validation.points).mean())
-    networks.save(form.network, folder)
+        history = _tuned(compressor, form, baseline, bench, validation, folder)
+        shipped = compressor.finish(form)
+    networks.save(shipped.network, folder)
+    facts = written(folder, shipped.export, calibration)
+    _refuse_larger_file(compressor, facts, before.stages[-1])
     for leftover in ("checkpoint.npz", "best.npz"):
         (folder / leftover).unlink(missing_ok=True)
-    return form.export, Stage(
+    error = float(
+        np.abs(answers(file_of(folder, shipped.export), validation.images) - validation.points).mean()
+    )
+    return shipped.export, Stage(
         name=compressor.describe(),
-        parameters=form.network.count_params(),
-        macs=sum(layer.macs for layer in networks.layer_table(form.network)),
-        validation_mae_before_tuning_px=history[0].validation_mae_px if history else after,
-        validation_mae_px=after,
+        parameters=networks.parameters_of(shipped.network),
+        macs=sum(layer.macs for layer in networks.layer_table(shipped.network)),
+        validation_mae_before_tuning_px=untuned if compressor.needs_tuning else error,
+        validation_mae_px=error,
         seconds=time.perf_counter() - started,
+        file_bytes=facts.file_bytes,
+        deflated_bytes=facts.deflated_bytes,
         changes=form.changes,
         history=history,
     )
 
 
-def _refuse_larger(compressor: Compressor, form: Form, before: int) -> None:
-    after = form.network.count_params()
+def _tuned(
+    compressor: Compressor, form: Form, baseline: Trained, bench: Bench, validation: Faces, folder: Path
+) -> tuple[Epoch, ...]:
+    """Tune in place, with labels and the baseline's answers, on the run's faces and sampled ones."""
+    options = bench.tuning
+    return fit(
+        form.network,
+        bench.tuning_faces(),
+        validation,
+        options,
+        folder,
+        bench.progress,
+        title=f"Tuning after {compressor.describe()}",
+        teacher=baseline.network() if options.teacher_share else None,
+        before_step=compressor.before_step,
+        settle=compressor.settle,
+        first_settled=compressor.first_settled_epoch(options.epochs),
+    ).history
+
+
+def _refuse_larger_file(compressor: Compressor, facts: Written, before: Stage) -> None:
+    """A file may be larger raw or deflated, but not both."""
+    weights = 4 * before.parameters  # of a stage that was not written
+    raw, deflated = before.file_bytes or weights, before.deflated_bytes or weights
+    if facts.deflated_bytes > deflated:
+        _refuse_larger(compressor, facts.file_bytes, raw, "bytes")
+
+
+def _refuse_larger(compressor: Compressor, after: int, before: int, unit: str) -> None:
     if after > before:
         message = (
-            f"{compressor.describe()} would make the network larger ({before:,} to {after:,} parameters): "
+            f"{compressor.describe()} would make the network larger ({before:,} to {after:,} {unit}): "
             "give other options."
         )
         raise RefusedCompressionError(message)

@@ -7,7 +7,7 @@ a plug-in imports it inside the methods that need it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -24,7 +24,7 @@ from mlbench.records import Artifact, Layer, LayerChange, Measurement, Record
 if TYPE_CHECKING:
     import tf_keras
 
-Precision = Literal["float32", "float16", "dynamic", "int8"]
+Precision = Literal["float32", "float16", "dynamic", "int8", "int4"]
 
 
 # --- Variants -----------------------------------------------------------------------------------------
@@ -129,6 +129,9 @@ class ExportOptions:
 
     precision: Precision = "float32"
     sparse: bool = False  # store zeros sparsely
+    #: int8 alone: ranges measured on training faces, or those that tuning learned (fake quantisation).
+    ranges: Literal["calibrated", "learned"] = "calibrated"
+    float_output: bool = False  # int8 alone: the last layer answers in float, not in 256 steps
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,8 @@ class Compressor(BaseModel, ABC):
     """One compression technique. Its fields are its options, validated and described by pydantic.
 
     Subclasses set the class variables, and implement `compress`; it must not change the network that it
-    is given, and must refuse (`RefusedCompressionError`) what would not make the network smaller.
+    is given, and must refuse (`RefusedCompressionError`) what would not make the network smaller. The tests in
+    tests/compressors/test_contract.py run over every registered compressor.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -185,6 +189,12 @@ class Compressor(BaseModel, ABC):
     order: ClassVar[Order]
     needs_tuning: ClassVar[bool]
     positional: ClassVar[str | None] = None  # the option meant by "svd(32)"
+    #: Options with which nothing is lost on a network that is redundant enough; None: it always loses.
+    exact: ClassVar[Mapping[str, str] | None] = None
+    #: Options for a network of some ten thousand parameters, for tests; none where the defaults do.
+    example: ClassVar[Mapping[str, str]] = {}
+    #: Whether its tuning leaves zeros zero and tied weights tied, so that it may follow what made them.
+    keeps_shared: ClassVar[bool] = False
 
     @abstractmethod
     def compress(self, form: Form, context: Context) -> Form:
@@ -195,8 +205,26 @@ class Compressor(BaseModel, ABC):
         """
 
     def finish(self, form: Form) -> Form:
-        """After tuning: take away what only tuning needed (masks, fake quantisation)."""
+        """What would ship now: a form without what only tuning needs (masks, centroids).
+
+        It is asked before tuning too, to know the error before it, and must not change the given form.
+        """
         return form
+
+    def before_step(self, network: tf_keras.Model, step: int, steps: int) -> None:
+        """Called before each step of tuning (0, 1, … of `steps`): gradual techniques go on here."""
+
+    def settle(self, network: tf_keras.Model) -> None:
+        """Called before a tuned network is judged or kept: impose again what the last step moved (zeros)."""
+
+    def first_settled_epoch(self, epochs: int) -> int:
+        """The first epoch of tuning whose weights may be kept; gradual techniques are not settled before."""
+        return 0
+
+    @classmethod
+    def custom_layers(cls) -> dict[str, type]:
+        """Keras layers of its own that its networks hold, by class name, so that they can be loaded."""
+        return {}
 
     def describe(self) -> str:
         """The technique with the options that differ from their defaults, as in a chain: `svd(rank=32)`."""

@@ -7,6 +7,7 @@ loaded again and compared with the network on real crops before it gets its name
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
 
 #: How far a file's outputs may lie from the network's, mean over coordinates in px, and the least bytes that
 #: a weight takes. int8 outputs come in steps of about half a pixel (one 256th of the coordinates' range).
-TOLERANCES = {"float32": (0.001, 4.0), "float16": (0.05, 2.0), "dynamic": (1.0, 1.0), "int8": (2.0, 1.0)}
+TOLERANCES = {
+    "float32": (0.001, 4.0),
+    "float16": (0.05, 2.0),
+    "dynamic": (1.0, 1.0),
+    "int8": (2.0, 1.0),
+    "int4": (4.0, 0.5),
+}
+
+
+#: How the converter names what the last layer gives.
+_OUTPUT = "StatefulPartitionedCall:0"
 
 
 def main() -> None:
@@ -37,7 +48,14 @@ def main() -> None:
 
 
 def convert(
-    network: str, out: str, crops: str, precision: str, sparse: bool, frozen_graph: str | None
+    network: str,
+    out: str,
+    crops: str,
+    precision: str,
+    sparse: bool,
+    frozen_graph: str | None,
+    ranges: str = "calibrated",
+    float_output: bool = False,
 ) -> dict[str, Any]:
     """Convert a saved network to a file.
 
@@ -48,18 +66,20 @@ def convert(
         precision: a key of `TOLERANCES`.
         sparse: whether zeros are stored sparsely.
         frozen_graph: a `.pb` to write too (the paper's format), or None.
+        ranges: of int8: `calibrated` on the crops, or `learned` by the network's fake quantisation.
+        float_output: of int8: whether the last layer answers in float.
 
     Raises:
         UsageError: the file is too small to hold the weights, or its outputs are not the network's.
     """
     model = networks.load(Path(network))
     images = np.load(crops, allow_pickle=False)[..., None].astype(np.float32) / 255
-    content = _converted(model, images, precision, sparse)
-    floor = model.count_params() * TOLERANCES[precision][1] * (0.0 if sparse else 0.9)
+    parameters = networks.parameters_of(model)
+    content = _converted(model, images, precision, sparse, ranges, float_output)
+    floor = parameters * TOLERANCES[precision][1] * (0.0 if sparse else 0.9)
     if len(content) < floor:
         message = (
-            f"{out} would hold {len(content):,} bytes for {model.count_params():,} parameters: "
-            "the weights are missing."
+            f"{out} would hold {len(content):,} bytes for {parameters:,} parameters: the weights are missing."
         )
         raise UsageError(message)
     error = _error_of(content, model, images[:64], out, precision)
@@ -70,22 +90,61 @@ def convert(
     return {"export_error": error}
 
 
-def _converted(model: tf_keras.Model, images: npt.NDArray[np.float32], precision: str, sparse: bool) -> bytes:
+def _converted(
+    model: tf_keras.Model,
+    images: npt.NDArray[np.float32],
+    precision: str,
+    sparse: bool,
+    ranges: str = "calibrated",
+    float_output: bool = False,
+) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(_static(model))
     # Per-channel dynamic-range dense layers need FULLY_CONNECTED version 12, which phones' TFLite 2.16 refuses.
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    optimizations = [] if precision == "float32" else [tf.lite.Optimize.DEFAULT]
-    if sparse:
-        optimizations.append(tf.lite.Optimize.EXPERIMENTAL_SPARSITY)
-    converter.optimizations = optimizations
+    converter.optimizations = [] if precision in ("float32", "int4") else [tf.lite.Optimize.DEFAULT]
+    if sparse and precision == "float32":
+        # Sparse float16 files answer NaN and sparse int8 files do not load: zeros are stored there as any number.
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
+    if precision == "int8" and ranges == "calibrated":
+        if not len(images):
+            message = "int8 needs training faces to measure ranges on: give some."
+            raise UsageError(message)
         converter.representative_dataset = lambda: ([image[None]] for image in images[:500])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return bytes(converter.convert())
+        if float_output:
+            return _with_float_output(converter, images)
+    content = bytes(converter.convert())
+    return _in_four_bits(content) if precision == "int4" else content
+
+
+def _with_float_output(converter: Any, images: npt.NDArray[np.float32]) -> bytes:
+    """int8 up to the last layer, which answers in float: coordinates are not rounded to 256 steps.
+
+    That layer is left out of the quantisation, then its weights alone are quantised.
+    """
+    import tensorflow as tf
+    from ai_edge_quantizer import qtyping, quantizer
+
+    debugger = tf.lite.experimental
+    options = debugger.QuantizationDebugOptions(denylisted_nodes=[_OUTPUT])
+    faces = lambda: ([image[None]] for image in images[:1])  # noqa: E731
+    chosen = debugger.QuantizationDebugger(converter=converter, debug_dataset=faces, debug_options=options)
+    last = quantizer.Quantizer(bytearray(chosen.get_nondebug_quantized_model()))
+    dense, whole = qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.QuantGranularity.TENSORWISE
+    last.add_dynamic_config(re.escape(_OUTPUT), dense, 8, granularity=whole)
+    return bytes(last.quantize().quantized_model)
+
+
+def _in_four_bits(content: bytes) -> bytes:
+    """Weights of a float file as 4-bit integers with a scale a channel, computed in float."""
+    from ai_edge_quantizer import quantizer, recipe
+
+    four = quantizer.Quantizer(bytearray(content), recipe.weight_only_wi4_afp32())
+    return bytes(four.quantize().quantized_model)
 
 
 def _static(model: tf_keras.Model) -> tf_keras.Model:

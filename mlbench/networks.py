@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mlbench import registry
 from mlbench.contracts import Variant
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import LANDMARKS
@@ -107,19 +108,46 @@ def load(folder: Path) -> tf_keras.Model:
         UsageError: not such a folder, truncated, or holding anything but plain layers.
     """
     quiet_tensorflow()
-    import tf_keras
 
     try:
         text = (folder / "network.json").read_text(encoding="utf-8")
-        if any(layer["class_name"] == "Lambda" for layer in json.loads(text)["config"]["layers"]):
+        layers = json.loads(text)["config"]["layers"]
+        if "Lambda" in _classes(layers):
             message = f"{folder / 'network.json'} holds a Lambda layer, which is code: only plain layers are loaded."
             raise UsageError(message)
-        network = tf_keras.models.model_from_json(text)
+        network = _from_json(text, _classes(layers))
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{folder} does not hold a saved network ({error}): train one with `mlbench train`."
         raise UsageError(message) from error
     load_weights(network, folder / "weights.npz")
     return network
+
+
+def _classes(config: Any) -> set[str]:
+    """Names of all classes in a network's configuration, wrapped ones too."""
+    if isinstance(config, list):
+        return set().union(*(_classes(item) for item in config))
+    if not isinstance(config, dict):
+        return set()
+    named = {str(config["class_name"])} if "class_name" in config else set()
+    return named.union(*(_classes(value) for value in config.values()))
+
+
+def _from_json(text: str, classes: set[str]) -> tf_keras.Model:
+    """A network from JSON, with the layers of installed compressors where it holds others than Keras' own."""
+    import tf_keras
+
+    kinds = tf_keras.layers, tf_keras.initializers, tf_keras.regularizers, tf_keras.constraints
+    if all(any(hasattr(kind, name) for kind in kinds) for name in classes):
+        return tf_keras.models.model_from_json(text)
+    found: dict[str, type] = {}
+    for compressor in registry.names("compressors"):
+        found |= registry.load("compressors", compressor).custom_layers()
+    config = json.loads(text)
+    for layer in config["config"]["layers"]:
+        # Layers are built as they are added; TFMOT's would be built, and hold their weights, twice.
+        layer.pop("build_config", None)
+    return tf_keras.models.model_from_json(json.dumps(config), custom_objects=found)
 
 
 def enumerate_weights(network: tf_keras.Model) -> list[tuple[str, npt.NDArray[Any]]]:
@@ -162,6 +190,16 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise UsageError(message) from error
 
 
+def parameters_of(network: tf_keras.Model) -> int:
+    """Weights and biases of a network; what quantisation-aware training keeps beside them does not count."""
+    return sum(_bare(layer).count_params() for layer in network.layers)
+
+
+def _bare(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    """The layer inside a wrapper, or the layer."""
+    return getattr(layer, "layer", layer)
+
+
 def layer_table(network: tf_keras.Model) -> list[Layer]:
     """Every layer that holds weights or changes the shape, with parameters and multiply-accumulates."""
     rows = []
@@ -169,11 +207,11 @@ def layer_table(network: tf_keras.Model) -> list[Layer]:
         output = (
             tuple(int(n) for n in layer.output_shape[1:]) if isinstance(layer.output_shape, tuple) else ()
         )
-        parameters = layer.count_params()
+        parameters = _bare(layer).count_params()
         rows.append(
             Layer(
                 name=layer.name,
-                kind=type(layer).__name__.lower(),
+                kind=type(_bare(layer)).__name__.lower(),
                 output=output,
                 parameters=parameters,
                 macs=_macs(layer, output),
@@ -183,7 +221,9 @@ def layer_table(network: tf_keras.Model) -> list[Layer]:
 
 
 def _macs(layer: tf_keras.layers.Layer, output: tuple[int, ...]) -> int:
-    kernel = getattr(layer, "kernel", None)
+    if isinstance(told := getattr(_bare(layer), "macs", None), int):
+        return told  # a layer of a compressor's own
+    kernel = getattr(_bare(layer), "kernel", None)
     if kernel is None:
         return 0
     size = int(np.prod(kernel.shape))

@@ -99,6 +99,8 @@ class Stage(Value):
     validation_mae_before_tuning_px: float
     validation_mae_px: float
     seconds: float  # of compressing and tuning, when it was done
+    file_bytes: int | None = None  # of the stage written to a file; None: it was not
+    deflated_bytes: int | None = None
     changes: tuple[LayerChange, ...] = ()
     history: tuple[Epoch, ...] = ()
 

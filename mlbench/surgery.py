@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +13,10 @@ from mlbench import networks
 if TYPE_CHECKING:
     import tf_keras
 
-#: A layer to build, and its weights.
-NewLayer = tuple["tf_keras.layers.Layer", list[npt.NDArray[Any]]]
+_BATCH = 64
+
+#: A layer to build, and its weights; None: it has them already.
+NewLayer = tuple["tf_keras.layers.Layer", list[npt.NDArray[Any]] | None]
 
 
 def rebuild(
@@ -37,7 +39,8 @@ def rebuild(
             continue
         for made, weights in kept(layer) if (parts := replace(layer)) is None else parts:
             new.add(made)
-            made.set_weights(weights)
+            if weights is not None:
+                made.set_weights(weights)
     return new
 
 
@@ -46,30 +49,94 @@ def kept(layer: tf_keras.layers.Layer) -> list[NewLayer]:
     return [(type(layer).from_config(layer.get_config()), layer.get_weights())]
 
 
+def like(
+    layer: tf_keras.layers.Layer, name: str, units: int, *, activation: Any = None, bias: bool = True
+) -> tf_keras.layers.Layer:
+    """A dense layer or a 1×1 convolution, as the given layer is, with other outputs."""
+    import tf_keras
+
+    if isinstance(layer, tf_keras.layers.Conv2D):
+        return tf_keras.layers.Conv2D(units, 1, activation=activation, use_bias=bias, name=name)
+    return tf_keras.layers.Dense(units, activation=activation, use_bias=bias, name=name)
+
+
+def built_copy(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+    """A copy of a layer that has its weights already, for wrappers that look at them."""
+    copied = type(layer).from_config(layer.get_config())
+    copied.build(layer.input_shape)
+    copied.set_weights(layer.get_weights())
+    return copied
+
+
 def copy(network: tf_keras.Model) -> tf_keras.Model:
     """The same network with weights of its own."""
     return rebuild(network, lambda layer: None)
 
 
 def dense_layers(network: tf_keras.Model) -> list[tf_keras.layers.Dense]:
-    """The dense layers of a network, in order."""
+    """The dense layers of a network that can be trained, in order."""
     import tf_keras
 
-    return [layer for layer in network.layers if isinstance(layer, tf_keras.layers.Dense)]
+    kinds = tf_keras.layers.Dense
+    return [layer for layer in network.layers if isinstance(layer, kinds) and layer.trainable]
 
 
-def responses_of(
-    network: tf_keras.Model, names: list[str], images: npt.NDArray[np.uint8]
-) -> dict[str, npt.NDArray[np.float32]]:
-    """What the named dense layers give before their activation, x W + b [n,units], for crops uint8 [n,96,96]."""
+def inputs_of(
+    network: tf_keras.Model, layers: Sequence[tf_keras.layers.Layer], images: npt.NDArray[np.uint8]
+) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+    """What layers are given, by name, for crops uint8 [n,96,96]; 64 crops at a time."""
     import tf_keras
 
-    layers = [network.get_layer(name) for name in names]
     probe = tf_keras.Model(network.inputs, [layer.input for layer in layers])
-    found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in names}
-    for start in range(0, len(images), 64):
-        batch = images[start : start + 64, ..., None].astype(np.float32) / 255
-        inputs = probe(batch, training=False)
-        for layer, values in zip(layers, inputs if len(names) > 1 else [inputs], strict=True):
-            found[layer.name].append((values @ layer.kernel + (layer.bias if layer.use_bias else 0)).numpy())
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    for start in range(0, len(images), _BATCH):
+        inputs = probe(_pixels(images[start : start + _BATCH]), training=False)
+        values = inputs if len(layers) > 1 else [inputs]
+        yield {layer.name: value.numpy() for layer, value in zip(layers, values, strict=True)}
+
+
+def response_of(layer: tf_keras.layers.Layer, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What a dense or convolution layer gives before its activation."""
+    config = {**layer.get_config(), "activation": "linear"}
+    linear = type(layer).from_config(config)
+    linear.build(inputs.shape)
+    linear.set_weights(layer.get_weights())
+    return linear(inputs).numpy()
+
+
+class Probe:
+    """Measures how far a network's answers move when one layer is replaced."""
+
+    def __init__(self, network: tf_keras.Model, images: npt.NDArray[np.uint8]) -> None:
+        """Probe with crops uint8 [n,96,96]."""
+        self._layers = [layer for layer in network.layers if type(layer).__name__ != "InputLayer"]
+        self._network, self._images = network, images
+        self._answers = network(_pixels(images), training=False).numpy()
+
+    def errors(self, layer: tf_keras.layers.Layer, candidates: Iterable[list[NewLayer]]) -> list[float]:
+        """Mean squared change of the answers, px², with each candidate in the place of a layer."""
+        found = inputs_of(self._network, [layer], self._images)
+        inputs = np.concatenate([part[layer.name] for part in found])
+        return [self._error(layer, parts, inputs) for parts in candidates]
+
+    def _error(
+        self, layer: tf_keras.layers.Layer, parts: list[NewLayer], inputs: npt.NDArray[np.float32]
+    ) -> float:
+        values = applied(parts, inputs)
+        for later in self._layers[self._layers.index(layer) + 1 :]:
+            values = later(values)
+        return float(np.square(np.asarray(values) - self._answers).mean())
+
+
+def applied(parts: list[NewLayer], inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What new layers, one after another, make of inputs."""
+    values: Any = inputs
+    for layer, weights in parts:
+        layer.build(values.shape)
+        if weights is not None:
+            layer.set_weights(weights)
+        values = layer(values)
+    return np.asarray(values)
+
+
+def _pixels(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return np.divide(images[..., None], 255, dtype=np.float32)

@@ -33,14 +33,19 @@ class Trainer:
         teacher: tf_keras.Model | None,
         options: TrainingOptions,
         steps_per_epoch: int,
+        before_step: Callable[[tf_keras.Model, int, int], None] | None = None,
+        settle: Callable[[tf_keras.Model], None] | None = None,
     ) -> None:
-        """Prepare to train `network` in place."""
+        """Prepare to train `network` in place; for the hooks see `mlbench.contracts.Compressor`."""
         use_threads(options.threads)
         self._network = network
         self._options = options
         self._steps = steps_per_epoch * options.epochs
-        self._working = _in_bfloat16(network) if options.compute == "bfloat16" else network
+        low = options.compute == "bfloat16" and all(map(_plain, network.layers))
+        self._working = _in_bfloat16(network) if low else network
         self._teacher = teacher
+        self._before_step = before_step
+        self._settle = settle
         self._predict = predictor(network)
         self._optimizer = tf_keras.optimizers.Adam(options.rate)
         self._optimizer.build(self._working.trainable_variables)
@@ -58,6 +63,8 @@ class Trainer:
             self._optimizer.learning_rate = (
                 self._options.rate * 0.5 * (1 + math.cos(math.pi * done / self._steps))
             )
+        if self._before_step is not None:
+            self._before_step(self._working, done, self._steps)
         return self._step(tf.constant(images), tf.constant(points.reshape(len(points), -1)))
 
     def _step_eagerly(self, images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
@@ -74,6 +81,8 @@ class Trainer:
 
     def current(self) -> tf_keras.Model:
         """The network with the weights of the last step."""
+        if self._settle is not None:
+            self._settle(self._working)
         if self._working is not self._network:
             self._network.set_weights(self._working.get_weights())
         return self._network
@@ -105,6 +114,11 @@ class Trainer:
         except (KeyError, ValueError) as error:
             message = f"{path} belongs to another training ({error}): remove it and run again."
             raise UsageError(message) from error
+
+
+def _plain(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a layer is Keras' own; wrappers of pruning, clustering and the like compute in float32 alone."""
+    return bool(getattr(tf_keras.layers, type(layer).__name__, None) is type(layer))
 
 
 def _in_bfloat16(network: tf_keras.Model) -> tf_keras.Model:

@@ -54,6 +54,12 @@ class TrainingOptions(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
 
 
+class TuningOptions(TrainingOptions):
+    """How a compressed network is tuned: as it is trained, with the baseline as teacher."""
+
+    sampled_faces: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # of the appearance model, added to the data
+
+
 @dataclass(frozen=True)
 class Fit:
     """What training gave: the network's weights are set to the best epoch's."""
@@ -72,6 +78,9 @@ def fit(
     *,
     title: str,
     teacher: tf_keras.Model | None = None,
+    before_step: Callable[[tf_keras.Model, int, int], None] | None = None,
+    settle: Callable[[tf_keras.Model], None] | None = None,
+    first_settled: int = 0,
 ) -> Fit:
     """Train a network in place and leave it with its best weights by validation MAE.
 
@@ -86,18 +95,27 @@ def fit(
         progress: shows epochs, loss, images/s and the time left.
         title: what is being trained, for people.
         teacher: a network whose outputs are a share of the target (distillation).
+        before_step: called with the network, the step and the number of steps before each step.
+        settle: called with the network before its weights are judged or kept.
+        first_settled: the first epoch whose weights may be kept.
 
     Raises:
         UsageError: the loss is not finite, or the checkpoint is damaged.
     """
     from mlbench.trainer import Trainer  # imports TensorFlow
 
-    trainer = Trainer(network, teacher, options, steps_per_epoch=-(-len(train) // options.batch))
+    if teacher is not None and not options.augment:
+        # The faces stay as they are, so the teacher is asked once; the squared loss of a mean is the same.
+        train, teacher = blended(train, teacher, options.teacher_share), None
+    trainer = Trainer(network, teacher, options, -(-len(train) // options.batch), before_step, settle)
     checkpoint, best = folder / "checkpoint.npz", folder / "best.npz"
     history = history_from_json(trainer.restore(checkpoint)) if checkpoint.exists() else []
 
+    first_settled = min(first_settled, options.epochs)
+
     def finish(epoch: Epoch) -> None:
-        if not history or epoch.validation_mae_px < min(e.validation_mae_px for e in history):
+        rivals = [e.validation_mae_px for e in history[first_settled:]]
+        if epoch.epoch >= first_settled and epoch.validation_mae_px < min(rivals, default=np.inf):
             networks.save_arrays(dict(networks.enumerate_weights(trainer.current())), best)
         history.append(epoch)
         trainer.save(checkpoint, history_to_json(history))
@@ -106,16 +124,23 @@ def fit(
         if not history:
             finish(_epoch(trainer, validation, number=0, loss=None, seconds=0.0, images=0))
         advance((len(history) - 1) * len(train), "")
-        while len(history) <= options.epochs and not _stalled(history, options.patience):
+        while len(history) <= options.epochs and not _stalled(history[first_settled:], options.patience):
             finish(_train_epoch(trainer, train, validation, options, len(history), advance))
     networks.load_weights(network, best)
-    errors = [epoch.validation_mae_px for epoch in history]
-    return Fit(tuple(history), history[int(np.argmin(errors))].epoch)
+    settled = history[first_settled:]
+    return Fit(tuple(history), min(settled, key=lambda epoch: epoch.validation_mae_px).epoch)
+
+
+def blended(faces: Faces, teacher: tf_keras.Model, share: float) -> Faces:
+    """The faces with labels that are by `share` the teacher's answers."""
+    answers = predict(teacher, faces.images)
+    points = ((1 - share) * faces.points + share * answers).astype(np.float32)
+    return Faces(faces.images, points, faces.names, faces.extra)
 
 
 def _stalled(history: list[Epoch], patience: int) -> bool:
     errors = [epoch.validation_mae_px for epoch in history]
-    return bool(patience) and len(errors) - 1 - int(np.argmin(errors)) >= patience
+    return bool(patience and errors) and len(errors) - 1 - int(np.argmin(errors)) >= patience
 
 
 def _train_epoch(

@@ -68,6 +68,10 @@ class Faces:
         rows = {key: values[index] for key, values in self.extra.items()}
         return Faces(self.images[index], self.points[index], self.names[index], rows)
 
+    def spread(self, count: int) -> Faces:
+        """At most `count` rows, evenly from all: files are often sorted by where the faces come from."""
+        return self.take(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
+
 
 def read_npz(path: Path, label: str = "points") -> Faces:
     """Read faces from an `.npz`; `label` names the array that holds the points.

@@ -59,23 +59,17 @@ def test_the_recentred_bias_is_the_bias_at_full_rank(rng):
     )
 
 
-def test_allocation_spends_the_budget_where_power_is(rng):
-    steep = low_rank.weight_spectrum(_planted(rng, 100, 50, rank=3))
-    flat = low_rank.weight_spectrum(rng.standard_normal((100, 50)).astype(np.float32))
-    ranks = low_rank.allocate([steep, flat], costs=[150, 150], limits=[33, 33], budget=150 * 20)
-    assert ranks[0] == 3  # the fourth rank of the steep one carries nothing
-    assert sum(ranks) == 20
-
-
-@given(st.lists(st.integers(2, 30), min_size=1, max_size=4), st.integers(0, 5000), st.integers(0, 1000))
-@settings(max_examples=50, deadline=None)
-def test_allocation_keeps_budget_and_limits(sizes, budget, seed):
-    rng = np.random.default_rng(seed)
-    spectra = [low_rank.weight_spectrum(rng.standard_normal((40, n)).astype(np.float32)) for n in sizes]
-    costs = [40 + n for n in sizes]
-    ranks = low_rank.allocate(spectra, costs, sizes, budget)
-    assert all(1 <= rank <= limit for rank, limit in zip(ranks, sizes, strict=True))
-    assert sum(r * c for r, c in zip(ranks, costs, strict=True)) <= max(budget, sum(costs))
+def test_responses_in_batches_are_responses_at_once(rng):
+    responses = 40 + rng.standard_normal((90, 6)) * [5, 4, 3, 2, 1, 0.1]
+    sums = low_rank.ResponseSums(6)
+    for part in np.split(responses, 9):
+        sums.add(part)
+    whole = low_rank.response_spectrum(responses)
+    np.testing.assert_allclose(sums.spectrum().power, whole.power, rtol=1e-6)
+    np.testing.assert_allclose(sums.spectrum().centre, whole.centre)
+    np.testing.assert_allclose(
+        whole.power, np.linalg.eigvalsh(np.cov(responses.T, bias=True))[::-1], rtol=1e-6
+    )
 
 
 def test_a_rank_out_of_range_is_an_error(rng):

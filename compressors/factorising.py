@@ -1,0 +1,299 @@
+"""What svd and tucker share: plans for layers, how ranks are chosen for them, and carrying the plans out."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator, model_validator
+
+from compressors.allocation import allocate, growing_path, interpolated
+from mlbench import surgery
+from mlbench.contracts import Compressor, Context, Form, Order
+from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.records import LayerChange
+from mlbench.sizes import format_size, parse_size
+
+if TYPE_CHECKING:
+    import tf_keras
+
+Ranks = tuple[int, ...]
+
+_FLOAT_BYTES = 4
+_PROBED_FACES = 64  # on which errors for a target are measured
+_PROBED_RANKS = 8  # of each layer's path; between them errors are interpolated
+_RANK = re.compile(r"vbmf|(?:[1-9]\d*(?:x[1-9]\d*)*|-)(?:/(?:[1-9]\d*(?:x[1-9]\d*)*|-))*")
+_MACS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([MG])MACs?\s*", re.IGNORECASE)
+
+
+class Plan(ABC):
+    """A layer that may become a row of smaller ones: what ranks cost, keep and give.
+
+    Attributes:
+        layer: the layer as it is.
+        sizes: the largest rank of each mode that can be cut.
+    """
+
+    layer: tf_keras.layers.Layer
+    sizes: Ranks
+
+    @property
+    def whole(self) -> int:
+        """Parameters of the layer as it is."""
+        return int(self.layer.count_params())
+
+    @cached_property
+    def whole_macs(self) -> int:
+        """Multiply-accumulates of the layer as it is."""
+        kernel = self.layer.kernel.shape
+        return int(np.prod(kernel)) * int(np.prod(self.layer.output_shape[1:-1]))
+
+    def saves(self, ranks: Ranks) -> bool:
+        """Whether the layer gets smaller."""
+        return self.parameters(ranks) < self.whole
+
+    @abstractmethod
+    def parameters(self, ranks: Ranks) -> int:
+        """Weights and biases of the new layers."""
+
+    @abstractmethod
+    def macs(self, ranks: Ranks) -> int:
+        """Multiply-accumulates of the new layers."""
+
+    @abstractmethod
+    def power(self) -> npt.NDArray[np.float64]:
+        """Squared entries of the core in the chosen bases, an axis a mode."""
+
+    @abstractmethod
+    def ranks_for(self, energy: float) -> Ranks:
+        """The smallest ranks that keep this share of the power."""
+
+    @abstractmethod
+    def vbmf_ranks(self) -> Ranks:
+        """Ranks by variational Bayes on the layer's weights, at least 1."""
+
+    @abstractmethod
+    def energy(self, ranks: Ranks) -> float:
+        """Share of the power that ranks keep."""
+
+    @abstractmethod
+    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
+        """The new layers; `improved`: with more work for a nearer approximation, where there is such."""
+
+    def change(self, ranks: Ranks) -> LayerChange:
+        """What happens to the layer, for the record."""
+        smaller, after = self.saves(ranks), self.parameters(ranks)
+        shown = "×".join(str(rank) for rank in ranks)
+        return LayerChange(
+            layer=self.layer.name,
+            shape=tuple(int(n) for n in self.layer.kernel.shape),
+            parameters_before=self.whole,
+            parameters_after=after if smaller else self.whole,
+            rank=ranks if smaller else (),
+            energy=self.energy(ranks) if smaller else None,
+            note="" if smaller else f"rank {shown} takes {after:,} numbers, the layer {self.whole:,}",
+        )
+
+
+class Factorising(Compressor):
+    """A compressor that replaces layers by products of smaller ones, of ranks chosen by one of several rules."""
+
+    order: ClassVar[Order] = Order.FACTORISE
+    needs_tuning: ClassVar[bool] = True
+    positional: ClassVar[str | None] = "rank"
+    works_on: ClassVar[str]  # for people
+
+    rank: Annotated[
+        str | None, Field(description="vbmf; or of all layers: 64; or one each, - leaves a layer: 64/32/-")
+    ] = None
+    energy: Annotated[
+        float | None, Field(gt=0, le=1, description="share of the power to keep in each layer")
+    ] = None
+    target: Annotated[
+        str | None, Field(description="whole network, as float32 bytes or multiply-accumulates: 2MB, 20MMAC")
+    ] = None
+    of: Annotated[
+        Literal["responses", "weights"],
+        Field(description="what stays near: the layers' responses to training faces, or their weights"),
+    ] = "responses"
+
+    @field_validator("rank")
+    @classmethod
+    def _ranks_are_numbers(cls, value: str | None) -> str | None:
+        if value is not None and not _RANK.fullmatch(value):
+            message = "a rank is vbmf, a positive whole number, or one a layer as in 64/32/-"
+            raise ValueError(message)
+        return value
+
+    @field_validator("target")
+    @classmethod
+    def _target_is_a_size(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                _budget(value)
+            except UsageError as error:
+                raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if sum(rule is not None for rule in (self.rank, self.energy, self.target)) > 1:
+            message = "give one of rank, energy and target"
+            raise ValueError(message)
+        return self
+
+    @abstractmethod
+    def plans(self, network: tf_keras.Model, context: Context) -> list[Plan]:
+        """A plan for each layer that this technique works on, in order."""
+
+    @abstractmethod
+    def default_ranks(self, plan: Plan) -> Ranks:
+        """Where neither rank, energy nor target is given."""
+
+    def compress(self, form: Form, context: Context) -> Form:
+        """Replace each layer by smaller ones; layers that would not get smaller stay, with a note."""
+        if self.of == "responses" and not len(context.calibration):
+            message = (
+                f"{self.name}(of=responses) needs training faces for calibration: give some, or of=weights."
+            )
+            raise UsageError(message)
+        plans = self.plans(form.network, context)
+        if not plans:
+            message = f"{self.name} found no layer in the network that it works on ({self.works_on})."
+            raise RefusedCompressionError(message)
+        ranks = self._ranks(form.network, plans, context)
+        changes = tuple(plan.change(chosen) for plan, chosen in zip(plans, ranks, strict=True))
+        if not any(change.rank for change in changes):
+            notes = "; ".join(f"{change.layer}: {change.note}" for change in changes)
+            message = f"{self.describe()} would not make the network smaller ({notes}): give smaller ranks."
+            raise RefusedCompressionError(message)
+        chosen = {p.layer.name: (p, r) for p, r in zip(plans, ranks, strict=True) if p.saves(r)}
+
+        def replace(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
+            if layer.name not in chosen:
+                return None
+            plan, ranks = chosen[layer.name]
+            return plan.layers(ranks)
+
+        return Form(surgery.rebuild(form.network, replace), form.export, changes)
+
+    def _ranks(self, network: tf_keras.Model, plans: list[Plan], context: Context) -> list[Ranks]:
+        if self.rank == "vbmf":
+            return [plan.vbmf_ranks() for plan in plans]
+        if self.rank is not None:
+            return self._given_ranks(plans, self.rank.split("/"))
+        if self.target is not None:
+            return self._ranks_within(network, plans, self.target, context)
+        if self.energy is not None:
+            return [plan.ranks_for(self.energy) for plan in plans]
+        return [self.default_ranks(plan) for plan in plans]
+
+    def _given_ranks(self, plans: list[Plan], given: list[str]) -> list[Ranks]:
+        if len(given) not in (1, len(plans)):
+            names = ", ".join(plan.layer.name for plan in plans)
+            told = f"{self.name}(rank={self.rank}) gives {len(given)} ranks"
+            message = f"{told}, but there are {len(plans)} layers: {names}."
+            raise UsageError(message)
+        alone = len(given) == 1
+        asked = [
+            _numbers(text, plan)
+            for text, plan in zip(given * (len(plans) if alone else 1), plans, strict=True)
+        ]
+        beyond = [
+            max(r - s for r, s in zip(r_, p.sizes, strict=True)) > 0
+            for r_, p in zip(asked, plans, strict=True)
+        ]
+        if alone:
+            beyond = [max(ranks) > max(plan.sizes) for ranks, plan in zip(asked, plans, strict=True)]
+        if all(beyond) or (any(beyond) and not alone):
+            sizes = ", ".join(f"{plan.layer.name} {'×'.join(map(str, plan.sizes))}" for plan in plans)
+            message = (
+                f"{self.name}(rank={self.rank}) is above the rank of the layers ({sizes}): give smaller ones."
+            )
+            raise UsageError(message)
+        return [
+            # One number for several modes means each mode, as far as it goes.
+            tuple(min(r, s) if len(ranks) > 1 else r for r, s in zip(ranks, plan.sizes, strict=True))
+            for ranks, plan in zip(asked, plans, strict=True)
+        ]
+
+    def _ranks_within(
+        self, network: tf_keras.Model, plans: list[Plan], target: str, context: Context
+    ) -> list[Ranks]:
+        """Spend the target where an added rank lowers the error of the network's answers the most."""
+        budget, in_macs = _budget(target)
+        work = [plan for plan in plans if plan.saves((1,) * len(plan.sizes))]
+        costs = [_Costs(plan, in_macs) for plan in work]
+        rest = _whole_cost(network, in_macs) - sum(cost.whole for cost in costs)
+        smallest = rest + sum(cost((1,) * len(cost.plan.sizes)) for cost in costs)
+        if smallest > budget:
+            shown = f"{smallest / 1e6:.1f}MMAC" if in_macs else format_size(smallest * _FLOAT_BYTES)
+            message = (
+                f"{self.name}(target={target}) is below what {self.name} can reach: the smallest is {shown} "
+                "with rank 1 everywhere; give a larger target."
+            )
+            raise RefusedCompressionError(message)
+        paths = [cost.path() for cost in costs]
+        probe = surgery.Probe(network, context.calibration.spread(_PROBED_FACES).images)
+        curves = []
+        for cost, path in zip(costs, paths, strict=True):
+            context.progress.say(f"Measuring what ranks of {cost.plan.layer.name} are worth …")
+            places = [int(i) for i in np.unique(np.linspace(0, len(path) - 2, _PROBED_RANKS).round())]
+            tried = (cost.plan.layers(path[i], improved=False) for i in places)
+            measured = dict(zip(places, probe.errors(cost.plan.layer, tried), strict=True))
+            prices = [cost(ranks) if ranks else cost.whole for ranks in path]
+            curves.append(interpolated(prices, measured | {len(path) - 1: 0.0}))
+        found = allocate(curves, budget - rest)
+        chosen = {plan.layer.name: path[place] for plan, path, place in zip(work, paths, found, strict=True)}
+        return [chosen.get(plan.layer.name) or plan.sizes for plan in plans]
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """What ranks of a plan cost, in parameters or in multiply-accumulates."""
+
+    plan: Plan
+    in_macs: bool
+
+    def __call__(self, ranks: Ranks) -> int:
+        return self.plan.macs(ranks) if self.in_macs else self.plan.parameters(ranks)
+
+    @property
+    def whole(self) -> int:
+        return self.plan.whole_macs if self.in_macs else self.plan.whole
+
+    def path(self) -> list[Ranks]:
+        """Growing ranks that save, and at last the layer as it is, written ()."""
+        path = growing_path(self.plan.power(), self)
+        return [ranks for ranks in path if self(ranks) < self.whole and self.plan.saves(ranks)] + [()]
+
+
+def _numbers(text: str, plan: Plan) -> Ranks:
+    """The ranks that a text asks of a plan, one a mode."""
+    if text == "-":
+        return plan.sizes
+    numbers = tuple(int(part) for part in text.split("x"))
+    if len(numbers) not in (1, len(plan.sizes)):
+        message = (
+            f"rank {text} has {len(numbers)} modes, {plan.layer.name} has {len(plan.sizes)}: give that many."
+        )
+        raise UsageError(message)
+    return numbers if len(numbers) > 1 else numbers * len(plan.sizes)
+
+
+def _budget(target: str) -> tuple[int, bool]:
+    """The budget in parameters, or in multiply-accumulates and True."""
+    if match := _MACS.fullmatch(target):
+        return round(float(match.group(1)) * (1e9 if match.group(2).upper() == "G" else 1e6)), True
+    return parse_size(target) // _FLOAT_BYTES, False
+
+
+def _whole_cost(network: tf_keras.Model, in_macs: bool) -> int:
+    from mlbench import networks
+
+    return sum(layer.macs if in_macs else layer.parameters for layer in networks.layer_table(network))

@@ -1,0 +1,388 @@
+"""Tucker decomposition of a whole network: convolutions, the dense layer behind the feature map, dense layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, field_validator
+
+from compressors import multilinear
+from compressors.evbmf import evb_rank
+from compressors.factorising import Factorising, Plan, Ranks
+from compressors.low_rank import Powers, ResponseSums, Spectrum
+from compressors.multilinear import Tensor, Tucker
+from compressors.svd import Svd, matrix_plans
+from mlbench import surgery
+from mlbench.contracts import Context
+
+if TYPE_CHECKING:
+    import tf_keras
+
+_KINDS = ("conv", "map", "dense")
+_RIDGE = 0.1  # the best of 0.001 to 1 by the error on faces that were not in the regression
+_PROBED_CORE = 1 << 24  # entries of a core that ranks for a target are read from
+_HOOI_ITERATIONS = 2
+_CONV_FACES = 128
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What flows through a layer on calibration faces.
+
+    Attributes:
+        mean: mean input: [c] of a convolution's channels, [h,w,c] of a feature map.
+        spectrum: of the layer's responses.
+        inputs: gives the layer's inputs again, batch by batch.
+    """
+
+    mean: npt.NDArray[np.float32]
+    spectrum: Spectrum
+    inputs: Callable[[], Iterator[npt.NDArray[np.float32]]]
+
+
+class _TensorPlan(Plan):
+    """A layer whose weights are seen as a tensor [..., units], decomposed in some of its modes.
+
+    Where responses shall stay near (`flow`), the units' mode takes their principal directions, as svd does; the
+    other modes take what keeps most of the weights.
+    """
+
+    def __init__(
+        self, layer: tf_keras.layers.Layer, tensor: Tensor, modes: tuple[int, ...], flow: Flow | None
+    ) -> None:
+        """Plan for a layer; without `flow` its weights alone count."""
+        self.layer, self.modes = layer, modes
+        self.sizes = tuple(min(tensor.shape[m], tensor.size // tensor.shape[m]) for m in modes)
+        self._weights, self._flow = tensor, flow
+
+    @cached_property
+    def _spectra(self) -> dict[int, tuple[Powers, Tensor]]:
+        """Power and directions of each mode, descending."""
+        found = {}
+        for mode in self.modes:
+            if self._flow is not None and mode == self._weights.ndim - 1:
+                found[mode] = self._flow.spectrum.power, self._flow.spectrum.directions
+            else:
+                found[mode] = multilinear.eigenvectors(multilinear.gram(self._weights, mode))
+        return found
+
+    def _bases(self, ranks: Ranks) -> dict[int, Tensor]:
+        chosen = zip(self.modes, ranks, strict=True)
+        return {m: np.ascontiguousarray(self._spectra[m][1][:, :rank]) for m, rank in chosen}
+
+    def ranks_for(self, energy: float) -> Ranks:
+        """Each mode may lose an equal share; then at least this energy is kept (De Lathauwer 2000, property 10)."""
+        lost = (1 - energy) / len(self.modes)
+        ranks = []
+        for mode, size in zip(self.modes, self.sizes, strict=True):
+            shares = np.cumsum(self._spectra[mode][0]) / max(float(self._spectra[mode][0].sum()), 1e-300)
+            ranks.append(min(int(np.searchsorted(shares, (1 - lost) * (1 - 1e-7))) + 1, size))
+        return tuple(ranks)
+
+    def vbmf_ranks(self) -> Ranks:
+        """EVBMF on each unfolding of the weights."""
+        ranks = []
+        for mode, size in zip(self.modes, self.sizes, strict=True):
+            power = multilinear.eigenvectors(multilinear.gram(self._weights, mode))[0]
+            rows = self._weights.shape[mode]
+            ranks.append(min(size, max(1, evb_rank(power, rows, self._weights.size // rows))))
+        return tuple(ranks)
+
+    def energy(self, ranks: Ranks) -> float:
+        """Share of the power that is kept at least: what each mode loses adds up."""
+        kept = 1.0
+        for mode, rank in zip(self.modes, ranks, strict=True):
+            power = self._spectra[mode][0]
+            kept -= float(power[rank:].sum()) / max(float(power.sum()), 1e-300)
+        return max(0.0, kept)
+
+    @cached_property
+    def _probed(self) -> Tucker:
+        """The HOSVD, without what carries nothing: truncating it gives approximations of all smaller ranks."""
+        ranks = list(self.ranks_for(1 - 1e-6))
+        others = self._weights.size // math.prod(self._weights.shape[mode] for mode in self.modes)
+        while others * math.prod(ranks) > _PROBED_CORE:
+            largest = int(np.argmax(ranks))
+            ranks[largest] = ranks[largest] * 4 // 5
+        return multilinear.hosvd(self._weights, self._bases(tuple(ranks)))
+
+    def power(self) -> Powers:
+        """Squared entries of the core, summed over whole modes, each direction of the units by its power."""
+        core = np.square(self._probed.core, dtype=np.float64)
+        core = core.sum(axis=tuple(mode for mode in range(core.ndim) if mode not in self.modes))
+        wanted = self._spectra[self.modes[-1]][0][: core.shape[-1]]
+        found = core.sum(axis=tuple(range(core.ndim - 1)))
+        return core * (wanted / np.maximum(found, 1e-300))
+
+    def _decomposed(self, ranks: Ranks, improved: bool) -> Tucker:
+        if not improved:
+            return self._probed.truncated(dict(zip(self.modes, ranks, strict=True)))
+        bases = self._bases(ranks)
+        if self._flow is None:
+            return multilinear.hooi(self._weights, bases, _HOOI_ITERATIONS)
+        last = self._weights.ndim - 1
+        units = bases.pop(last)
+        found = multilinear.hooi(multilinear.times(self._weights, units, last), bases, _HOOI_ITERATIONS)
+        return Tucker(found.core, found.factors | {last: units})
+
+    def _bias(self, response: Tensor, approximated: Tensor) -> Tensor:
+        """The bias with which the mean input gets the response that it had; bias apart, x W and x Ŵ."""
+        bias = self.layer.bias.numpy() if self.layer.use_bias else np.zeros_like(response)
+        return (bias + response - approximated).astype(np.float32)
+
+
+class ConvPlan(_TensorPlan):
+    """A k×k convolution: 1×1 to r₁ channels, k×k to r₂, 1×1 (Kim et al. 2016, equations 2 to 5).
+
+    With one input channel the first is left out.
+    """
+
+    def __init__(self, layer: tf_keras.layers.Conv2D, flow: Flow | None) -> None:
+        """Plan for a convolution."""
+        kernel = layer.kernel.numpy()
+        super().__init__(layer, kernel, (2, 3) if kernel.shape[2] > 1 else (3,), flow)
+
+    def _ends(self, ranks: Ranks) -> tuple[int, int]:
+        return (ranks[0], ranks[1]) if len(ranks) == 2 else (1, ranks[0])
+
+    def _weights_in_parts(self, ranks: Ranks) -> tuple[int, int, int]:
+        height, width, inputs, outputs = self._weights.shape
+        first, last = self._ends(ranks)
+        return (inputs * first if inputs > 1 else 0), height * width * first * last, last * outputs
+
+    def parameters(self, ranks: Ranks) -> int:
+        """Of the three convolutions, and the bias."""
+        return sum(self._weights_in_parts(ranks)) + self._weights.shape[3]
+
+    def macs(self, ranks: Ranks) -> int:
+        """The first at each input position, the others at each output position."""
+        before, core, after = self._weights_in_parts(ranks)
+        given, made = (math.prod(s[1:-1]) for s in (self.layer.input_shape, self.layer.output_shape))
+        return before * given + (core + after) * made
+
+    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
+        """1×1 → k×k → 1×1."""
+        from tf_keras import layers as keras
+
+        found, layer = self._decomposed(ranks, improved), self.layer
+        parts: list[surgery.NewLayer] = []
+        if 2 in found.factors:
+            first = keras.Conv2D(ranks[0], 1, use_bias=False, name=f"{layer.name}_in")
+            parts.append((first, [found.factors[2][None, None]]))
+        core = keras.Conv2D(found.core.shape[3], layer.kernel_size, use_bias=False, name=f"{layer.name}_core")
+        last = keras.Conv2D(layer.filters, 1, activation=layer.activation, name=f"{layer.name}_out")
+        mean = np.zeros(self._weights.shape[2]) if self._flow is None else self._flow.mean
+        bias = self._bias(*(mean @ w.sum(axis=(0, 1)) for w in (self._weights, found.tensor())))
+        return [*parts, (core, [found.core]), (last, [found.factors[3].T[None, None], bias])]
+
+
+class MapPlan(_TensorPlan):
+    """A dense layer behind a feature map [h,w,c], as a tensor [h,w,c,units] decomposed in all four modes.
+
+    The channels are contracted by a 1×1 convolution. Seen as [h, w·r, 1] without moving a number, the map's
+    rows are contracted by a convolution whose kernel spans the height, and its columns likewise; what is left
+    meets the core and the units' factor as two dense layers. No transposition, so one delegate partition.
+    """
+
+    def __init__(
+        self, layer: tf_keras.layers.Dense, map_shape: tuple[int, int, int], flow: Flow | None
+    ) -> None:
+        """Plan for a dense layer behind a map of this shape."""
+        self._map = map_shape
+        super().__init__(layer, layer.kernel.numpy().reshape(*map_shape, -1), (0, 1, 2, 3), flow)
+
+    def parameters(self, ranks: Ranks) -> int:
+        """Of four factors, the core and the bias."""
+        shape = self._weights.shape
+        return math.prod(ranks) + sum(n * r for n, r in zip(shape, ranks, strict=True)) + shape[3]
+
+    def macs(self, ranks: Ranks) -> int:
+        """Of the contractions in their order: channels, rows, columns, core, units."""
+        (h, w, c), (rh, rw, rc, ru) = self._map, ranks
+        return (
+            h * w * c * rc
+            + h * w * rc * rh
+            + w * rc * rh * rw
+            + math.prod(ranks)
+            + ru * self._weights.shape[3]
+        )
+
+    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
+        """1×1, h×1 and w×1 convolutions between reshapes, then two dense layers."""
+        from tf_keras import layers as keras
+
+        (h, w, _), (rh, rw, rc, ru) = self._map, ranks
+        found, name = self._decomposed(ranks, improved), self.layer.name
+        rows, columns, channels, units = (found.factors[mode] for mode in self.modes)
+        tensor, bias = found.core, self.layer.bias.numpy() if self.layer.use_bias else np.zeros(len(units))
+        if self._flow is not None:
+            tensor, bias = self._refitted(found, self._flow, improved)
+        core = tensor.transpose(2, 0, 1, 3).reshape(-1, ru)
+        last = keras.Dense(len(units), activation=self.layer.activation, name=f"{name}_units")
+
+        def conv(filters: int, kernel: Any, part: str) -> tf_keras.layers.Layer:
+            return keras.Conv2D(filters, kernel, use_bias=False, name=f"{name}_{part}")
+
+        return [
+            (keras.Reshape((h, w, self._map[2]), name=f"{name}_map"), []),
+            (conv(rc, 1, "channels"), [channels[None, None]]),
+            (keras.Reshape((h, w * rc, 1), name=f"{name}_by_row"), []),
+            (conv(rh, (h, 1), "rows"), [rows[:, None, None, :]]),
+            (keras.Reshape((w, rc * rh, 1), name=f"{name}_by_column"), []),
+            (conv(rw, (w, 1), "columns"), [columns[:, None, None, :]]),
+            (keras.Flatten(name=f"{name}_flatten"), []),
+            (keras.Dense(ru, use_bias=False, name=f"{name}_core"), [core]),
+            (last, [units.T, bias]),
+        ]
+
+    def _refitted(self, found: Tucker, flow: Flow, improved: bool) -> tuple[Tensor, Tensor]:
+        """Core and bias that give the responses to calibration faces what the smaller map can tell of them."""
+        mean = _contracted(flow.mean[None], found.factors)
+        core, units = found.core.reshape(mean.shape[1], -1), found.factors[3]
+        if improved:
+            features, residuals = [], []
+            exact = self._weights.reshape(-1, len(units)) @ units
+            for inputs in flow.inputs():
+                small = _contracted(inputs, found.factors) - mean
+                features.append(small)
+                residuals.append((inputs - flow.mean).reshape(len(inputs), -1) @ exact - small @ core)
+            core = multilinear.refitted(core, np.concatenate(features), np.concatenate(residuals), _RIDGE)
+        shift = flow.spectrum.centre - (mean @ core @ units.T)[0]
+        return core.reshape(found.core.shape), shift.astype(np.float32)
+
+
+def _contracted(maps: Tensor, factors: dict[int, Tensor]) -> Tensor:
+    """Feature maps [n,h,w,c] in the factors' bases, flattened [n, r_h r_w r_c]."""
+    for mode in (2, 0, 1):
+        maps = multilinear.times(maps, factors[mode], mode + 1)
+    return maps.reshape(len(maps), -1)
+
+
+class TuckerDecomposition(Factorising):
+    """Tucker-2 of convolutions, a 4-way Tucker of the dense layer behind the feature map, SVD of other layers."""
+
+    name: ClassVar[str] = "tucker"
+    summary: ClassVar[str] = (
+        "convolutions and the dense layer behind the map as small tensors; SVD of the rest"
+    )
+    source: ClassVar[str] = (
+        "Kim et al. 2016, section 3; De Lathauwer et al. 2000 (HOSVD, HOOI); ranks: Nakajima et al. 2013"
+    )
+    works_on: ClassVar[str] = "convolutions and dense layers"
+    exact: ClassVar[dict[str, str]] = {"energy": "0.999999"}
+    example: ClassVar[dict[str, str]] = {"rank": "4"}
+    layers: Annotated[
+        str, Field(description="which kinds: conv, map (the dense layer behind the feature map), dense")
+    ] = "conv/map/dense"
+
+    @field_validator("layers")
+    @classmethod
+    def _layers_are_kinds(cls, value: str) -> str:
+        kinds = value.split("/")
+        if not set(kinds) <= set(_KINDS) or len(set(kinds)) != len(kinds):
+            message = f"layers are some of {'/'.join(_KINDS)}"
+            raise ValueError(message)
+        return value
+
+    def default_ranks(self, plan: Plan) -> Ranks:
+        """Half the channels of convolutions; of the map 10×10×24×64 at most; of dense layers as svd."""
+        if isinstance(plan, MapPlan):
+            return tuple(min(most, size) for most, size in zip(DEFAULT_MAP_RANKS, plan.sizes, strict=True))
+        if isinstance(plan, ConvPlan):
+            return tuple(max(1, size // 2) for size in plan.sizes)
+        return Svd().default_ranks(plan)
+
+    def plans(self, network: tf_keras.Model, context: Context) -> list[Plan]:
+        """Plans for the chosen kinds of layers, in the order of the network."""
+        found = _by_kind(network)
+        chosen = {kind: found[kind] if kind in self.layers.split("/") else [] for kind in _KINDS}
+        flows: dict[str, Flow] = {}
+        if self.of == "responses":
+            # Each face gives thousands of positions of a convolution, but one response of a dense layer.
+            few = context.calibration.spread(_CONV_FACES).images
+            flows = _flows(network, chosen["conv"], few)
+            flows |= _flows(network, chosen["map"], context.calibration.images)
+        plans: list[Plan] = [ConvPlan(layer, flows.get(layer.name)) for layer in chosen["conv"]]
+        maps = [(layer, _map_of(network, layer)) for layer in chosen["map"]]
+        plans += [MapPlan(layer, shape, flows.get(layer.name)) for layer, shape in maps if shape]
+        plans += matrix_plans(network, chosen["dense"], context, self.of)
+        order = [layer.name for layer in network.layers]
+        return sorted(plans, key=lambda plan: order.index(plan.layer.name))
+
+
+def _by_kind(network: tf_keras.Model) -> dict[str, list[tf_keras.layers.Layer]]:
+    """Trainable layers by how they are decomposed; 1×1 convolutions are matrices, as dense layers are."""
+    from tf_keras import layers as keras
+
+    found: dict[str, list[tf_keras.layers.Layer]] = {kind: [] for kind in _KINDS}
+    for layer in network.layers:
+        if not layer.trainable:
+            continue
+        if type(layer) is keras.Conv2D and _plain(layer):
+            matrix = layer.kernel_size == (1, 1)
+            # A kernel over one channel that spans the map is a factor already.
+            if matrix or min(layer.kernel_size) > 1:
+                found["dense" if matrix else "conv"].append(layer)
+        elif isinstance(layer, keras.Dense):
+            found["map" if _map_of(network, layer) else "dense"].append(layer)
+    return found
+
+
+def _plain(layer: tf_keras.layers.Conv2D) -> bool:
+    settings = layer.strides, layer.dilation_rate, layer.groups, layer.padding
+    return settings == ((1, 1), (1, 1), 1, "valid")
+
+
+def _map_of(network: tf_keras.Model, dense: tf_keras.layers.Dense) -> tuple[int, int, int] | None:
+    """The shape [h,w,c] of the feature map that a dense layer is given flattened, if it is."""
+    from tf_keras import layers as keras
+
+    before = network.layers[network.layers.index(dense) - 1]
+    if not isinstance(before, keras.Flatten) or len(before.input_shape) != 4:
+        return None
+    height, width, channels = (int(n) for n in before.input_shape[1:])
+    return (height, width, channels) if height > 1 and width > 1 and channels > 1 else None
+
+
+def _flows(
+    network: tf_keras.Model, layers: list[tf_keras.layers.Layer], images: npt.NDArray[np.uint8]
+) -> dict[str, Flow]:
+    """One pass over crops: mean inputs and responses of layers."""
+    if not layers:
+        return {}
+    shapes = {layer.name: _map_of(network, layer) or (int(layer.kernel.shape[-2]),) for layer in layers}
+    totals = {name: np.zeros(shape) for name, shape in shapes.items()}
+    counts = dict.fromkeys(shapes, 0)
+    sums = {layer.name: ResponseSums(int(layer.kernel.shape[-1])) for layer in layers}
+    for inputs in surgery.inputs_of(network, layers, images):
+        for layer in layers:
+            name, values = layer.name, inputs[layer.name]
+            sums[name].add(surgery.response_of(layer, values))
+            rows = values.reshape(-1, *shapes[name])
+            totals[name] += rows.sum(axis=0, dtype=np.float64)
+            counts[name] += len(rows)
+
+    def again(layer: tf_keras.layers.Layer) -> Callable[[], Iterator[npt.NDArray[np.float32]]]:
+        shape = shapes[layer.name]
+        return lambda: (
+            found[layer.name].reshape(-1, *shape) for found in surgery.inputs_of(network, [layer], images)
+        )
+
+    return {
+        layer.name: Flow(
+            (totals[layer.name] / counts[layer.name]).astype(np.float32),
+            sums[layer.name].spectrum(),
+            again(layer),
+        )
+        for layer in layers
+    }
+
+
+#: Rows, columns, channels, units of the dense layer behind the map; docs/compression.md says what they cost.
+DEFAULT_MAP_RANKS = (10, 10, 24, 64)

@@ -1,0 +1,242 @@
+"""What every compressor owes, asked of every registered one: a new entry point is tested with no line here."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from mlbench import baselines, networks, registry, training
+from mlbench.chain import parse_chain
+from mlbench.compression import Bench, compress
+from mlbench.contracts import Compressor, Context, Form, Order
+from mlbench.conversion import answers, file_of
+from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.faces.dataset import split_faces
+from mlbench.networks import enumerate_weights
+from mlbench.progress import Silent
+from mlbench.training import TrainingOptions, TuningOptions, predict
+from tests.conftest import TINY
+
+NAMES = registry.names("compressors")
+TUNED = [name for name in NAMES if registry.load("compressors", name).needs_tuning]
+EXACT = [name for name in NAMES if registry.load("compressors", name).exact is not None]
+
+_TRAINING = TrainingOptions(epochs=2, batch=64, threads=1)
+_TUNING = TuningOptions(epochs=2, batch=64, rate=3e-4, threads=1)
+
+#: How far a file's answers may lie from the labels' error of its network, px: int8 rounds, int4 coarsely.
+_PX = {"float32": 0.01, "float16": 0.1, "dynamic": 1.0, "int8": 2.0, "int4": 4.0}
+
+
+def _chain(name, options):
+    return f"{name}({','.join(f'{key}={value}' for key, value in options.items())})" if options else name
+
+
+def _example(name):
+    return parse_chain(_chain(name, registry.load("compressors", name).example))
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("MLBENCH_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def bench(sampled):
+    return Bench(sampled, split_faces(sampled, seed=7), _TUNING, Silent())
+
+
+@pytest.fixture(scope="module")
+def baseline(cache, bench):
+    return baselines.train_baseline(TINY, bench.faces, bench.split, _TRAINING, Silent())
+
+
+@pytest.fixture(scope="module")
+def compressed(baseline, bench):
+    """The example of each compressor carried out, tuned and written, or the reason of its refusal."""
+    outcomes = {}
+
+    def carry_out(name):
+        if name not in outcomes:
+            outcomes[name] = compress(baseline, _example(name), bench)
+        return outcomes[name]
+
+    return carry_out
+
+
+@pytest.fixture
+def context(bench):
+    return Context(bench.calibration(), 7, Silent())
+
+
+def _redundant():
+    """A network in which every kernel is of rank 1 in all modes, and the latter half of all units is dead."""
+    network = networks.build(TINY, 7)
+    rng = np.random.default_rng(3)
+    for layer in network.layers:
+        weights = layer.get_weights()
+        if not weights:
+            continue
+        kernel, bias = weights
+        shape = (11, 11, 8, 32) if layer.name == "dense1" else kernel.shape
+        tensor = np.full(shape, 1.0 / np.sqrt(kernel[..., 0].size), np.float32)
+        for mode, size in enumerate(shape):
+            signs = rng.choice([-1.0, 1.0], size).astype(np.float32)
+            if mode == len(shape) - 1 and layer.name != "dense3":
+                signs[size // 2 :] = 0
+            tensor *= signs.reshape([-1 if m == mode else 1 for m in range(len(shape))])
+        if layer.name == "dense3":  # half of its entries too
+            tensor = tensor * (np.arange(136) < 68)
+        layer.set_weights([tensor.reshape(kernel.shape), bias + 0.1])
+    return network
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_describes_itself(name):
+    technique = registry.load("compressors", name)
+    assert technique.name == name
+    assert technique.summary
+    assert technique.source
+    assert isinstance(technique.order, Order)
+    assert all(field.description for field in technique.model_fields.values())
+    assert technique.positional is None or technique.positional in technique.model_fields
+    chain = _example(name)
+    assert parse_chain(str(chain)) == chain
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_result_is_smaller_with_the_same_input_and_output(name, compressed, baseline):
+    result = compressed(name)
+    before, after = result.stages
+    assert min(after.file_bytes, after.deflated_bytes) < 4 * before.parameters
+    assert after.parameters <= before.parameters
+    network = result.network()
+    assert network.input_shape == (None, 96, 96, 1)
+    assert network.output_shape == (None, 136)
+    assert after.history == () or registry.load("compressors", name).needs_tuning
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_answers_like_the_loaded_network_and_the_stage_tells_the_files_error(
+    name, compressed, bench
+):
+    result = compressed(name)
+    validation = bench.faces.take(bench.split.validation)
+    found = answers(file_of(result.folder, result.export), validation.images)
+    network = predict(result.network(), validation.images)
+    assert np.abs(found - network).mean() < _PX[result.export.precision]
+    assert result.stages[-1].validation_mae_px == pytest.approx(np.abs(found - validation.points).mean())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_deterministic_and_leaves_the_given_network_alone(name, baseline, context):
+    network = baseline.network()
+    before = [weight.copy() for weight in network.get_weights()]
+    [step] = _example(name).compressors
+    first, again = (step.finish(step.compress(Form(network), context)) for _ in range(2))
+    for a, b in zip(first.network.get_weights(), again.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_nothing_is_lost_where_the_network_is_redundant_enough(name, context):
+    network = _redundant()
+    technique = registry.load("compressors", name)
+    [step] = parse_chain(_chain(name, technique.exact)).compressors
+    form = step.finish(step.compress(Form(network), context))
+    images = context.calibration.images[:50]
+    expected = predict(network, images)
+    assert np.abs(predict(form.network, images) - expected).max() < 1e-3 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_options_are_one_sentence(name):
+    technique = registry.load("compressors", name)
+    with pytest.raises(UsageError, match="no option"):
+        parse_chain(f"{name}(nonsense=1)")
+    for field in technique.model_fields:
+        with pytest.raises(UsageError, match=field):
+            parse_chain(f"{name}({field}=?)")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_memory_is_bounded(name, baseline, context):
+    network = baseline.network()
+    [step] = _example(name).compressors
+    tracemalloc.start()
+    try:
+        step.compress(Form(network), context)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The network has 0.15 MB; 270 faces' convolution inputs kept at once would be hundreds.
+    assert peak < 48 * 2**20
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_its_tuning_goes_on_where_it_was(name, compressed, baseline, bench, monkeypatch, tmp_path):
+    whole = compressed(name)
+    real, epochs = training._train_epoch, []
+
+    def killed(*arguments):
+        if epochs:
+            raise _KilledError
+        epochs.append(None)
+        return real(*arguments)
+
+    monkeypatch.setenv("MLBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(training, "_train_epoch", killed)
+    with pytest.raises(_KilledError):
+        compress(baseline, _example(name), bench)
+    monkeypatch.setattr(training, "_train_epoch", real)
+    resumed = compress(baseline, _example(name), bench)
+    assert [e.epoch for e in resumed.stages[-1].history] == [0, 1, 2]
+    for (_, a), (_, b) in zip(
+        enumerate_weights(whole.network()), enumerate_weights(resumed.network()), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", TUNED)
+def test_the_best_settled_weights_are_kept(name, compressed):
+    result = compressed(name)
+    [step] = _example(name).compressors
+    stage = result.stages[-1]
+    settled = [e.validation_mae_px for e in stage.history][step.first_settled_epoch(_TUNING.epochs) :]
+    assert stage.validation_mae_px == pytest.approx(min(settled), abs=_PX[result.export.precision])
+
+
+def test_what_would_be_larger_is_refused_with_the_numbers(baseline, bench):
+    class Doubling(Compressor):
+        name = "doubling"
+        summary = "twice the last layer"
+        source = "here"
+        order = Order.FACTORISE
+        needs_tuning = False
+
+        def compress(self, form, context):
+            import tf_keras
+
+            from mlbench import surgery
+
+            last = form.network.layers[-1]
+            extra = (tf_keras.layers.Dense(136, name="more"), [np.eye(136, dtype=np.float32), np.zeros(136)])
+            return Form(
+                surgery.rebuild(
+                    form.network, lambda layer: [*surgery.kept(layer), extra] if layer is last else None
+                )
+            )
+
+    from mlbench.chain import Chain
+
+    with pytest.raises(RefusedCompressionError, match=r"larger \([\d,]+ to [\d,]+ parameters\)"):
+        compress(baseline, Chain((Doubling(),)), bench)

@@ -1,0 +1,92 @@
+"""Hashing: sketches are the virtual matrix, buckets the nearest, files hold no matrix."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compressors import hashing
+from mlbench import networks
+from mlbench.chain import parse_chain
+from mlbench.contracts import Context, Form
+from mlbench.conversion import answers, file_of, written
+from mlbench.errors import RefusedCompressionError
+from mlbench.progress import Silent
+from mlbench.training import predict
+from tests.conftest import TINY
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 9), st.integers(1, 7), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_a_sketch_times_buckets_is_the_input_times_the_virtual_matrix(extra, sketches, length, units, seed):
+    rng = np.random.default_rng(seed)
+    hashes = hashing.signs(sketches + extra, sketches, seed)
+    inputs = rng.standard_normal((3, len(hashes) * length)).astype(np.float32)
+    buckets = rng.standard_normal((length * sketches, units)).astype(np.float32)
+    direct = inputs @ hashing.virtual_matrix(buckets, hashes)
+    np.testing.assert_allclose(hashing.sketched(inputs, hashes) @ buckets, direct, atol=1e-3)
+
+
+def test_buckets_are_found_again_and_nearest(rng):
+    hashes = hashing.signs(32, 4, 7)
+    buckets = rng.standard_normal((20, 6)).astype(np.float32)
+    weights = hashing.virtual_matrix(buckets, hashes)
+    np.testing.assert_allclose(hashing.nearest_buckets(weights, hashes), buckets, atol=1e-4)
+    other = weights + rng.standard_normal(weights.shape).astype(np.float32)
+    best = hashing.nearest_buckets(other, hashes)
+    distance = np.linalg.norm(other - hashing.virtual_matrix(best, hashes))
+    for _ in range(5):
+        moved = best + 0.05 * rng.standard_normal(best.shape).astype(np.float32)
+        assert np.linalg.norm(other - hashing.virtual_matrix(moved, hashes)) > distance
+
+
+@pytest.mark.parametrize("inputs", [7744, 30976, 135_424, 968])
+@pytest.mark.parametrize("ratio", [8, 64])
+def test_the_ratio_is_nearly_as_asked_and_blocks_fit(inputs, ratio):
+    blocks, sketches = hashing.sketch_shape(inputs, ratio)
+    assert inputs % blocks == 0
+    assert 0.85 * ratio < blocks / sketches < 1.18 * ratio
+
+
+def _file(text, sampled, folder):
+    network = networks.build(TINY, 7)
+    [step] = parse_chain(text).compressors
+    form = step.compress(Form(network), Context(sampled.take(slice(0, 200)), 7, Silent()))
+    networks.save(form.network, folder)
+    return network, form, written(folder, form.export, sampled)
+
+
+@pytest.mark.parametrize("form", ["block", "entry"])
+def test_the_file_holds_buckets_alone_and_answers_like_the_network(sampled, tmp_path, form):
+    network, made, facts = _file(f"hashing(16,form={form})", sampled, tmp_path)
+    matrix = 4 * network.get_layer("dense1").count_params()
+    assert facts.file_bytes < 4 * network.count_params() - 0.85 * matrix + 12_000
+    found = answers(file_of(tmp_path, made.export), sampled.images[:20])
+    again = networks.load(tmp_path)
+    np.testing.assert_allclose(found, predict(again, sampled.images[:20]), atol=1e-2)
+    np.testing.assert_allclose(found, predict(made.network, sampled.images[:20]), atol=1e-2)
+
+
+def test_chens_form_trains_the_matrix_that_it_answers_with(sampled):
+    layer = hashing.hashed_dense()(7, 30, 5, activation="relu")
+    inputs = np.random.default_rng(0).standard_normal((4, 96)).astype(np.float32)
+    layer.build(inputs.shape)
+    np.testing.assert_allclose(layer(inputs, training=True), layer(inputs, training=False), atol=1e-4)
+
+
+def test_chens_hashes_spread_over_buckets_and_signs():
+    import tensorflow as tf
+
+    layer = hashing.hashed_dense()(100, 50, 5)
+    layer.build((None, 400))
+    buckets, signs = layer.hashes(tf.range(400))
+    counts = np.bincount(buckets.numpy().ravel(), minlength=50)
+    assert len(counts) == 50
+    assert counts.min() > 600  # of 800 expected
+    assert abs(float(np.mean(signs))) < 0.03
+
+
+def test_a_layer_too_small_for_the_ratio_is_refused(sampled):
+    [step] = parse_chain("hashing(1000)").compressors
+    with pytest.raises(RefusedCompressionError, match="smaller ratio"):
+        step.compress(Form(networks.build(TINY, 7)), Context(sampled.take(slice(0, 8)), 7, Silent()))

@@ -1,0 +1,118 @@
+"""Pruning: masks keep the largest blocks, sparsity is reached, files are sparse and load."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compressors.prune import magnitude_mask
+from mlbench import networks
+from mlbench.chain import parse_chain
+from mlbench.contracts import Context, Form
+from mlbench.conversion import answers, file_of, written
+from mlbench.errors import UsageError
+from mlbench.progress import Silent
+from mlbench.training import TrainingOptions, fit, predict
+from tests.conftest import TINY
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(1, 20),
+    st.floats(0.05, 0.95),
+    st.sampled_from([(1, 1), (4, 1)]),
+    st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_mask_keeps_the_largest_blocks_and_as_many_as_asked(rows, columns, sparsity, block, seed):
+    weights = np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
+    mask = magnitude_mask(weights, sparsity, block)
+    height = block[0]
+    sums = [
+        (np.abs(weights[r : r + height, c]).sum(), mask[r : r + height, c])
+        for r in range(0, rows, height)
+        for c in range(columns)
+    ]
+    assert all(part.all() or not part.any() for _, part in sums)
+    kept = [value for value, part in sums if part.all()]
+    gone = [value for value, part in sums if not part.any()]
+    assert len(kept) == round(len(sums) * (1 - sparsity))
+    assert not kept or not gone or min(kept) >= max(gone)
+
+
+def _form(text, network, faces):
+    [step] = parse_chain(text).compressors
+    return step, step.compress(Form(network), Context(faces.take(slice(0, 64)), 7, Silent()))
+
+
+def _zeros(network):
+    kernels = [layer.kernel.numpy() for layer in network.layers if layer.name.startswith("dense")]
+    return sum((kernel == 0).sum() for kernel in kernels) / sum(kernel.size for kernel in kernels)
+
+
+@pytest.mark.parametrize("schedule", ["gradual", "once"])
+def test_the_sparsity_is_reached_and_stays_while_tuning(sampled, tmp_path, schedule):
+    network = networks.build(TINY, 7)
+    networks.start_from_mean(network, sampled.points.mean(axis=0))
+    step, form = _form(f"prune(0.8,schedule={schedule})", network, sampled)
+    options = TrainingOptions(epochs=4, batch=64, threads=1)
+    fit(
+        form.network,
+        sampled.take(slice(0, 250)),
+        sampled.take(slice(250, 300)),
+        options,
+        tmp_path,
+        Silent(),
+        title="",
+        before_step=step.before_step,
+        settle=step.settle,
+        first_settled=step.first_settled_epoch(4),
+    )
+    tuned = predict(form.network, sampled.images[:20])
+    shipped = step.finish(form)
+    assert _zeros(shipped.network) == pytest.approx(0.8, abs=0.01)
+    # What ships computes what was tuned: the masks were there already.
+    np.testing.assert_allclose(predict(shipped.network, sampled.images[:20]), tuned, atol=1e-3)
+
+
+@pytest.mark.parametrize("block", ["4x1", "1x1"])
+def test_the_file_is_sparse_and_answers_like_the_network(sampled, tmp_path, block):
+    network = networks.build(TINY, 7)
+    step, form = _form(f"prune(0.9,block={block})", network, sampled)
+    shipped = step.finish(form)
+    networks.save(shipped.network, tmp_path)
+    facts = written(tmp_path, shipped.export, sampled)
+    assert facts.file_bytes < 4 * TINY.parameters / 4
+    found = answers(file_of(tmp_path, shipped.export), sampled.images[:20])
+    np.testing.assert_allclose(found, predict(shipped.network, sampled.images[:20]), atol=1e-3)
+
+
+@pytest.mark.parametrize("then", ["float16", "dynamic", "int8"])
+def test_zeros_survive_quantisation_and_the_file_loads(sampled, tmp_path, then):
+    network = networks.build(TINY, 7)
+    networks.start_from_mean(network, sampled.points.mean(axis=0))
+    step, form = _form("prune(0.9)", network, sampled)
+    shipped = step.finish(form)
+    [last] = parse_chain(then).compressors
+    final = last.compress(shipped, Context(sampled, 7, Silent()))
+    networks.save(final.network, tmp_path)
+    facts = written(tmp_path, final.export, sampled)
+    assert np.isfinite(answers(file_of(tmp_path, final.export), sampled.images[:5])).all()
+    assert facts.deflated_bytes < 0.5 * facts.file_bytes
+
+
+@pytest.mark.parametrize("chain", ["prune+prune", "prune+qat", "cluster+prune", "prune+svd"])
+def test_what_would_undo_the_zeros_is_refused(chain):
+    with pytest.raises(UsageError, match="cannot follow"):
+        parse_chain(chain)
+
+
+def test_clustering_may_follow_and_keeps_zeros(sampled):
+    network = networks.build(TINY, 7)
+    step, form = _form("prune(0.8)", network, sampled)
+    shipped = step.finish(form)
+    [cluster] = parse_chain("cluster(8)").compressors
+    tied = cluster.finish(cluster.compress(shipped, Context(sampled.take(slice(0, 8)), 7, Silent())))
+    kernel = tied.network.get_layer("dense1").kernel.numpy()
+    assert (kernel[shipped.network.get_layer("dense1").kernel.numpy() == 0] == 0).all()
+    assert len(np.unique(kernel)) <= 8
