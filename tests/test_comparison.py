@@ -1,0 +1,174 @@
+"""Comparing records: what is said, what is refused, what fails a build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mlbench.cli import cli
+from mlbench.comparison import Comparison, Line, compare, compare_within, parse_condition
+from mlbench.errors import UsageError
+from mlbench.records import Device, Record, Timing, write_record
+from tests.latency_noise import CALM, measured
+from tests.reports.example_records import HOST, example
+
+RECORD = example("basic", bursts=20)
+
+
+def with_latencies(record: Record, ratios: dict[str, float], seed: int = 0) -> Record:
+    """The record with calm latencies; each model takes its ratio of 2 ms, all rounds interleaved."""
+    rng = np.random.default_rng(seed)
+
+    def timing(model: str) -> Timing:
+        return measured(CALM, ratios.get(model, 1.0), rng)[0]
+
+    changed = tuple(m.model_copy(update={"network": timing(m.artifact)}) for m in record.measurements)
+    return record.model_copy(update={"measurements": changed})
+
+
+def with_other_file(record: Record, model: str) -> Record:
+    """The record, but with another file for one model."""
+    changed = tuple(
+        a.model_copy(update={"sha256": "9" * 64}) if a.id == model else a for a in record.artifacts
+    )
+    return record.model_copy(update={"artifacts": changed})
+
+
+def on_machine(record: Record, cores: str) -> Record:
+    device = HOST.model_copy(update={"details": HOST.details | {"cores": cores}})
+    return record.model_copy(update={"devices": (device,)})
+
+
+def line(found: Comparison, model: str, quantity: str) -> Line:
+    return next(row for row in found.lines if (row.model, row.quantity) == (model, quantity))
+
+
+def test_a_record_against_itself_is_the_same_in_all() -> None:
+    copy = RECORD.model_copy()
+    assert {row.said for row in compare(RECORD, copy).lines} == {"same"}
+
+
+def test_interleaved_files_of_one_record_are_told_apart() -> None:
+    found = compare_within(with_latencies(RECORD, {"basic · svd": 0.8}), 0, 1)
+    told = line(found, "basic · none → basic · svd", "p50")
+    assert told.said == "faster"
+    assert told.change.low < -0.2 + 0.04 < told.change.high + 0.08
+    assert told.confidence == 0.99
+
+
+def test_a_slower_file_of_a_later_run_is_found_relative_to_the_file_that_both_hold() -> None:
+    before = with_latencies(RECORD, {}, seed=1)
+    # The machine of the later run is half as fast throughout; the new svd is a fifth slower besides.
+    after = with_latencies(
+        RECORD, dict.fromkeys((a.id for a in RECORD.artifacts), 2.0) | {"basic · svd": 2.4}, seed=2
+    )
+    found = compare(before, with_other_file(after, "basic · svd"))
+    told = line(found, "basic · svd", "p50")
+    assert told.said == "slower"
+    assert told.change.low < 0.2 < told.change.high
+    assert any("relative to basic · none" in note for note in found.notes)
+
+
+def test_the_same_file_is_never_called_slower_for_the_machines_sake() -> None:
+    slower = with_latencies(RECORD, dict.fromkeys((a.id for a in RECORD.artifacts), 3.0))
+    found = compare(with_latencies(RECORD, {}), slower)
+    assert line(found, "basic · svd", "p50").said == "same"
+    assert any("is the machine's" in note for note in found.notes)
+
+
+def _all_other_files(record: Record) -> Record:
+    changed = tuple(a.model_copy(update={"sha256": f"{i:064}"}) for i, a in enumerate(record.artifacts))
+    return record.model_copy(update={"artifacts": changed})
+
+
+def test_latencies_of_other_times_without_a_common_file_are_refused_unless_asked_for() -> None:
+    other = _all_other_files(RECORD)
+    found = compare(RECORD, other)
+    assert "--measure" in found.refusals["p50"]
+    assert not [row for row in found.lines if row.quantity == "p50"]
+    asked = compare(RECORD, other, anyway=True)
+    assert [row for row in asked.lines if row.quantity == "p50"]
+    assert any("different times" in note for note in asked.notes)
+
+
+def test_other_machines_are_refused_with_the_reason_unless_asked_for() -> None:
+    other = on_machine(RECORD, "64")
+    found = compare(RECORD, other)
+    assert "cores 2 and 64" in found.refusals["p50"]
+    assert [row for row in found.lines if row.quantity == "mae"], "errors do not depend on the machine"
+    assert any("different machines" in note for note in compare(RECORD, other, anyway=True).notes)
+
+
+def test_errors_on_other_faces_are_refused() -> None:
+    other = RECORD.model_copy(update={"test_sets": {"test": "ef" * 32}})
+    assert "differ" in compare(RECORD, other).refusals["mae"]
+
+
+def test_errors_are_compared_face_by_face() -> None:
+    found = compare_within(RECORD, 0, 2)
+    assert line(found, "basic · none → basic · svd+int8", "mae").said == "worse"
+
+
+def test_records_without_a_common_model_are_refused() -> None:
+    with pytest.raises(UsageError, match="share no model"):
+        compare(RECORD, example("two_pool"))
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity", "limit"),
+    [
+        ("p50 > 5%", "p50", 0.05),
+        (" size>0% ", "size", 0.0),
+        ("mae > 0.05px", "mae", 0.05),
+        ("memory > -1.5%", "memory", -0.015),
+    ],
+)
+def test_conditions_are_read(text: str, quantity: str, limit: float) -> None:
+    condition = parse_condition(text)
+    assert (condition.quantity, condition.limit) == (quantity, limit)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "p50", "p50 > five%", "p50 > 5ms", "p51 > 5%", "size > 5px", "p50 < 5%", "p50 > 5% or so"]
+)
+def test_what_is_no_condition_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_condition(text)
+
+
+def test_a_condition_about_what_was_refused_is_an_error_not_a_pass() -> None:
+    found = compare(RECORD, on_machine(RECORD, "64"))
+    with pytest.raises(UsageError, match="machines differ"):
+        parse_condition("p50 > 5%").broken_by(found)
+
+
+@pytest.mark.parametrize(("limit", "code"), [("5%", 1), ("60%", 0)])
+def test_the_exit_code_says_whether_a_condition_was_broken(limit: str, code: int, tmp_path: Path) -> None:
+    before = with_latencies(RECORD, {}, seed=1)
+    after = with_other_file(with_latencies(RECORD, {"basic · svd": 1.4}, seed=2), "basic · svd")
+    write_record(before, tmp_path / "a" / "record.json")
+    write_record(after, tmp_path / "b" / "record.json")
+    done = CliRunner().invoke(
+        cli, ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--fail-if", f"p50 > {limit}", "--json"]
+    )
+    assert done.exit_code == code
+    lines = json.loads(done.stdout)["lines"]
+    told = next(row for row in lines if (row["model"], row["quantity"]) == ("basic · svd", "p50"))
+    assert told["said"] == "slower"
+
+
+def test_networks_are_not_records(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["compare", str(tmp_path / "a.tflite"), str(tmp_path / "b.tflite")])
+    assert isinstance(done.exception, UsageError)
+    assert "--measure" in str(done.exception)
+
+
+def test_devices_without_details_differ_by_name_alone() -> None:
+    device = Device(id="host", runner="host", name="A", threads=1)
+    one = RECORD.model_copy(update={"devices": (device,)})
+    two = RECORD.model_copy(update={"devices": (device.model_copy(update={"name": "B"}),)})
+    assert "device A and B" in compare(one, two).refusals["p50"]
