@@ -1,7 +1,8 @@
 """The host runner: measures artifacts on this machine's CPU, each in a process of its own, interleaved in bursts.
 
-All processes stay alive and take turns, in an order that the seed shuffles anew each round, so that whatever
-else the machine does falls on all artifacts alike.
+Artifacts take turns, in an order that the seed shuffles anew each round, so that whatever else the machine does
+falls on all alike. Each burst of the network has a process of its own: where a process's pages lie changes its
+speed by several percent for as long as it lives, which one process an artifact would show as a difference.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +29,9 @@ _WORKER = Path(__file__).with_name("host_worker.py")
 _ROUNDS = 20
 _FRAME_ROUNDS = 10
 
+
+#: Seconds of inference in a new process before its burst counts.
+_SETTLE = 0.05
 
 #: Frames a round for the detector and the pipeline: each takes tens of milliseconds.
 _FRAMES_A_BURST = 5
@@ -118,6 +123,7 @@ class _Lane:
     """One artifact with its worker and what was found so far."""
 
     artifact: Artifact
+    start: Callable[[], _Worker]
     worker: _Worker
     facts: dict[str, Any] = field(default_factory=dict)
     series: dict[str, _Series] = field(
@@ -166,9 +172,11 @@ class HostRunner(DeviceRunner):
             inputs = _write_inputs(job, scratch)
             lanes = []
             for artifact in job.artifacts:
-                worker = _Worker(job.folder / artifact.path, inputs["crops"], inputs["frames"], job.threads)
+                model = job.folder / artifact.path
+                start = partial(_Worker, model, inputs["crops"], inputs["frames"], job.threads)
+                worker = start()
                 stack.callback(worker.close)
-                lanes.append(_Lane(artifact, worker))
+                lanes.append(_Lane(artifact, start, worker))
             _load(lanes)
             _measure_network(lanes, job, progress)
             _predict(lanes, job, inputs, scratch, progress)
@@ -201,10 +209,9 @@ def _measure_network(lanes: list[_Lane], job: Job, progress: Progress) -> None:
 
     for lane in lanes:
         lane.attempt("inference", warm_up)
+        lane.attempt("inference", remember)
     count = -(-job.min_count // _ROUNDS)
     _interleave(lanes, "network", _ROUNDS, job.min_seconds / _ROUNDS, count, job.seed, progress)
-    for lane in lanes:
-        lane.attempt("inference", remember)
 
 
 def _measure_frames(lanes: list[_Lane], job: Job, progress: Progress) -> None:
@@ -227,7 +234,13 @@ def _interleave(
     stage = "inference" if part == "network" else "detector"
 
     def burst(lane: _Lane) -> None:
-        lane.series[part].add(lane.worker.ask(part, seconds=seconds, count=count))
+        if part != "network":
+            lane.series[part].add(lane.worker.ask(part, seconds=seconds, count=count))
+            return
+        with closing(lane.start()) as fresh:
+            fresh.ask("load")
+            fresh.ask("network", seconds=_SETTLE, count=3)
+            lane.series[part].add(fresh.ask(part, seconds=seconds, count=count))
 
     with progress.task(f"Measuring {part}", rounds * len(lanes), "bursts") as advance:
         for _ in range(rounds):
