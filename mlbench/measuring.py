@@ -17,7 +17,7 @@ from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces
 from mlbench.faces.frames import compose_frames
 from mlbench.gallery import gallery_of
-from mlbench.records import Artifact, BudgetVerdict, Device, Errors
+from mlbench.records import Artifact, BudgetVerdict, Errors, Failure, Measurement
 
 _FRAMES = 40
 
@@ -101,10 +101,12 @@ def measure(
         min_seconds=measuring.min_seconds,
         seed=measuring.seed,
     )
-    outcomes, devices = [], list[Device]()
     for runner in runners:
-        outcomes += list(runner.measure(job, progress))
-        devices.append(runner.device(measuring.threads))
+        runner.device(measuring.threads)  # one that cannot be used is named before anything is measured
+    outcomes = list[Outcome]()
+    for runner in runners:
+        outcomes += _measured(runner, job, progress, alone=len(runners) == 1)
+    devices = [runner.device(measuring.threads) for runner in runners]
     errors = [error for outcome in outcomes for error in _errors_of(outcome, tests, measuring.seed)]
     measurements = [outcome.measurement for outcome in outcomes]
     return Findings(
@@ -120,6 +122,22 @@ def measure(
             "warnings": (*doubts, *_doubts(outcomes)),
         }
     )
+
+
+def _measured(runner: DeviceRunner, job: Job, progress: Progress, *, alone: bool) -> list[Outcome]:
+    """What a device finds; beside other devices, whose figures are not to be lost, its refusal is a failure."""
+    try:
+        return list(runner.measure(job, progress))
+    except UsageError as error:
+        if alone:
+            raise
+        progress.say(f"{error} The other devices' figures are kept; run again to measure there.")
+        failure = Failure(stage="device", reason=str(error)[:2000])
+        device = runner.device(job.threads).id
+        return [
+            Outcome(Measurement(artifact=artifact.id, device=device, failure=failure), {})
+            for artifact in job.artifacts
+        ]
 
 
 def now() -> str:

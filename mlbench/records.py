@@ -341,20 +341,19 @@ def parse_record(text: str, where: str) -> Record:
         UsageError: see `read_record`.
     """
     try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        message = f"{where} is not valid JSON ({error}): the file is truncated or not a record; run again."
-        raise UsageError(message) from error
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        message = f"{where} has schema version {version}, this mlbench reads up to {SCHEMA_VERSION}: update mlbench."
-        raise UsageError(message)
-    try:
         return Record.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the top level"
-        message = (
-            f"{where} is not a record of mlbench: {place}: {first['msg']} ({error.error_count()} faults)."
-        )
-        raise UsageError(message) from error
+        raise UsageError(_not_a_record(text, where, error)) from error
+
+
+def _not_a_record(text: str, where: str, error: ValidationError) -> str:
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as fault:
+        return f"{where} is not valid JSON ({fault}): the file is truncated or not a record; run again."
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        return f"{where} has schema version {version}, this mlbench reads up to {SCHEMA_VERSION}: update mlbench."
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the top level"
+    return f"{where} is not a record of mlbench: {place}: {first['msg']} ({error.error_count()} faults)."

@@ -19,6 +19,7 @@ from typing import Any
 from mlbench.errors import UsageError
 
 _CHUNK = 64 * 1024  # the sync protocol's largest
+_SETTLE_S = 5.0  # for a phone that was just plugged in, or whose answer is late
 _SILENCE_S = 60.0  # a stream that says nothing for so long is taken for dead
 _MAX_OUTPUT = 16 * 2**20
 _STDOUT, _STDERR, _EXIT = 1, 2, 3
@@ -188,12 +189,7 @@ def connect(serial: str | None) -> Phone:
     except ImportError as error:
         message = "Phones need the package adbutils: pip install 'mlbench[android]'."
         raise PhoneError(message) from error
-    try:
-        client = adbutils.AdbClient()
-        states = {info.serial: info.state for info in client.list()}
-    except (adbutils.AdbError, OSError, EOFError, RuntimeError) as error:
-        message = f"adb does not answer ({error}): install it (`apt install adb`) and try `adb devices`."
-        raise PhoneError(message) from error
+    states = _settled(serial)
     chosen = serial or _only(states)
     if chosen not in states:
         connected = ", ".join(states) or "none"
@@ -201,7 +197,31 @@ def connect(serial: str | None) -> Phone:
         raise PhoneError(message)
     if states[chosen] != "device":
         raise PhoneError(why(chosen, states[chosen], "anything was done"))
-    return Phone(client.device(chosen))
+    return Phone(adbutils.AdbClient().device(chosen))
+
+
+def _settled(serial: str | None) -> dict[str, str]:
+    """The state of each phone by its serial number, once the wanted one is ready or has had a few seconds for it.
+
+    A phone that was just plugged in is "offline", and "unauthorized" until its answer has come.
+    """
+    patience = time.monotonic() + _SETTLE_S
+    while True:
+        states = _states()
+        waiting = set(states.values() if serial is None else {states.get(serial, "device")}) - {"device"}
+        if not waiting or time.monotonic() > patience:
+            return states
+        time.sleep(0.2)
+
+
+def _states() -> dict[str, str]:
+    import adbutils
+
+    try:
+        return {info.serial: info.state for info in adbutils.AdbClient().list()}
+    except (adbutils.AdbError, OSError, EOFError, RuntimeError) as error:
+        message = f"adb does not answer ({error}): install it (`apt install adb`) and try `adb devices`."
+        raise PhoneError(message) from error
 
 
 def _only(states: dict[str, str]) -> str:

@@ -49,6 +49,10 @@ def test_every_chart_is_drawn_and_has_words(seen: Visit) -> None:
     assert len(charts) >= 11
     for chart in charts:
         assert chart.query_selector("svg") is not None, chart.get_attribute("id")
+        marks = chart.query_selector_all(
+            "[role='graphics-symbol'] path, .mark-symbol path, .mark-rect path, .mark-line path"
+        )
+        assert any(len(mark.get_attribute("d") or "") > 4 for mark in marks), chart.get_attribute("id")
         words = chart.evaluate(
             "e => e.closest('[aria-label]')?.ariaLabel || e.querySelector('[aria-label]')?.ariaLabel"
         )

@@ -1,0 +1,75 @@
+"""Measuring on several devices: what one of them refuses does not cost the others' figures."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from mlbench.contracts import DeviceRunner, Outcome
+from mlbench.errors import UsageError
+from mlbench.measuring import Measuring, measure
+from mlbench.progress import Silent
+from mlbench.records import Artifact, Device, Measurement
+
+
+class _Device(DeviceRunner):
+    name: ClassVar[str] = "stand-in"
+    summary: ClassVar[str] = "a device that measures nothing"
+
+    def __init__(self, name: str, log: list[str], refuses: str = "") -> None:
+        self._id, self._log, self._refuses = name, log, refuses
+
+    def device(self, threads):
+        if self._refuses == "device":
+            message = "No phone is connected: plug one in."
+            raise UsageError(message)
+        return Device(id=self._id, runner=self.name, name=self._id, threads=threads)
+
+    def measure(self, job, progress):
+        if self._refuses == "measure":
+            message = "The phone has no space: remove something."
+            raise UsageError(message)
+        self._log.append(self._id)
+        for artifact in job.artifacts:
+            yield Outcome(Measurement(artifact=artifact.id, device=self._id, load_ms=1.0), {})
+
+
+ARTIFACT = Artifact(
+    id="tiny · none",
+    variant="tiny",
+    chain="none",
+    path="tiny.tflite",
+    sha256="0" * 64,
+    file_bytes=1,
+    deflated_bytes=1,
+    parameters=None,
+    macs=None,
+    precision="float32",
+    export_error=None,
+)
+
+
+def _measure(*runners):
+    settings = Measuring(detector=False, budgets=())
+    return measure([ARTIFACT], Path(), {}, settings, list(runners), Silent()).fields
+
+
+def test_a_refusal_beside_another_device_is_a_failure_and_the_figures_stay():
+    fields = _measure(_Device("host", []), _Device("phone", [], "measure"))
+    host, phone = fields["measurements"]
+    assert (host.device, host.load_ms, host.failure) == ("host", 1.0, None)
+    assert phone.device == "phone"
+    assert "no space" in phone.failure.reason
+    assert [device.id for device in fields["devices"]] == ["host", "phone"]
+
+
+def test_the_only_device_refuses_in_one_sentence():
+    with pytest.raises(UsageError, match="no space"):
+        _measure(_Device("phone", [], "measure"))
+
+
+def test_a_device_that_is_not_there_is_named_before_anything_is_measured():
+    log: list[str] = []
+    with pytest.raises(UsageError, match="No phone"):
+        _measure(_Device("host", log), _Device("phone", [], "device"))
+    assert log == []
