@@ -23,6 +23,7 @@ from mlbench.faces.frames import compose_frames
 from mlbench.faces.sources import Source
 from mlbench.progress import Silent
 from mlbench.records import Artifact
+from mlbench.sizes import format_size
 from mlbench.training import TrainingOptions
 
 _FACES, _EPOCHS = 600, 1
@@ -52,6 +53,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("variant", _option(config, "--variant", default), scope="session")
     if "chain" in metafunc.fixturenames:
         metafunc.parametrize("chain", _option(config, "--compress", ["none", "svd"]), scope="session")
+
+
+def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
+    """Say beside each name what was measured, since `pytest-benchmark compare` shows names, not `extra_info`."""
+    for row in output_json["benchmarks"]:
+        if words := _words(row["extra_info"]):
+            row["name"] += f" ({words})"
+
+
+def _words(info: dict[str, Any]) -> str:
+    shown = [
+        (info.get("file_bytes"), format_size),
+        (info.get("peak_memory_bytes"), lambda value: f"peak {format_size(value)}"),
+        (info.get("mae_px"), lambda value: f"{value:.3f} px"),
+    ]
+    return ", ".join(words(value) for value, words in shown if value is not None)
 
 
 @dataclass(frozen=True)
