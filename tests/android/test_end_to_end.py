@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,14 +43,24 @@ def mlbench(
     return run
 
 
+QUICK = ["--epochs", 1, "--tune-epochs", 1, "--min-count", 20, "--min-seconds", 0, "--no-detector"]
+
+
+@pytest.mark.parametrize(("variant", "chain"), [("tiny", "svd(rank=4)"), ("two_pool", "svd")])
 def test_baseline_and_compressed_file_on_host_and_phone(
-    mlbench: Mlbench, plug: Plug, jvm: JvmHost, built: Built, faces_file: Path, tmp_path: Path
+    mlbench: Mlbench,
+    plug: Plug,
+    jvm: JvmHost,
+    built: Built,
+    faces_file: Path,
+    tmp_path: Path,
+    variant: str,
+    chain: str,
 ) -> None:
     phone = plug(on_jvm(jvm), apk=built.path)
-    quick = ["--epochs", 1, "--tune-epochs", 1, "--min-count", 20, "--min-seconds", 0, "--no-detector"]
     devices = ["--device", "host", "--device", f"android:{phone.serial}"]
     code, out, err = mlbench(
-        "run", "--variant", "tiny", "--compress", "svd(rank=4)", "--data", faces_file, *quick, *devices
+        "run", "--variant", variant, "--compress", chain, "--data", faces_file, *QUICK, *devices
     )
     assert code == 0, err
     (path,) = (tmp_path / "runs").rglob("record.json")
@@ -67,3 +78,24 @@ def test_baseline_and_compressed_file_on_host_and_phone(
         on_host, on_phone = errors[artifact.id, "host"], errors[artifact.id, phone.serial]
         assert on_phone == pytest.approx(on_host, abs=1e-3), "the same file gives another error on the phone"
     assert "Double One" in out or phone.serial in out, "the table does not show the phone"
+
+
+@pytest.mark.skipif("MLBENCH_LARGE" not in os.environ, reason="takes 8 GB and minutes: set MLBENCH_LARGE=1")
+def test_one_pool_does_not_fit_while_its_compressed_file_is_measured(
+    mlbench: Mlbench, plug: Plug, jvm: JvmHost, built: Built, faces_file: Path, tmp_path: Path
+) -> None:
+    phone = plug(on_jvm(jvm), apk=built.path, free_kb=400_000)
+    code, out, err = mlbench(
+        *("run", "--variant", "one_pool", "--compress", "svd", "--data", faces_file, *QUICK),
+        *("--device", "host", "--device", f"android:{phone.serial}"),
+    )
+    assert code == 0, err
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    on_phone = {m.artifact: m for m in read_record(path).measurements if m.device == phone.serial}
+    baseline, compressed = on_phone["one_pool · none"], on_phone["one_pool · svd"]
+    assert baseline.failure is not None
+    assert baseline.failure.stage == "space"
+    assert "do not fit" in baseline.failure.reason
+    assert compressed.failure is None
+    assert compressed.network is not None
+    assert "does not fit" in out
