@@ -1,12 +1,16 @@
-"""`.tflite` files that came from elsewhere: whether they are landmark networks, and what can be said of them."""
+"""`.tflite` files, wherever they came from: whether they are landmark networks, what they answer and what they are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import CROP, LANDMARKS
 from mlbench.files import deflated_size, file_sha256
+from mlbench.quiet import muted_standard_error
 from mlbench.records import Artifact
 
 _MAGIC = b"TFL3"
@@ -41,6 +45,22 @@ def require_landmark_model(path: Path) -> None:
             f"{path} maps {shapes[0]} to {shapes[-1]}: a landmark network maps (1, 96, 96, 1) to (1, 136)."
         )
         raise UsageError(message)
+
+
+def answers(file: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Landmarks [n,68,2] in pixels that a `.tflite` file gives for crops uint8 [n,96,96]."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with muted_standard_error():
+        interpreter = Interpreter(model_path=str(file), num_threads=1)
+        interpreter.allocate_tensors()
+    entry, answer = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    outputs = np.empty((len(images), LANDMARKS, 2), np.float32)
+    for i, image in enumerate(images):
+        interpreter.set_tensor(entry, (image.astype(np.float32) / 255).reshape(1, CROP, CROP, 1))
+        interpreter.invoke()
+        outputs[i] = interpreter.get_tensor(answer).reshape(LANDMARKS, 2)
+    return outputs
 
 
 def artifact_of(path: Path) -> Artifact:

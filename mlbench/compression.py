@@ -12,11 +12,12 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from mlbench import networks
+from mlbench.artifacts import answers
 from mlbench.baselines import Trained
 from mlbench.cache import cache_folder
 from mlbench.chain import Chain
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress
-from mlbench.conversion import Written, answers, file_of, written
+from mlbench.conversion import Written, file_of, written
 from mlbench.errors import RefusedCompressionError
 from mlbench.faces.dataset import Faces, Split
 from mlbench.files import key_of, write_atomically

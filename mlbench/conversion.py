@@ -10,12 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from mlbench.contracts import ExportOptions
 from mlbench.errors import UsageError
-from mlbench.faces.dataset import CROP, LANDMARKS, Faces
+from mlbench.faces.dataset import Faces
 from mlbench.files import deflated_size, file_sha256, write_atomically
 
 #: Raised when a change of the code changes the files that equal networks give.
@@ -64,21 +63,6 @@ def written(folder: Path, options: ExportOptions, calibration: Faces, graph: Pat
     return Written.model_validate(
         {"file_bytes": kept.stat().st_size} | json.loads(notes.read_text(encoding="utf-8"))
     )
-
-
-def answers(file: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Landmarks [n,68,2] in pixels that a `.tflite` file gives for crops uint8 [n,96,96]."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(file), num_threads=1)
-    interpreter.allocate_tensors()
-    entry, answer = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    outputs = np.empty((len(images), LANDMARKS, 2), np.float32)
-    for i, image in enumerate(images):
-        interpreter.set_tensor(entry, (image.astype(np.float32) / 255).reshape(1, CROP, CROP, 1))
-        interpreter.invoke()
-        outputs[i] = interpreter.get_tensor(answer).reshape(LANDMARKS, 2)
-    return outputs
 
 
 def _convert(

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +20,7 @@ from mlbench.contracts import Variant
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import LANDMARKS
 from mlbench.files import write_atomically
+from mlbench.quiet import muted_standard_error
 from mlbench.records import Layer
 
 if TYPE_CHECKING:
@@ -35,24 +33,10 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    with _muted_standard_error():
+    with muted_standard_error():
         import tensorflow
 
         tensorflow.config.list_physical_devices()
-
-
-@contextmanager
-def _muted_standard_error() -> Iterator[None]:
-    # At the level of the file descriptor: the notes come from C++, before any log level holds.
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def build(variant: Variant, seed: int) -> tf_keras.Model:

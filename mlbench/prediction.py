@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.artifacts import require_landmark_model
+from mlbench.artifacts import answers, require_landmark_model
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import CROP
 from mlbench.faces.decoding import BadImageError, read_grey
@@ -49,21 +49,8 @@ def predict_photograph(image: Path, model: Path) -> Prediction:
         message = f"{image} shows no face that the detector finds: use a frontal photograph, the face 50 px or wider."
         raise UsageError(message)
     face, to_crop = crop(grey, box)
-    points = map_points(_landmarks(model, face), cv2.invertAffineTransform(to_crop).astype(np.float64))
+    points = map_points(answers(model, face[None])[0], cv2.invertAffineTransform(to_crop).astype(np.float64))
     return Prediction(grey, box, points)
-
-
-def _landmarks(model: Path, face: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(model), num_threads=1)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(
-        interpreter.get_input_details()[0]["index"], face.reshape(1, CROP, CROP, 1).astype(np.float32) / 255
-    )
-    interpreter.invoke()
-    points: npt.NDArray[np.float32] = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    return points.reshape(-1, 2)
 
 
 def draw(found: Prediction, out: Path) -> None:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from mlbench import baselines, networks, registry, training
+from mlbench.artifacts import answers
 from mlbench.chain import parse_chain
 from mlbench.compression import Bench, compress
 from mlbench.contracts import Compressor, Context, Form, Order
-from mlbench.conversion import answers, file_of
+from mlbench.conversion import file_of
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.faces.dataset import split_faces
 from mlbench.networks import enumerate_weights

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from compressors import hashing
 from mlbench import networks
+from mlbench.artifacts import answers
 from mlbench.chain import parse_chain
 from mlbench.contracts import Context, Form
-from mlbench.conversion import answers, file_of, written
+from mlbench.conversion import file_of, written
 from mlbench.errors import RefusedCompressionError
 from mlbench.progress import Silent
 from mlbench.training import predict
