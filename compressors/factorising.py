@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from mlbench import surgery
 from mlbench.contracts import Compressor, Context, Form, Order
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.records import LayerChange
-from mlbench.sizes import format_size, parse_size
+from mlbench.sizes import parse_size
 
 if TYPE_CHECKING:
     import tf_keras
@@ -109,13 +110,19 @@ class Factorising(Compressor):
     works_on: ClassVar[str]  # for people
 
     rank: Annotated[
-        str | None, Field(description="vbmf; or of all layers: 64; or one each, - leaves a layer: 64/32/-")
+        str | None,
+        Field(
+            description="vbmf; or of all layers: 64; or one each, - leaves a layer: 64/32/-; with none of rank, "
+            "energy and target: dense layers 64 or a quarter of the full rank, convolutions half the channels, "
+            "the map 10x10x24x64"
+        ),
     ] = None
     energy: Annotated[
         float | None, Field(gt=0, le=1, description="share of the power to keep in each layer")
     ] = None
     target: Annotated[
-        str | None, Field(description="whole network, as float32 bytes or multiply-accumulates: 2MB, 20MMAC")
+        str | None,
+        Field(description="whole network, as float32 weights or multiply-accumulates: 2MB, 20MMAC"),
     ] = None
     of: Annotated[
         Literal["responses", "weights"],
@@ -157,10 +164,8 @@ class Factorising(Compressor):
 
     def compress(self, form: Form, context: Context) -> Form:
         """Replace each layer by smaller ones; layers that would not get smaller stay, with a note."""
-        if self.of == "responses" and not len(context.calibration):
-            message = (
-                f"{self.name}(of=responses) needs training faces for calibration: give some, or of=weights."
-            )
+        if (self.of == "responses" or self.target) and not len(context.calibration):
+            message = f"{self.describe()} needs training faces to calibrate on: give some, or of=weights, no target."
             raise UsageError(message)
         plans = self.plans(form.network, context)
         if not plans:
@@ -232,7 +237,12 @@ class Factorising(Compressor):
         rest = _whole_cost(network, in_macs) - sum(cost.whole for cost in costs)
         smallest = rest + sum(cost((1,) * len(cost.plan.sizes)) for cost in costs)
         if smallest > budget:
-            shown = f"{smallest / 1e6:.1f}MMAC" if in_macs else format_size(smallest * _FLOAT_BYTES)
+            # Rounded up, so that it is a target that can be given.
+            shown = (
+                f"{math.ceil(smallest / 1e4) / 100:g}MMAC"
+                if in_macs
+                else f"{math.ceil(smallest * _FLOAT_BYTES / 10) / 100:g}KB"
+            )
             message = (
                 f"{self.name}(target={target}) is below what {self.name} can reach: the smallest is {shown} "
                 "with rank 1 everywhere; give a larger target."

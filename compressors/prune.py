@@ -51,7 +51,8 @@ class Prune(Compressor):
     order: ClassVar[Order] = Order.SHARE
     needs_tuning: ClassVar[bool] = True
     positional: ClassVar[str | None] = "sparsity"
-    exact: ClassVar[dict[str, str]] = {"sparsity": "0.5"}
+    exact: ClassVar[dict[str, str]] = {"sparsity": "0.5", "smallest": "0"}
+    example: ClassVar[dict[str, str]] = {"smallest": "0"}
 
     sparsity: Annotated[float, Field(gt=0, lt=1, description="share of zeros in each dense layer")] = 0.9
     block: Annotated[
@@ -63,11 +64,18 @@ class Prune(Compressor):
         Field(description="gradual: sparsity grows over the first half of tuning; once: before it"),
     ] = "gradual"
 
+    smallest: Annotated[
+        int, Field(ge=0, description="weights below which a layer stays dense: little to gain, much to lose")
+    ] = 20_000
+
     def compress(self, form: Form, context: Context) -> Form:
         """The network with TFMOT's pruning around its dense layers."""
-        layers = surgery.dense_layers(form.network)
+        layers = [layer for layer in surgery.dense_layers(form.network) if self._handles(layer)]
         if not layers:
-            message = "prune found no dense layer in the network: it works on dense layers only."
+            message = (
+                f"{self.describe()} found no dense layer of {self.smallest:,} weights or more"
+                f"{' and inputs in fours' if self.block == '4x1' else ''}: give a smaller smallest=."
+            )
             raise RefusedCompressionError(message)
         changes = tuple(self._change(layer) for layer in layers)
         names = {layer.name for layer in layers}
@@ -77,6 +85,11 @@ class Prune(Compressor):
 
         export = form.with_export(sparse=True).export
         return Form(surgery.rebuild(form.network, wrap), export, changes)
+
+    def _handles(self, layer: tf_keras.layers.Layer) -> bool:
+        inputs, units = layer.kernel.shape
+        # Of inputs that blocks do not divide, the runtime's kernels compute something else.
+        return inputs * units >= self.smallest and inputs % _BLOCKS[self.block][0] == 0
 
     def _wrapped(self, layer: tf_keras.layers.Layer) -> Any:
         from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule, pruning_wrapper

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from mlbench import surgery
+from mlbench import networks, surgery
 from mlbench.contracts import Compressor, Context, Form, Order, Precision
 from mlbench.errors import RefusedCompressionError, UsageError
 
@@ -72,6 +72,12 @@ class Int8(_PostTraining):
         if not len(context.calibration):
             message = "int8 needs training faces to measure ranges on: give some, or use dynamic."
             raise UsageError(message)
+        for layer in form.network.layers:
+            if not networks.is_plain(layer):
+                message = (
+                    f"int8 cannot measure ranges inside {layer.name} ({type(layer).__name__}): use dynamic."
+                )
+                raise RefusedCompressionError(message)
         return form.with_export(precision=self.precision, float_output=self.last == "float")
 
 

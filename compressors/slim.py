@@ -81,7 +81,7 @@ class Slim(Compressor):
 
     share: Annotated[float, Field(gt=0, lt=1, description="of the units of each layer, to be removed")] = 0.5
     layers: Annotated[
-        str, Field(pattern=r"(conv|dense)(/(conv|dense))?", description="which kinds: conv, dense")
+        str, Field(pattern=r"^(conv|dense|conv/dense|dense/conv)$", description="which kinds: conv, dense")
     ] = "conv/dense"
 
     def compress(self, form: Form, context: Context) -> Form:
@@ -92,12 +92,14 @@ class Slim(Compressor):
         network, changes = form.network, []
         for name in [layer.name for layer in network.layers if self._handles(layer)]:
             behind = _consumer(network, name)
-            if behind is not None:
+            units = int(network.get_layer(name).kernel.shape[-1])
+            if behind is not None and self._stay(units) < units:
                 network, change = self._slimmed(network, name, behind, context)
                 changes.append(change)
         if not changes:
             message = (
-                f"{self.describe()} found no layer whose units feed a convolution or dense layer directly."
+                f"{self.describe()} found no unit to remove: no layer's units feed a convolution or dense layer "
+                "directly, or the share is too small."
             )
             raise RefusedCompressionError(message)
         return Form(network, form.export, tuple(changes))
@@ -108,12 +110,15 @@ class Slim(Compressor):
         kind = {keras.Conv2D: "conv", keras.Dense: "dense"}.get(type(layer), "")
         return bool(kind) and kind in self.layers.split("/") and layer.trainable
 
+    def _stay(self, units: int) -> int:
+        return max(1, units - round(units * self.share))
+
     def _slimmed(
         self, network: tf_keras.Model, name: str, behind: str, context: Context
     ) -> tuple[tf_keras.Model, LayerChange]:
         layer, consumer = network.get_layer(name), network.get_layer(behind)
         units = int(layer.kernel.shape[-1])
-        count = max(1, units - round(units * self.share))
+        count = self._stay(units)
         kernel = consumer.kernel.numpy()
         means, covariance = _statistics(network, consumer, units, context)
         weights = kernel.reshape(-1, units, kernel.shape[-1]).astype(np.float64)

@@ -69,9 +69,8 @@ def _compressor(name: str, options: str) -> Compressor:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
         given = f"{place}={fault['input']}" if place else options
-        message = (
-            f"{name}({given}): {fault['msg'].removeprefix('Value error, ')}; see `mlbench list compressors`."
-        )
+        why = fault["msg"].removeprefix("Value error, ").rstrip(".")
+        message = f"{name}({given}): {why}; see `mlbench list compressors`."
         raise UsageError(message) from error
 
 

@@ -218,8 +218,19 @@ def _validated(kind: str = "TrainingOptions", /, **options: Any) -> Any:
         return getattr(training, kind)(**options)
     except ValidationError as error:
         fault = error.errors()[0]
-        message = f"--{fault['loc'][0]} {fault['input']}: {fault['msg']}."
+        name = str(fault["loc"][0])
+        flag = _TUNING_FLAGS.get(name) if kind == "TuningOptions" else None
+        message = f"--{flag or name.replace('_', '-')} {fault['input']}: {fault['msg']}."
         raise UsageError(message) from error
+
+
+#: Options of tuning by the fields that they set.
+_TUNING_FLAGS = {
+    "epochs": "tune-epochs",
+    "rate": "tune-rate",
+    "patience": "tune-patience",
+    "sampled_faces": "tune-faces",
+}
 
 
 def _tuning(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,12 @@ def _convert(
         if weights.exists() and weights.stat().st_size <= _SMALL:
             from mlbench import converter
 
-            return converter.convert(**job)
+            try:
+                return converter.convert(**job)
+            except (RuntimeError, ValueError) as error:
+                why = _last_line(str(error))
+                message = f"{out.name} cannot be written ({why}): leave out or change the last compressor."
+                raise UsageError(message) from error
         return _in_process(job, Path(scratch, "job.json"), out)
 
 
@@ -92,14 +98,19 @@ def _in_process(job: dict[str, object], file: Path, out: Path) -> dict[str, floa
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        why = (
-            "it was killed, probably out of memory"
-            if done.returncode == -9
-            else (done.stderr.strip() or "no output")
-        )
-        message = f"The conversion to {out.name} failed ({why.splitlines()[-1]}): free memory and run again."
+        if done.returncode in (-signal.SIGKILL, -signal.SIGABRT):
+            message = (
+                f"The conversion to {out.name} was killed, probably out of memory: free memory and run again."
+            )
+        else:
+            why = _last_line(done.stderr) or f"it ended with code {done.returncode}"
+            message = f"The conversion to {out.name} failed ({why}): leave out or change the last compressor."
         raise UsageError(message)
     result: dict[str, float | str] = json.loads(lines[-1])
     if "error" in result:
         raise UsageError(str(result["error"]))
     return result
+
+
+def _last_line(text: str) -> str:
+    return next(reversed(text.strip().splitlines()), "")

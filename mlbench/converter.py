@@ -76,7 +76,7 @@ def convert(
     images = np.load(crops, allow_pickle=False)[..., None].astype(np.float32) / 255
     parameters = networks.parameters_of(model)
     content = _converted(model, images, precision, sparse, ranges, float_output)
-    floor = parameters * TOLERANCES[precision][1] * (0.0 if sparse else 0.9)
+    floor = parameters * TOLERANCES[precision][1] * (0.0 if sparse and precision == "float32" else 0.9)
     if len(content) < floor:
         message = (
             f"{out} would hold {len(content):,} bytes for {parameters:,} parameters: the weights are missing."

@@ -175,8 +175,26 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def parameters_of(network: tf_keras.Model) -> int:
-    """Weights and biases of a network; what quantisation-aware training keeps beside them does not count."""
-    return sum(_bare(layer).count_params() for layer in network.layers)
+    """Weights and biases of a network; what pruning, clustering and fake quantisation keep beside them do not count."""
+    return sum(map(_parameters, network.layers))
+
+
+def _parameters(layer: tf_keras.layers.Layer) -> int:
+    inner = _bare(layer)
+    if type(layer).__name__ == "QuantizeLayer":
+        return 0
+    if inner is layer:
+        return int(layer.count_params())
+    # A wrapper may put a tensor in the kernel's place, which the layer then does not count as its weight.
+    parts = (getattr(inner, name, None) for name in ("kernel", "bias"))
+    return sum(int(np.prod(part.shape)) for part in parts if part is not None)
+
+
+def is_plain(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a layer is one of Keras' own."""
+    import tf_keras
+
+    return bool(getattr(tf_keras.layers, type(layer).__name__, None) is type(layer))
 
 
 def _bare(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
@@ -191,13 +209,12 @@ def layer_table(network: tf_keras.Model) -> list[Layer]:
         output = (
             tuple(int(n) for n in layer.output_shape[1:]) if isinstance(layer.output_shape, tuple) else ()
         )
-        parameters = _bare(layer).count_params()
         rows.append(
             Layer(
                 name=layer.name,
                 kind=type(_bare(layer)).__name__.lower(),
                 output=output,
-                parameters=parameters,
+                parameters=_parameters(layer),
                 macs=_macs(layer, output),
             )
         )

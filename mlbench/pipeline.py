@@ -16,7 +16,7 @@ from mlbench.baselines import train_baseline
 from mlbench.chain import Chain
 from mlbench.compression import Bench, Compressed, compress
 from mlbench.contracts import DeviceRunner, Progress, Variant
-from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.errors import UsageError
 from mlbench.export import export
 from mlbench.faces.dataset import Faces, Split
 from mlbench.faces.sources import Source, TestSet
@@ -143,17 +143,26 @@ class _Run:
             f"{baseline.best.validation_mae_px:.3f} px on the validation split."
         )
         bench = Bench(self.faces, self.split, plan.tuning, self.progress)
-        made, refused = [], []
+        made, refused = list[tuple[Artifact, Compressed]](), list[str]()
         for text, chain in {str(chain): chain for chain in (Chain(()), *plan.chains)}.items():
             try:
                 compressed = compress(baseline, chain, bench)
-            except RefusedCompressionError as error:
-                refused.append(f"{self.variant.name} · {text} was refused: {error}")
+                self.progress.say(f"Writing {self.variant.name} · {text} …")
+                artifact = export(
+                    compressed,
+                    self.variant,
+                    text,
+                    bench.calibration(),
+                    folder,
+                    frozen_graph=plan.frozen_graph,
+                )
+            except UsageError as error:
+                if not made:  # the baseline, without which nothing can be compared
+                    raise
+                # One chain of many that cannot be made is no reason to lose the others.
+                refused.append(f"{self.variant.name} · {text} was not made: {error}")
+                self.progress.say(refused[-1])
                 continue
-            self.progress.say(f"Writing {self.variant.name} · {text} …")
-            artifact = export(
-                compressed, self.variant, text, bench.calibration(), folder, frozen_graph=plan.frozen_graph
-            )
             made.append((artifact, compressed))
         if refused and len(made) == 1:
             raise UsageError(refused[0])

@@ -41,7 +41,8 @@ class Trainer:
         self._network = network
         self._options = options
         self._steps = steps_per_epoch * options.epochs
-        low = options.compute == "bfloat16" and all(map(_plain, network.layers))
+        # Wrappers of pruning, clustering and the like compute in float32 alone.
+        low = options.compute == "bfloat16" and all(map(networks.is_plain, network.layers))
         self._working = _in_bfloat16(network) if low else network
         self._teacher = teacher
         self._before_step = before_step
@@ -114,11 +115,6 @@ class Trainer:
         except (KeyError, ValueError) as error:
             message = f"{path} belongs to another training ({error}): remove it and run again."
             raise UsageError(message) from error
-
-
-def _plain(layer: tf_keras.layers.Layer) -> bool:
-    """Whether a layer is Keras' own; wrappers of pruning, clustering and the like compute in float32 alone."""
-    return bool(getattr(tf_keras.layers, type(layer).__name__, None) is type(layer))
 
 
 def _in_bfloat16(network: tf_keras.Model) -> tf_keras.Model:

@@ -91,3 +91,16 @@ def test_a_layer_too_small_for_the_ratio_is_refused(sampled):
     [step] = parse_chain("hashing(1000)").compressors
     with pytest.raises(RefusedCompressionError, match="smaller ratio"):
         step.compress(Form(networks.build(TINY, 7)), Context(sampled.take(slice(0, 8)), 7, Silent()))
+
+
+def test_int8_after_entry_wise_hashing_is_refused_and_dynamic_is_not(sampled, tmp_path):
+    network = networks.build(TINY, 7)
+    chain = parse_chain("hashing(8,form=entry)+int8").compressors
+    hashed = chain[0].compress(Form(network), Context(sampled.take(slice(0, 64)), 7, Silent()))
+    with pytest.raises(RefusedCompressionError, match="use dynamic"):
+        chain[1].compress(hashed, Context(sampled, 7, Silent()))
+    [dynamic] = parse_chain("dynamic").compressors
+    form = dynamic.compress(hashed, Context(sampled, 7, Silent()))
+    networks.save(form.network, tmp_path)
+    written(tmp_path, form.export, sampled)
+    assert np.isfinite(answers(file_of(tmp_path, form.export), sampled.images[:5])).all()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compressors.prune import magnitude_mask
-from mlbench import networks
+from mlbench import networks, surgery
 from mlbench.artifacts import answers
 from mlbench.chain import parse_chain
 from mlbench.contracts import Context, Form
@@ -55,7 +55,7 @@ def _zeros(network):
 def test_the_sparsity_is_reached_and_stays_while_tuning(sampled, tmp_path, schedule):
     network = networks.build(TINY, 7)
     networks.start_from_mean(network, sampled.points.mean(axis=0))
-    step, form = _form(f"prune(0.8,schedule={schedule})", network, sampled)
+    step, form = _form(f"prune(0.8,schedule={schedule},smallest=0)", network, sampled)
     options = TrainingOptions(epochs=4, batch=64, threads=1)
     fit(
         form.network,
@@ -79,7 +79,7 @@ def test_the_sparsity_is_reached_and_stays_while_tuning(sampled, tmp_path, sched
 @pytest.mark.parametrize("block", ["4x1", "1x1"])
 def test_the_file_is_sparse_and_answers_like_the_network(sampled, tmp_path, block):
     network = networks.build(TINY, 7)
-    step, form = _form(f"prune(0.9,block={block})", network, sampled)
+    step, form = _form(f"prune(0.9,block={block},smallest=0)", network, sampled)
     shipped = step.finish(form)
     networks.save(shipped.network, tmp_path)
     facts = written(tmp_path, shipped.export, sampled)
@@ -88,11 +88,23 @@ def test_the_file_is_sparse_and_answers_like_the_network(sampled, tmp_path, bloc
     np.testing.assert_allclose(found, predict(shipped.network, sampled.images[:20]), atol=1e-3)
 
 
+def test_small_layers_and_inputs_that_blocks_do_not_divide_stay_dense(sampled):
+    network = networks.build(TINY, 7)
+    step, form = _form("prune(0.5,smallest=5000)", network, sampled)
+    sizes = {layer.name: layer.kernel.shape for layer in surgery.dense_layers(network)}
+    expected = {name for name, (m, n) in sizes.items() if m * n >= 5000 and m % 4 == 0}
+    assert {change.layer for change in form.changes} == expected
+    assert len(expected) < len(sizes)
+    shipped = step.finish(form).network
+    for name in sizes:
+        assert bool((shipped.get_layer(name).kernel.numpy() == 0).any()) == (name in expected)
+
+
 @pytest.mark.parametrize("then", ["float16", "dynamic", "int8"])
 def test_zeros_survive_quantisation_and_the_file_loads(sampled, tmp_path, then):
     network = networks.build(TINY, 7)
     networks.start_from_mean(network, sampled.points.mean(axis=0))
-    step, form = _form("prune(0.9)", network, sampled)
+    step, form = _form("prune(0.9,smallest=0)", network, sampled)
     shipped = step.finish(form)
     [last] = parse_chain(then).compressors
     final = last.compress(shipped, Context(sampled, 7, Silent()))
@@ -110,7 +122,7 @@ def test_what_would_undo_the_zeros_is_refused(chain):
 
 def test_clustering_may_follow_and_keeps_zeros(sampled):
     network = networks.build(TINY, 7)
-    step, form = _form("prune(0.8)", network, sampled)
+    step, form = _form("prune(0.8,smallest=0)", network, sampled)
     shipped = step.finish(form)
     [cluster] = parse_chain("cluster(8)").compressors
     tied = cluster.finish(cluster.compress(shipped, Context(sampled.take(slice(0, 8)), 7, Silent())))
