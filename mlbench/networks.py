@@ -37,6 +37,7 @@ def quiet_tensorflow() -> None:
         import tensorflow
 
         tensorflow.config.list_physical_devices()
+        tensorflow.get_logger().setLevel("ERROR")  # its advice on tracing is for who writes the loop
 
 
 def build(variant: Variant, seed: int) -> tf_keras.Model:

@@ -113,8 +113,8 @@ def _json(value: Any) -> Markup:
     return Markup(text)  # noqa: S704 (escaped above)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
 def _plain(row: Row) -> dict[str, Any]:
