@@ -66,7 +66,11 @@ class Trainer:
             )
         if self._before_step is not None:
             self._before_step(self._working, done, self._steps)
-        return self._step(tf.constant(images), tf.constant(points.reshape(len(points), -1)))
+        try:
+            return self._step(tf.constant(images), tf.constant(points.reshape(len(points), -1)))
+        except tf.errors.ResourceExhaustedError as error:
+            message = f"Training ran out of memory: give a smaller --batch than {self._options.batch}."
+            raise UsageError(message) from error
 
     def _step_eagerly(self, images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
         inputs = tf.cast(images[..., None], tf.float32) / 255.0
