@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.compression_table runs/basic-* runs/two_pool-*
 
-Prints Markdown: for each artifact its size raw and deflated, multiply-accumulates, p50, peak memory, the validation
-error of its last tuned stage before and after tuning, and the test error; then the stages of each chain.
+Prints Markdown: for each artifact its size raw and deflated, multiply-accumulates, p50, peak memory above a bare
+process, the validation error of its last tuned stage before and after tuning, and the test error; then the stages of
+each chain.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from mlbench.records import Artifact, Record, Stage, read_record
 from mlbench.sizes import format_size
 
 _HEAD = (
-    "| variant | chain | file | deflated | MACs | p50, ms | peak, MB | validation MAE untuned → tuned, px "
+    "| variant | chain | file | deflated | MACs | p50, ms | memory, MB | validation MAE untuned → tuned, px "
     "| test MAE, px (95 %) |\n|---|---|---|---|---|---|---|---|---|"
 )
 
@@ -32,7 +33,8 @@ def main() -> None:
         print(f"`{' '.join(record.command)}`\n\n{_HEAD}")
         print("\n".join(_row(record, artifact) for artifact in record.artifacts), end="\n\n")
         print(
-            "What each step gave and cost:\n\n| chain | step | parameters | file | MAE, px |\n|---|---|---|---|---|"
+            "What each step of the chains gave and cost:\n\n"
+            "| chain | step | parameters | file | MAE, px |\n|---|---|---|---|---|"
         )
         print("\n".join(_steps(record)), end="\n\n")
 
@@ -40,7 +42,7 @@ def main() -> None:
 def _row(record: Record, artifact: Artifact) -> str:
     measured = next((m for m in record.measurements if m.artifact == artifact.id), None)
     error = next((e for e in record.errors if e.artifact == artifact.id), None)
-    tuned = [stage for stage in record.stages.get(artifact.id, ()) if stage.history][-1:]
+    tuned = [stage for stage in record.stages.get(artifact.id, ())[1:] if stage.history][-1:]
     cells = [
         artifact.variant,
         f"`{artifact.chain}`",
@@ -48,7 +50,7 @@ def _row(record: Record, artifact: Artifact) -> str:
         format_size(artifact.deflated_bytes),
         f"{artifact.macs / 1e6:.1f} M" if artifact.macs else "–",
         f"{measured.network.p50_ms:.2f}" if measured and measured.network else "–",
-        f"{measured.memory.peak_bytes / 1e6:.0f}" if measured and measured.memory else "–",
+        f"{measured.memory.peak_above_baseline_bytes / 1e6:.0f}" if measured and measured.memory else "–",
         _change(tuned[0]) if tuned else "–",
         f"{error.mae_px.value:.3f} ({error.mae_px.low:.3f} to {error.mae_px.high:.3f})" if error else "–",
     ]
@@ -61,7 +63,8 @@ def _change(stage: Stage) -> str:
 
 def _steps(record: Record) -> Iterator[str]:
     for artifact in record.artifacts:
-        for stage in record.stages.get(artifact.id, ()):
+        stages = record.stages.get(artifact.id, ())[1:]  # without the baseline
+        for stage in stages if len(stages) > 1 else ():
             size = format_size(stage.file_bytes) if stage.file_bytes else "–"
             yield f"| `{artifact.chain}` | {stage.name} | {stage.parameters:,} | {size} | {_change(stage)} |"
 
