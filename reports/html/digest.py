@@ -8,6 +8,7 @@ import hashlib
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,7 @@ def _latency(device: str, timing: Timing) -> Latency:
     samples = np.asarray(timing.samples_ms)
     quantiles = np.percentile(samples, _QUANTILES)
     parts = np.split(samples, np.cumsum(timing.bursts)[:-1]) if timing.bursts else [samples]
-    medians = [float(np.median(part)) / timing.p50_ms for part in parts if len(part)]
+    medians = [median(part.tolist()) / timing.p50_ms for part in parts if len(part)]
     return Latency(
         device,
         [(round(q / 100, 4), round(float(v), 4)) for q, v in zip(_QUANTILES, quantiles, strict=True)],
