@@ -27,6 +27,7 @@ from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Timi
 
 _WORKER = Path(__file__).with_name("host_worker.py")
 _ROUNDS = 20
+_BURST = 10  # inferences at least, so that starting a process for each is worth it
 _FRAME_ROUNDS = 10
 
 
@@ -210,8 +211,9 @@ def _measure_network(lanes: list[_Lane], job: Job, progress: Progress) -> None:
     for lane in lanes:
         lane.attempt("inference", warm_up)
         lane.attempt("inference", remember)
-    count = -(-job.min_count // _ROUNDS)
-    _interleave(lanes, "network", _ROUNDS, job.min_seconds / _ROUNDS, count, job.seed, progress)
+    rounds = max(1, min(_ROUNDS, job.min_count // _BURST))
+    count = -(-job.min_count // rounds)
+    _interleave(lanes, "network", rounds, job.min_seconds / rounds, count, job.seed, progress)
 
 
 def _measure_frames(lanes: list[_Lane], job: Job, progress: Progress) -> None:
