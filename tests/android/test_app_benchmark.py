@@ -52,6 +52,7 @@ def test_outputs_are_the_hosts(form: str, jvm: JvmHost, networks: Path, crops: C
     )
     expected, step = on_the_host(networks / f"{form}.tflite", crops)
     assert np.ptp(expected) > 1, "the network gives the same for every crop: nothing was compared"
+    # Dynamic range: 1e-4 held where it was measured, but on another CPU an activation may be rounded the other way.
     tolerance = 1.01 * step if step else 1e-4 if "dynamic" not in form else 1e-2
     np.testing.assert_allclose(outputs_of(run, len(crops)), expected, rtol=0, atol=tolerance)
 
