@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from compressors import multilinear
+
 Matrix = npt.NDArray[np.float32]
 Powers = npt.NDArray[np.float64]
-
-_ROWS = 8192  # rows a block: bounds the memory of products with tall matrices
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,8 @@ class Spectrum:
 
 def weight_spectrum(weights: Matrix) -> Spectrum:
     """Right singular vectors and squared singular values of W [m,n]."""
-    gram = np.zeros((weights.shape[1],) * 2)
-    for start in range(0, len(weights), _ROWS):
-        block = weights[start : start + _ROWS]
-        gram += block.T @ block
-    return _spectrum(gram, np.zeros(len(gram)))
+    gram = multilinear.gram(weights, 1)
+    return Spectrum(*multilinear.eigenvectors(gram), np.zeros(len(gram)))
 
 
 class ResponseSums:
@@ -86,7 +83,8 @@ class ResponseSums:
         """Of what was seen; at least one response."""
         shift = self._total / self._count
         gram = self._second / self._count - np.outer(shift, shift)
-        return _spectrum(gram, shift if self._origin is None else self._origin + shift)
+        centre = shift if self._origin is None else self._origin + shift
+        return Spectrum(*multilinear.eigenvectors(gram), centre)
 
 
 def response_spectrum(responses: npt.NDArray[np.floating]) -> Spectrum:
@@ -94,14 +92,6 @@ def response_spectrum(responses: npt.NDArray[np.floating]) -> Spectrum:
     sums = ResponseSums(responses.shape[-1])
     sums.add(responses)
     return sums.spectrum()
-
-
-def _spectrum(gram: npt.NDArray[np.float64], centre: npt.NDArray[np.float64]) -> Spectrum:
-    power, directions = np.linalg.eigh(gram)
-    order = slice(None, None, -1)
-    return Spectrum(
-        np.maximum(power[order], 0), np.ascontiguousarray(directions[:, order], np.float32), centre
-    )
 
 
 def factorise(weights: Matrix, spectrum: Spectrum, rank: int) -> tuple[Matrix, Matrix]:

@@ -60,6 +60,13 @@ class _TensorPlan(Plan):
         self.layer, self.modes = layer, modes
         self.sizes = tuple(min(tensor.shape[m], tensor.size // tensor.shape[m]) for m in modes)
         self._weights, self._flow = tensor, flow
+        self._known: dict[int, tuple[Powers, Tensor]] = {}
+
+    def _of_weights(self, mode: int) -> tuple[Powers, Tensor]:
+        """Power and directions of a mode of the weights; each takes a pass over all of them, so once."""
+        if mode not in self._known:
+            self._known[mode] = multilinear.eigenvectors(multilinear.gram(self._weights, mode))
+        return self._known[mode]
 
     @cached_property
     def _spectra(self) -> dict[int, tuple[Powers, Tensor]]:
@@ -69,7 +76,7 @@ class _TensorPlan(Plan):
             if self._flow is not None and mode == self._weights.ndim - 1:
                 found[mode] = self._flow.spectrum.power, self._flow.spectrum.directions
             else:
-                found[mode] = multilinear.eigenvectors(multilinear.gram(self._weights, mode))
+                found[mode] = self._of_weights(mode)
         return found
 
     def _bases(self, ranks: Ranks) -> dict[int, Tensor]:
@@ -89,7 +96,7 @@ class _TensorPlan(Plan):
         """EVBMF on each unfolding of the weights."""
         ranks = []
         for mode, size in zip(self.modes, self.sizes, strict=True):
-            power = multilinear.eigenvectors(multilinear.gram(self._weights, mode))[0]
+            power = self._of_weights(mode)[0]
             rows = self._weights.shape[mode]
             ranks.append(min(size, max(1, evb_rank(power, rows, self._weights.size // rows))))
         return tuple(ranks)

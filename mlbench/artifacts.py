@@ -47,12 +47,13 @@ def require_landmark_model(path: Path) -> None:
         raise UsageError(message)
 
 
-def answers(file: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Landmarks [n,68,2] in pixels that a `.tflite` file gives for crops uint8 [n,96,96]."""
+def answers(model: Path | bytes, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Landmarks [n,68,2] in pixels that a `.tflite` file, or its content, gives for crops uint8 [n,96,96]."""
     from ai_edge_litert.interpreter import Interpreter
 
     with muted_standard_error():
-        interpreter = Interpreter(model_path=str(file), num_threads=1)
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+        interpreter = Interpreter(**source, num_threads=1)
         interpreter.allocate_tensors()
     entry, answer = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
     outputs = np.empty((len(images), LANDMARKS, 2), np.float32)

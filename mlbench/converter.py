@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench import networks
+from mlbench.artifacts import answers
 from mlbench.errors import UsageError
 from mlbench.files import write_atomically
 
@@ -73,7 +74,8 @@ def convert(
         UsageError: the file is too small to hold the weights, or its outputs are not the network's.
     """
     model = networks.load(Path(network))
-    images = np.load(crops, allow_pickle=False)[..., None].astype(np.float32) / 255
+    faces = np.load(crops, allow_pickle=False)
+    images = faces[..., None].astype(np.float32) / 255
     parameters = networks.parameters_of(model)
     content = _converted(model, images, precision, sparse, ranges, float_output)
     floor = parameters * TOLERANCES[precision][1] * (0.0 if sparse and precision == "float32" else 0.9)
@@ -82,7 +84,7 @@ def convert(
             f"{out} would hold {len(content):,} bytes for {parameters:,} parameters: the weights are missing."
         )
         raise UsageError(message)
-    error = _error_of(content, model, images[:64], out, precision)
+    error = _error_of(content, model, faces[:64], out, precision)
     with write_atomically(Path(out)) as part:
         part.write_bytes(content)
     if frozen_graph:
@@ -156,19 +158,10 @@ def _static(model: tf_keras.Model) -> tf_keras.Model:
 
 
 def _error_of(
-    content: bytes, model: tf_keras.Model, images: npt.NDArray[np.float32], out: str, precision: str
+    content: bytes, model: tf_keras.Model, crops: npt.NDArray[np.uint8], out: str, precision: str
 ) -> float:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
-    entry, answer = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-    outputs = []
-    for image in images:
-        interpreter.set_tensor(entry, image[None])
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(answer)[0].copy())
-    difference = np.abs(np.array(outputs) - model(images, training=False).numpy())
+    expected = model(crops[..., None].astype(np.float32) / 255, training=False).numpy()
+    difference = np.abs(answers(content, crops).reshape(expected.shape) - expected)
     if not difference.mean() <= TOLERANCES[precision][0]:
         message = (
             f"{out} does not compute what the network does: outputs differ by {difference.mean():.3f} px on average, "

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from mlbench import registry
 from mlbench.contracts import Variant
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import LANDMARKS
+from mlbench.faces.npz_arrays import NPZ_ERRORS
 from mlbench.files import write_atomically
 from mlbench.quiet import muted_standard_error
 from mlbench.records import Layer
@@ -170,7 +170,7 @@ def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except NPZ_ERRORS as error:
         message = f"{path} is damaged ({error}): remove it and run again."
         raise UsageError(message) from error
 

@@ -96,11 +96,9 @@ def inputs_of(
 
 def response_of(layer: tf_keras.layers.Layer, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """What a dense or convolution layer gives before its activation."""
-    config = {**layer.get_config(), "activation": "linear"}
-    linear = type(layer).from_config(config)
-    linear.build(inputs.shape)
-    linear.set_weights(layer.get_weights())
-    return linear(inputs).numpy()
+    dense = len(layer.kernel.shape) == 2
+    response = inputs @ layer.kernel if dense else layer.convolution_op(inputs, layer.kernel)
+    return (response + layer.bias if layer.use_bias else response).numpy()
 
 
 class Probe:

@@ -22,14 +22,14 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-#: What reading a damaged or hostile `.npz` raises, in numpy, zipfile and zlib.
+#: What reading a damaged or hostile `.npz` raises, in numpy, zipfile and zlib (RuntimeError: encrypted members, and
+#: compression that zipfile does not know).
 NPZ_ERRORS = (
     OSError,
     EOFError,
     ValueError,
     KeyError,
     SyntaxError,
-    NotImplementedError,
     RuntimeError,
     tokenize.TokenError,
     struct.error,

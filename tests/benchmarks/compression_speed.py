@@ -30,7 +30,7 @@ from mlbench.conversion import file_of, written
 from mlbench.faces.appearance import AppearanceModel
 from mlbench.progress import Silent
 from mlbench.training import TrainingOptions
-from tests.benchmarks.file_latency import _resident
+from tests.benchmarks.file_latency import resident
 
 _FACES = 1000
 
@@ -44,10 +44,10 @@ def decomposition(variant: str = "one_pool") -> None:
     for text in ("svd(rank=vbmf)", "svd(target=8MB)", "tucker", "tucker(rank=vbmf)", "tucker(target=4MB)"):
         # Resetting the high-water mark makes each technique's peak its own.
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        before, started = _resident("VmRSS"), time.perf_counter()
+        before, started = resident("VmRSS"), time.perf_counter()
         [step] = parse_chain(text).compressors
         form = step.compress(Form(network), context)
-        seconds, above = time.perf_counter() - started, (_resident("VmHWM") - before) / 1e9
+        seconds, above = time.perf_counter() - started, (resident("VmHWM") - before) / 1e9
         ranks = " ".join("×".join(map(str, change.rank)) or "-" for change in form.changes)
         print(
             f"{variant} {text}: {seconds:.1f} s, {above:.2f} GB above the weights, ranks {ranks}", flush=True

@@ -16,14 +16,14 @@ from ai_edge_litert.interpreter import Interpreter
 _SECONDS, _COUNT = 3.0, 30
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 def main() -> None:
     """Measure and print."""
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     interpreter = Interpreter(model_path=sys.argv[1], num_threads=1)
     interpreter.allocate_tensors()
     entry = interpreter.get_input_details()[0]
@@ -38,7 +38,7 @@ def main() -> None:
         "bytes": Path(sys.argv[1]).stat().st_size,
         "p50_ms": round(float(np.median(samples)), 3),
         "min_ms": round(min(samples), 3),
-        "peak_mb": round(_resident("VmHWM") / 1e6, 1),
+        "peak_mb": round(resident("VmHWM") / 1e6, 1),
         "process_mb": round(before / 1e6, 1),
         "partitions": sum(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details()),
     }
