@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 from mlbench import networks
 from mlbench.cache import cache_folder
 from mlbench.contracts import Progress, Variant
+from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces, Split
 from mlbench.files import key_of, write_atomically
+from mlbench.growing import grown
 from mlbench.records import Epoch
+from mlbench.registry import did_you_mean
 from mlbench.training import TrainingOptions, fit, history_from_json, history_to_json
 
 if TYPE_CHECKING:
@@ -42,31 +45,70 @@ class Trained:
 
 
 def train_baseline(
-    variant: Variant, faces: Faces, split: Split, options: TrainingOptions, progress: Progress
+    variant: Variant,
+    faces: Faces,
+    split: Split,
+    options: TrainingOptions,
+    progress: Progress,
+    start: Trained | None = None,
 ) -> Trained:
     """Train a variant, or take it from the cache; an interrupted training goes on.
 
+    Args:
+        variant: what is trained.
+        faces: all faces.
+        split: which of them are for what.
+        options: see `TrainingOptions`.
+        progress: shows epochs and the time left.
+        start: a finished baseline, of this variant or another, to start from (`mlbench.growing`); else from chance.
+
     Raises:
-        UsageError: see `mlbench.training.fit`.
+        UsageError: see `mlbench.training.fit` and `mlbench.growing.grown`.
     """
-    key = baseline_key(variant, faces, split, options)
+    key = baseline_key(variant, faces, split, options, start)
     folder = cache_folder() / "baselines" / f"{variant.name}-{key}"
     if (done := finished(folder, key)) is not None:
         return done
     train = faces.take(split.train)
-    network = networks.build(variant, options.seed)
-    networks.start_from_mean(network, train.points.mean(axis=0))
+    if start is None:
+        network = networks.build(variant, options.seed)
+        networks.start_from_mean(network, train.points.mean(axis=0))
+    else:
+        network = grown(variant, start.network(), options.seed)
     title = f"Training {variant.name}"
     result = fit(network, train, faces.take(split.validation), options, folder, progress, title=title)
     return keep(network, result.history, folder, key)
 
 
-def baseline_key(variant: Variant, faces: Faces, split: Split, options: TrainingOptions) -> str:
+def baseline_key(
+    variant: Variant, faces: Faces, split: Split, options: TrainingOptions, start: Trained | None = None
+) -> str:
     """The hash of what determines a baseline's weights."""
     chosen = options.model_dump(exclude={"threads"})
+    before = () if start is None else (start.key,)
     return key_of(
-        "baseline", TRAINING_VERSION, dataclasses.asdict(variant), chosen, faces.fingerprint, split.rule
+        "baseline",
+        TRAINING_VERSION,
+        dataclasses.asdict(variant),
+        chosen,
+        faces.fingerprint,
+        split.rule,
+        *before,
     )
+
+
+def baseline_named(name: str) -> Trained:
+    """The finished baseline of a name that `mlbench train` gave, as two_pool-1a2b3c4d5e6f7a8b.
+
+    Raises:
+        UsageError: there is none in the cache.
+    """
+    folder = cache_folder() / "baselines"
+    if (done := finished(folder / name, name.rpartition("-")[2])) is not None and Path(name).name == name:
+        return done
+    known = [path.parent.name for path in sorted(folder.glob("*/history.json"))]
+    message = f'There is no finished baseline "{name}" in {folder}{did_you_mean(name, known)}'
+    raise UsageError(message)
 
 
 def finished(folder: Path, key: str) -> Trained | None:

@@ -141,6 +141,10 @@ _training_options = _options(
         help="Arithmetic of training and tuning; bfloat16 is faster on CPUs that have it.",
     ),
     click.option("--train-threads", default=0, help="Threads for training. [default: all cores]"),
+    click.option(
+        "--start-from",
+        help="Name of a finished baseline, of any variant and of the same faces, to start from. [default: chance]",
+    ),
 )
 
 _tuning_options = _options(
@@ -370,6 +374,7 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
             seed=seed,
             **some("devices", "threads", "min_count", "min_seconds", "detector", "photos", "budgets"),
         ),
+        start_from=options["start_from"],
         frozen_graph=options["pb"],
         out=options["out"],
         command=("mlbench", *sys.argv[1:]),
@@ -377,7 +382,8 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
 
 
 @cli.command(
-    epilog="\b\nExamples:\n  mlbench train --variant basic\n  mlbench train --variant two_pool --data faces.npz"
+    epilog="\b\nExamples:\n  mlbench train --variant basic\n  mlbench train --variant two_pool --data faces.npz\n"
+    "  mlbench train --variant one_pool --data faces.npz --start-from two_pool-1a2b3c4d5e6f7a8b --epochs 20"
 )
 @click.option("--variant", default="two_pool", show_default=True, shell_complete=_complete("variants"))
 @_data_options
@@ -392,14 +398,14 @@ def train(
     seed: int,
     out: Path | None,
     pb: bool,
+    start_from: str | None,
     **options: Any,
 ) -> None:
     """Train a baseline into the cache, where `mlbench run` finds it."""
     from mlbench import pipeline
 
-    message = pipeline.train_only(
-        variant, _source(data, faces, split, seed), _training(data, seed, **options), out, pb, _progress()
-    )
+    source, training = _source(data, faces, split, seed), _training(data, seed, **options)
+    message = pipeline.train_only(variant, source, training, start_from, out, pb, _progress())
     click.echo(message)
 
 
@@ -414,7 +420,7 @@ def train(
 @_training_options
 @_tuning_options
 @click.option("--pb", is_flag=True, help="Write the paper's frozen .pb graph too.")
-def compress(variant: str, chain: str, out: Path, pb: bool, **options: Any) -> None:
+def compress(variant: str, chain: str, out: Path, pb: bool, start_from: str | None, **options: Any) -> None:
     """Compress a baseline and write the file, without measuring it."""
     from mlbench import pipeline
     from mlbench.chain import parse_chain
@@ -422,8 +428,9 @@ def compress(variant: str, chain: str, out: Path, pb: bool, **options: Any) -> N
     tune = {name: options.pop(name) for name in _TUNING}
     source = _source(options.pop("data"), options.pop("faces"), options.pop("split"), options["seed"])
     training = _training(source.path, **options)
+    tuning = _tuning(training, **tune)
     message = pipeline.compress_only(
-        variant, parse_chain(chain), source, training, _tuning(training, **tune), out, pb, _progress()
+        variant, parse_chain(chain), source, training, tuning, start_from, out, pb, _progress()
     )
     click.echo(message)
 

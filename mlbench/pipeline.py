@@ -12,7 +12,7 @@ from typing import Any
 
 from mlbench import __version__, environment, networks, registry
 from mlbench.artifacts import artifact_of
-from mlbench.baselines import train_baseline
+from mlbench.baselines import Trained, baseline_named, train_baseline
 from mlbench.chain import Chain
 from mlbench.compression import Bench, Compressed, compress
 from mlbench.contracts import DeviceRunner, Progress, Variant
@@ -38,6 +38,7 @@ class Plan:
     training: TrainingOptions
     tuning: TrainingOptions
     measuring: Measuring
+    start_from: str | None = None  # name of a finished baseline
     frozen_graph: bool = False
     out: Path = Path("runs")
     command: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Plan:
             "source": self.source.describe(),
             "tests": [str(test) for test in self.tests],
             "training": self.training.model_dump(),
+            "start_from": self.start_from,
             "tuning": self.tuning.model_dump(),
             "measuring": self.measuring.configuration(),
         }
@@ -137,7 +139,9 @@ class _Run:
     def _artifacts(self, folder: Path, warnings: list[str]) -> list[tuple[Artifact, Compressed]]:
         """The baseline first, then a candidate a chain; a refused chain becomes a warning."""
         plan = self.plan
-        baseline = train_baseline(self.variant, self.faces, self.split, plan.training, self.progress)
+        baseline = train_baseline(
+            self.variant, self.faces, self.split, plan.training, self.progress, _start(plan.start_from)
+        )
         self.progress.say(
             f"Baseline {self.variant.name} {'from the cache' if baseline.reused else 'trained'}: "
             f"{baseline.best.validation_mae_px:.3f} px on the validation split."
@@ -185,10 +189,15 @@ class _Run:
         )
 
 
+def _start(name: str | None) -> Trained | None:
+    return None if name is None else baseline_named(name)
+
+
 def train_only(
     variant: str,
     source: Source,
     training: TrainingOptions,
+    start_from: str | None,
     out: Path | None,
     frozen_graph: bool,
     progress: Progress,
@@ -200,13 +209,17 @@ def train_only(
     """
     definition: Variant = registry.load("variants", variant)
     faces = source.load(progress)
-    baseline = train_baseline(definition, faces, source.split(faces), training, progress)
+    start = _start(start_from)
+    baseline = train_baseline(definition, faces, source.split(faces), training, progress, start)
     best = baseline.best
     error = f"{best.validation_mae_px:.3f} px in epoch {best.epoch}"
     told = f"{variant}: validation MAE {error}, kept in {baseline.folder}."
     if out is None:
         return told
-    return f"{told}\n{compress_only(variant, Chain(()), source, training, training, out, frozen_graph, progress)}"
+    written = compress_only(
+        variant, Chain(()), source, training, training, start_from, out, frozen_graph, progress
+    )
+    return f"{told}\n{written}"
 
 
 def compress_only(
@@ -215,6 +228,7 @@ def compress_only(
     source: Source,
     training: TrainingOptions,
     tuning: TrainingOptions,
+    start_from: str | None,
     out: Path,
     frozen_graph: bool,
     progress: Progress,
@@ -228,7 +242,7 @@ def compress_only(
     require_writable(out.parent)
     faces = source.load(progress)
     split = source.split(faces)
-    baseline = train_baseline(definition, faces, split, training, progress)
+    baseline = train_baseline(definition, faces, split, training, progress, _start(start_from))
     bench = Bench(faces, split, tuning, progress)
     compressed = compress(baseline, chain, bench)
     artifact = export(
