@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from mlbench import surgery
-from mlbench.contracts import Compressor, Context, Form, Order
+from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError
 from mlbench.records import LayerChange
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 
-class Cluster(Compressor):
+class Cluster(Tuned):
     """Ties the weights of each layer to a few centroids, which are trained.
 
     The raw file does not shrink; its deflated size does, which is what a store's package or a zip holds.
@@ -26,7 +26,6 @@ class Cluster(Compressor):
     summary: ClassVar[str] = "few distinct weights a layer: the same raw bytes, fewer deflated"
     source: ClassVar[str] = "Han et al. 2016, section 3; TFMOT weight clustering"
     order: ClassVar[Order] = Order.SHARE
-    needs_tuning: ClassVar[bool] = True
     keeps_shared: ClassVar[bool] = True
     positional: ClassVar[str | None] = "clusters"
     exact: ClassVar[dict[str, str]] = {"clusters": "16"}

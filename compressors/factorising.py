@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from compressors.allocation import allocate, growing_path, interpolated
 from mlbench import surgery
-from mlbench.contracts import Compressor, Context, Form, Order
+from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.records import LayerChange
 from mlbench.sizes import parse_size
@@ -101,11 +101,10 @@ class Plan(ABC):
         )
 
 
-class Factorising(Compressor):
+class Factorising(Tuned):
     """A compressor that replaces layers by products of smaller ones, of ranks chosen by one of several rules."""
 
-    order: ClassVar[Order] = Order.FACTORISE
-    needs_tuning: ClassVar[bool] = True
+    order: ClassVar[Order] = Order.REPLACE
     positional: ClassVar[str | None] = "rank"
     works_on: ClassVar[str]  # for people
 

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from compressors import multilinear
 from mlbench import surgery
-from mlbench.contracts import Compressor, Context, Form, Order
+from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError
 from mlbench.records import LayerChange
 
@@ -78,14 +78,13 @@ def virtual_matrix(buckets: Matrix, hashes: Matrix) -> Matrix:
     return np.matmul(hashes, parts).reshape(-1, buckets.shape[1])
 
 
-class Hashing(Compressor):
+class Hashing(Tuned):
     """Dense layers whose entries share buckets."""
 
     name: ClassVar[str] = "hashing"
     summary: ClassVar[str] = "a dense layer's entries share few real weights by a hash (HashedNets)"
     source: ClassVar[str] = "Chen et al. 2015, section 4; several hashes an entry: Shi et al. 2017"
-    order: ClassVar[Order] = Order.FACTORISE
-    needs_tuning: ClassVar[bool] = True
+    order: ClassVar[Order] = Order.REPLACE
     positional: ClassVar[str | None] = "ratio"
     example: ClassVar[dict[str, str]] = {"ratio": "8"}
 

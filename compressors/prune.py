@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mlbench import surgery
-from mlbench.contracts import Compressor, Context, Form, Order
+from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError
 from mlbench.records import LayerChange
 
@@ -40,7 +40,7 @@ def magnitude_mask(
     return mask[: weights.shape[0], : weights.shape[1]]
 
 
-class Prune(Compressor):
+class Prune(Tuned):
     """Zeroes the smallest weights of dense layers while tuning, and stores only the others."""
 
     name: ClassVar[str] = "prune"
@@ -49,7 +49,6 @@ class Prune(Compressor):
     )
     source: ClassVar[str] = "Zhu & Gupta 2017 (schedule); TFMOT magnitude pruning"
     order: ClassVar[Order] = Order.SHARE
-    needs_tuning: ClassVar[bool] = True
     positional: ClassVar[str | None] = "sparsity"
     exact: ClassVar[dict[str, str]] = {"sparsity": "0.5", "smallest": "0"}
     example: ClassVar[dict[str, str]] = {"smallest": "0"}

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from mlbench import networks, surgery
-from mlbench.contracts import Compressor, Context, Form, Order, Precision
+from mlbench.contracts import Compressor, Context, Form, Order, Precision, Tuned
 from mlbench.errors import RefusedCompressionError, UsageError
 
 if TYPE_CHECKING:
@@ -81,14 +81,13 @@ class Int8(_PostTraining):
         return form.with_export(precision=self.precision, float_output=self.last == "float")
 
 
-class QuantizationAware(Compressor):
+class QuantizationAware(Tuned):
     """Fake quantisation of weights and activations while tuning; written as int8 with the ranges learned."""
 
     name: ClassVar[str] = "qat"
     summary: ClassVar[str] = "tuned with int8 arithmetic simulated, then written as int8; last layer in float"
     source: ClassVar[str] = "Jacob et al. 2018; TFMOT quantization-aware training"
     order: ClassVar[Order] = Order.QUANTISE
-    needs_tuning: ClassVar[bool] = True
 
     def compress(self, form: Form, context: Context) -> Form:
         """The network with fake quantisation, its ranges measured on calibration faces to start with."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mlbench import surgery
-from mlbench.contracts import Compressor, Context, Form, Order
+from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.records import LayerChange
 
@@ -66,7 +66,7 @@ def remove_units(weights: Array, means: Array, covariance: Array, count: int) ->
     return Removal(kept, weights[:, kept] + taken, shift, energy)
 
 
-class Slim(Compressor):
+class Slim(Tuned):
     """Removes the neurons and filters that matter least; the layers behind make up for them."""
 
     name: ClassVar[str] = "slim"
@@ -74,8 +74,7 @@ class Slim(Compressor):
         "whole neurons and filters removed by importance: smaller layers of the same kind"
     )
     source: ClassVar[str] = "Li et al. 2017 (filters); He, Zhang & Sun 2017, section 3.1 (reconstruction)"
-    order: ClassVar[Order] = Order.SHRINK
-    needs_tuning: ClassVar[bool] = True
+    order: ClassVar[Order] = Order.REPLACE
     positional: ClassVar[str | None] = "share"
     exact: ClassVar[dict[str, str]] = {"share": "0.5"}
 

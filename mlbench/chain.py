@@ -76,8 +76,7 @@ def _compressor(name: str, options: str) -> Compressor:
 
 def _check_order(steps: list[Compressor]) -> None:
     reasons = {
-        Order.FACTORISE: "replaces layers, which undoes what was done to their weights",
-        Order.SHRINK: "removes neurons, which undoes what was done to their weights",
+        Order.REPLACE: "replaces layers, which undoes what was done to their weights",
         Order.SHARE: "needs weights that are not quantised yet",
         Order.QUANTISE: "is the last step, and only once",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from mlbench.artifacts import answers
 from mlbench.baselines import Trained
 from mlbench.cache import cache_folder
 from mlbench.chain import Chain
-from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress
+from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress, Tuned
 from mlbench.conversion import Written, file_of, written
 from mlbench.errors import RefusedCompressionError
 from mlbench.faces.dataset import Faces, Split
@@ -56,6 +56,13 @@ class Bench:
     split: Split
     tuning: TrainingOptions
     progress: Progress
+
+    def tuning_as(self, compressor: Compressor) -> Bench:
+        """The bench with the epochs of tuning that a compressor's own option asks for, if it does."""
+        epochs = compressor.epochs if isinstance(compressor, Tuned) else None
+        if epochs is None:
+            return self
+        return replace(self, tuning=self.tuning.model_copy(update={"epochs": epochs}))
 
     def calibration(self) -> Faces:
         """At most 1,000 faces of the training split, drawn by the seed."""
@@ -108,8 +115,10 @@ def compress(baseline: Trained, chain: Chain, bench: Bench) -> Compressed:
 
 
 def _stage(compressor: Compressor, before: Compressed, baseline: Trained, bench: Bench) -> Compressed:
+    bench = bench.tuning_as(compressor)
     tuning = bench.tuning.model_dump(exclude={"threads"}) if compressor.needs_tuning else None
-    key = key_of("stage", COMPRESSION_VERSION, before.key, compressor.name, compressor.model_dump(), tuning)
+    options = compressor.model_dump(exclude={"epochs"})  # they are in the tuning's
+    key = key_of("stage", COMPRESSION_VERSION, before.key, compressor.name, options, tuning)
     folder = cache_folder() / "stages" / f"{compressor.name}-{key}"
     done = folder / "stage.json"
     if not done.exists():

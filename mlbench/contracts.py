@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces
 from mlbench.records import Artifact, Layer, LayerChange, Measurement, Record
@@ -117,10 +117,9 @@ class Variant:
 class Order(IntEnum):
     """Where in a chain a compressor may stand: orders never decrease from left to right."""
 
-    FACTORISE = 1  # replaces layers by smaller ones
-    SHRINK = 2  # removes neurons and filters
-    SHARE = 3  # zeroes or ties weights
-    QUANTISE = 4  # fewer bits a weight; last
+    REPLACE = 1  # layers by smaller ones: by factors, or by fewer neurons and filters
+    SHARE = 2  # zeroes or ties weights
+    QUANTISE = 3  # fewer bits a weight; last
 
 
 @dataclass(frozen=True)
@@ -230,6 +229,16 @@ class Compressor(BaseModel, ABC):
         """The technique with the options that differ from their defaults, as in a chain: `svd(rank=32)`."""
         options = ",".join(f"{key}={value}" for key, value in self.model_dump(exclude_defaults=True).items())
         return f"{self.name}({options})" if options else self.name
+
+
+class Tuned(Compressor):
+    """A compressor after which the network is tuned, for as many epochs as the run's or its own option says."""
+
+    needs_tuning: ClassVar[bool] = True
+
+    epochs: Annotated[
+        int | None, Field(ge=1, le=10_000, description="of tuning after this step, in place of --tune-epochs")
+    ] = None
 
 
 # --- Device runners -----------------------------------------------------------------------------------

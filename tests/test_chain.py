@@ -56,6 +56,9 @@ def test_an_option_may_be_given_by_position():
         ("int8+svd", "svd cannot follow int8"),
         ("int8+float16", "last step, and only once"),
         ("int8(rank=2)", "no option"),
+        ("int8(epochs=2)", "no option"),
+        ("svd(epochs=0)", "greater than or equal to 1"),
+        ("prune+slim", "slim cannot follow prune"),
     ],
 )
 def test_bad_chains_are_refused_with_the_reason(text, told):

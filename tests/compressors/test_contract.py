@@ -219,12 +219,17 @@ def test_the_best_settled_weights_are_kept(name, compressed):
     assert stage.validation_mae_px == pytest.approx(min(settled), abs=_PX[result.export.precision])
 
 
+def test_a_step_is_tuned_for_its_own_epochs(baseline, bench):
+    result = compress(baseline, parse_chain("slim(epochs=1)+svd(rank=4)"), bench)
+    assert [stage.history[-1].epoch for stage in result.stages[1:]] == [1, _TUNING.epochs]
+
+
 def test_what_would_be_larger_is_refused_with_the_numbers(baseline, bench):
     class Doubling(Compressor):
         name = "doubling"
         summary = "twice the last layer"
         source = "here"
-        order = Order.FACTORISE
+        order = Order.REPLACE
         needs_tuning = False
 
         def compress(self, form, context):
