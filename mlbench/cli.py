@@ -16,6 +16,7 @@ from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from mlbench.contracts import Progress
+    from mlbench.faces.dataset import Faces
     from mlbench.pipeline import Finished
     from mlbench.records import Record
 
@@ -190,6 +191,11 @@ _measuring_options = _options(
         "--photos", type=_FILE, help="Folder of photographs for the frames. [default: sampled faces]"
     ),
     click.option(
+        "--gallery/--no-gallery",
+        default=True,
+        help="Keep a few test faces in the record, for the report to show.",
+    ),
+    click.option(
         "--budget", "budgets", multiple=True, help="size=68MB, memory=12MB, p50=10ms, mae=1.2px, nme=4%."
     ),
 )
@@ -258,6 +264,7 @@ def _measuring(
     min_seconds: float,
     detector: bool,
     photos: Path | None,
+    gallery: bool,
     budgets: tuple[str, ...],
     seed: int,
 ) -> Any:
@@ -266,7 +273,15 @@ def _measuring(
 
     chosen = tuple(parse_budget(text) for text in budgets) or PAPER_BUDGETS
     return Measuring(
-        tuple(dict.fromkeys(devices)), threads, min_count, min_seconds, detector, photos, chosen, seed
+        tuple(dict.fromkeys(devices)),
+        threads,
+        min_count,
+        min_seconds,
+        detector,
+        photos,
+        gallery,
+        chosen,
+        seed,
     )
 
 
@@ -372,7 +387,9 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
         tuning=_tuning(training, **some(*_TUNING)),
         measuring=_measuring(
             seed=seed,
-            **some("devices", "threads", "min_count", "min_seconds", "detector", "photos", "budgets"),
+            **some(
+                "devices", "threads", "min_count", "min_seconds", "detector", "photos", "gallery", "budgets"
+            ),
         ),
         start_from=options["start_from"],
         frozen_graph=options["pb"],
@@ -649,6 +666,37 @@ def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
     click.echo(f"Wrote {count} sampled faces to {out}.")
 
 
+@faces.command(
+    "join",
+    epilog="\b\nExamples:\n  mlbench faces join mine.npz yours.npz --out all.npz\n"
+    "  mlbench faces join all.npz --source congress --out congress.npz",
+)
+@click.argument("inputs", nargs=-1, required=True, type=_FILE)
+@click.option("--source", help="Use only rows whose `source` is this.")
+@click.option("--out", type=_FILE, required=True, help="faces.npz or faces.csv.")
+def join(inputs: tuple[Path, ...], source: str | None, out: Path) -> None:
+    """One file of faces from several; with --source, of one source's faces alone."""
+    from mlbench.faces.dataset import joined, require_faces_suffix, write_faces
+
+    require_faces_suffix(out)
+    found = joined([_of_source(path, source) for path in inputs])
+    write_faces(found, out)
+    click.echo(f"Wrote {len(found)} faces to {out}.")
+
+
+def _of_source(path: Path, source: str | None) -> Faces:
+    """The faces of a file, or those of one source."""
+    from mlbench.faces.dataset import read_faces
+
+    given = read_faces(path)
+    if source is None:
+        return given
+    if "source" not in given.extra or not (given.extra["source"] == source).any():
+        message = f'{path} has no face of the source "{source}": leave out --source to use all.'
+        raise UsageError(message)
+    return given.take(given.extra["source"] == source)
+
+
 @faces.command("fit", epilog="\b\nExample:\n  mlbench faces fit portraits.npz --out appearance.npz")
 @click.argument("data", type=_FILE)
 @click.option("--source", help="Use only rows whose `source` is this.")
@@ -656,14 +704,8 @@ def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
 def fit(data: Path, source: str | None, out: Path) -> None:
     """Fit an appearance model on labelled faces."""
     from mlbench.faces.appearance_fit import fit as fit_model
-    from mlbench.faces.dataset import read_faces
 
-    given = read_faces(data)
-    if source is not None:
-        if "source" not in given.extra or not (given.extra["source"] == source).any():
-            message = f'{data} has no face of the source "{source}": leave out --source to use all.'
-            raise UsageError(message)
-        given = given.take(given.extra["source"] == source)
+    given = _of_source(data, source)
     fit_model(given).save(out)
     click.echo(f"Fitted on {len(given)} faces: {out} ({out.stat().st_size:,} bytes).")
 

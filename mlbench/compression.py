@@ -19,7 +19,7 @@ from mlbench.chain import Chain
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress, Tuned
 from mlbench.conversion import Written, file_of, written
 from mlbench.errors import RefusedCompressionError
-from mlbench.faces.dataset import Faces, Split
+from mlbench.faces.dataset import Faces, Split, joined
 from mlbench.files import key_of, write_atomically
 from mlbench.records import Epoch, Stage
 from mlbench.training import TrainingOptions, TuningOptions, fit, predict
@@ -78,12 +78,7 @@ class Bench:
             return train
         from mlbench.faces.appearance import AppearanceModel
 
-        sampled = AppearanceModel.load().sample(extra, seed=self.tuning.seed)
-        return Faces(
-            np.concatenate([train.images, sampled.images]),
-            np.concatenate([train.points, sampled.points]),
-            np.concatenate([train.names, sampled.names]),
-        )
+        return joined([train, AppearanceModel.load().sample(extra, seed=self.tuning.seed)])
 
 
 def start(baseline: Trained) -> Compressed:

@@ -32,6 +32,7 @@ class Measuring:
     min_seconds: float = 3.0
     detector: bool = True
     photos: Path | None = None  # a folder of photographs for the frames; None: sampled faces
+    gallery: bool = True  # whether the record may hold pictures of test faces
     budgets: tuple[Budget, ...] = PAPER_BUDGETS
     seed: int = 7
 
@@ -44,6 +45,7 @@ class Measuring:
             "min_seconds": self.min_seconds,
             "detector": self.detector,
             "photos": str(self.photos) if self.photos else None,
+            "gallery": self.gallery,
             "budgets": {budget.name: budget.limit for budget in self.budgets},
             "seed": self.seed,
         }
@@ -118,7 +120,7 @@ def measure(
             "errors": tuple(errors),
             "differences": tuple(differences_of(artifacts[0].id, measurements, errors, measuring.seed)),
             "budgets": tuple(_verdicts(artifacts, outcomes, errors, tests, measuring.budgets)),
-            "gallery": gallery_of(tests, outcomes, measuring.seed),
+            "gallery": gallery_of(tests, outcomes, measuring.seed) if measuring.gallery else None,
             "warnings": (*doubts, *_doubts(outcomes)),
         }
     )

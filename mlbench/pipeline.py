@@ -73,12 +73,15 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     """
     variants: list[Variant] = [registry.load("variants", name) for name in plan.variants]
     runners = plan.measuring.runners()
+    start = _start(plan.start_from)
     require_writable(plan.out)
     given = {test.name: test.load(progress) for test in plan.tests}
     faces = plan.source.load(progress)
     split = plan.source.split(faces)
     tests = {"test": faces.take(split.test)} | given
-    return [_Run(plan, variant, runners, faces, split, tests, progress).finish() for variant in variants]
+    return [
+        _Run(plan, variant, start, runners, faces, split, tests, progress).finish() for variant in variants
+    ]
 
 
 def require_writable(folder: Path) -> None:
@@ -103,6 +106,7 @@ class _Run:
 
     plan: Plan
     variant: Variant
+    start: Trained | None
     runners: list[DeviceRunner]
     faces: Faces
     split: Split
@@ -140,7 +144,7 @@ class _Run:
         """The baseline first, then a candidate a chain; a refused chain becomes a warning."""
         plan = self.plan
         baseline = train_baseline(
-            self.variant, self.faces, self.split, plan.training, self.progress, _start(plan.start_from)
+            self.variant, self.faces, self.split, plan.training, self.progress, self.start
         )
         self.progress.say(
             f"Baseline {self.variant.name} {'from the cache' if baseline.reused else 'trained'}: "
@@ -208,8 +212,8 @@ def train_only(
         UsageError: bad input.
     """
     definition: Variant = registry.load("variants", variant)
-    faces = source.load(progress)
     start = _start(start_from)
+    faces = source.load(progress)
     baseline = train_baseline(definition, faces, source.split(faces), training, progress, start)
     best = baseline.best
     error = f"{best.validation_mae_px:.3f} px in epoch {best.epoch}"
@@ -240,9 +244,10 @@ def compress_only(
     """
     definition: Variant = registry.load("variants", variant)
     require_writable(out.parent)
+    start = _start(start_from)
     faces = source.load(progress)
     split = source.split(faces)
-    baseline = train_baseline(definition, faces, split, training, progress, _start(start_from))
+    baseline = train_baseline(definition, faces, split, training, progress, start)
     bench = Bench(faces, split, tuning, progress)
     compressed = compress(baseline, chain, bench)
     artifact = export(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlbench.cli import cli, main
+from mlbench.faces.dataset import read_faces
 from mlbench.records import parse_record, read_record
 
 _QUICK = [
@@ -115,6 +116,28 @@ def test_train_compress_measure_and_predict(mlbench, faces_file, tmp_path):
     assert "MAE" in out
 
 
+def test_a_baseline_starts_from_the_one_that_is_named(mlbench, faces_file):
+    options = ["--variant", "tiny", "--data", faces_file, "--epochs", "1"]
+    _, out, _ = mlbench("train", *options)
+    name = out.rstrip(".\n").rpartition("/")[2]
+    code, again, err = mlbench("train", *options, "--start-from", name)
+    assert code == 0, err
+    assert name not in again
+
+
+def test_faces_are_joined_and_picked_by_source(mlbench, faces_file, tmp_path):
+    assert mlbench("faces", "join", faces_file, faces_file, "--out", "twice.npz")[0] == 0
+    assert len(read_faces(tmp_path / "twice.npz")) == 2 * len(read_faces(faces_file))
+    code, _, err = mlbench("faces", "join", faces_file, "--source", "nowhere", "--out", "none.npz")
+    assert (code, "no face of the source" in err) == (2, True)
+
+
+def test_without_a_gallery_the_record_holds_no_picture(mlbench, faces_file, tmp_path):
+    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector", "--no-gallery"]
+    assert mlbench(*command)[0] == 0
+    assert "png" not in next((tmp_path / "runs").glob("*/record.json")).read_text()
+
+
 def test_a_refused_chain_among_good_ones_is_a_note(mlbench, faces_file):
     chains = ["--compress", "svd(rank=32/24/24)", "--compress", "svd(rank=4)"]
     code, out, err = mlbench("run", *_QUICK, *chains, "--data", faces_file, "--no-detector")
@@ -138,6 +161,7 @@ def test_a_refused_chain_among_good_ones_is_a_note(mlbench, faces_file):
         (["run", "--rate", "-1"], "--rate -1"),
         (["run", "--rate", "nan"], "--rate nan"),
         (["run", "--out", "/proc/nowhere"], "cannot be written"),
+        (["train", "--start-from", "two_pool-0"], "no finished baseline"),
         (["measure", "absent.tflite"], "cannot be read"),
         (["measure", "faces.txt"], "is not a .tflite"),
         (["predict", "absent.jpg", "--model", "absent.tflite"], "cannot be read"),

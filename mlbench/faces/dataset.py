@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,6 +71,17 @@ class Faces:
     def spread(self, count: int) -> Faces:
         """At most `count` rows, evenly from all: files are often sorted by where the faces come from."""
         return self.take(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
+
+
+def joined(parts: Sequence[Faces]) -> Faces:
+    """All faces of several sets, one after the other, with the extra arrays that each of them has."""
+    shared = set.intersection(*(set(part.extra) for part in parts))
+    return Faces(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.points for part in parts]),
+        np.concatenate([part.names for part in parts]),
+        {key: np.concatenate([part.extra[key] for part in parts]) for key in sorted(shared)},
+    )
 
 
 def read_npz(path: Path, label: str = "points") -> Faces:
