@@ -567,10 +567,12 @@ def _refuse_models(*places: Path) -> None:
     "list",
     epilog="\b\nExamples:\n  mlbench list\n  mlbench list compressors\n  mlbench list variants --json",
 )
-@click.argument("what", required=False, type=click.Choice(["variants", "compressors", "devices", "reports"]))
+@click.argument(
+    "what", required=False, type=click.Choice(["variants", "compressors", "devices", "reports", "models"])
+)
 @click.option("--json", "as_json", is_flag=True)
 def list_plugins(what: str | None, as_json: bool) -> None:
-    """Variants, compressors with their options, devices and reports that are installed."""
+    """Variants, compressors with their options, devices, reports and ready models that are installed."""
     from mlbench import listing
 
     tables = listing.tables(what)
@@ -581,18 +583,24 @@ def list_plugins(what: str | None, as_json: bool) -> None:
 
 
 @cli.command(
-    epilog="\b\nExamples:\n  mlbench predict portrait.jpg --model runs/two_pool-1a2b3c4d/two_pool-none.tflite\n"
+    epilog="\b\nExamples:\n  mlbench predict portrait.jpg\n"
+    "  mlbench predict portrait.jpg --model runs/two_pool-1a2b3c4d/two_pool-none.tflite\n"
     "  mlbench predict group.png --model net.tflite --out points.png --json"
 )
 @click.argument("image", type=_FILE)
-@click.option("--model", type=_FILE, required=True, help="A .tflite of mlbench.")
+@click.option(
+    "--model",
+    default="two_pool",
+    show_default=True,
+    help="A .tflite of mlbench, or the name of one that `mlbench list models` shows.",
+)
 @click.option("--out", type=_FILE, help="Picture with the 68 points. [default: IMAGE-points.png]")
 @click.option("--json", "as_json", is_flag=True, help="Print the box and the points.")
-def predict(image: Path, model: Path, out: Path | None, as_json: bool) -> None:
+def predict(image: Path, model: str, out: Path | None, as_json: bool) -> None:
     """Find the largest face of a photograph and draw its 68 landmarks."""
-    from mlbench import prediction
+    from mlbench import prediction, zoo
 
-    found = prediction.predict_photograph(image, model)
+    found = prediction.predict_photograph(image, zoo.file_named(model))
     target = out or image.with_name(f"{image.stem}-points.png")
     prediction.draw(found, target)
     box = found.box

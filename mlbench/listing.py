@@ -8,11 +8,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mlbench import registry
+from mlbench import registry, zoo
 from mlbench.contracts import Compressor, Variant
 from mlbench.sizes import format_size
+from mlbench.zoo import Model
 
 Row = dict[str, str]
+
+_MODELS = "models"
 
 _KINDS: dict[str, registry.Kind] = {
     "variants": "variants",
@@ -25,18 +28,21 @@ _KINDS: dict[str, registry.Kind] = {
 def tables(what: str | None = None) -> dict[str, list[Row]]:
     """Rows for one kind of plug-in, or for all."""
     describe: dict[str, Callable[[Any], Row]] = {"variants": _variant, "compressors": _compressor}
-    return {
+    found = {
         title: [describe.get(title, _plain)(registry.load(kind, name)) for name in registry.names(kind)]
         for title, kind in _KINDS.items()
         if what in (None, title)
     }
+    if what in (None, _MODELS):
+        found[_MODELS] = [_model(model) for model in zoo.models()]
+    return found
 
 
 def show(found: dict[str, list[Row]]) -> None:
     """Print the tables."""
     console = Console()
     for title, rows in found.items():
-        table = Table(title=title, title_justify="left", show_lines=title == "compressors")
+        table = Table(title=title, title_justify="left", show_lines=title in ("compressors", _MODELS))
         for heading in rows[0] if rows else []:
             table.add_column(heading, overflow="fold")
         for row in rows:
@@ -64,6 +70,18 @@ def _compressor(technique: type[Compressor]) -> Row:
         "what": technique.summary,
         "options": "\n".join(options) or "none",
         "source": technique.source,
+    }
+
+
+def _model(model: Model) -> Row:
+    errors = (f"{e.test_set}: {e.mae_px.value:.3f} px, NME {e.nme.value:.2%}" for e in model.errors)
+    data = model.record.data
+    return {
+        "name": model.name,
+        "network": model.artifact.id,
+        "file": format_size(model.artifact.file_bytes),
+        "trained on": data.source if data else "not told",
+        "errors": "\n".join(errors),
     }
 
 

@@ -6,18 +6,20 @@ import difflib
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
 from mlbench.contracts import Compressor, DeviceRunner, Report, Variant
 from mlbench.errors import UsageError
 
-Kind = Literal["variants", "compressors", "device_runners", "reports"]
+Kind = Literal["variants", "compressors", "device_runners", "reports", "models"]
 
 _CONTRACTS: dict[str, type] = {
     "variants": Variant,
     "compressors": Compressor,
     "device_runners": DeviceRunner,
     "reports": Report,
+    "models": Path,
 }
 
 
@@ -39,7 +41,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def load(kind: Kind, name: str) -> Any:
-    """The plug-in of a name: a `Variant`, or a class of the other kinds.
+    """The plug-in of a name: a `Variant`, a class of compressors, devices and reports, or a folder of models.
 
     Raises:
         UsageError: not known (with the nearest name), not importable, or not what the contract asks.

@@ -64,22 +64,23 @@ def build(abis: tuple[str, ...], out: Path | None, keystore: Path | None, key_al
     "--live",
     "models",
     multiple=True,
-    type=click.Path(path_type=Path),
-    help="A .tflite file for the live screen of the app; repeat for several.",
+    help="A .tflite file, or a name of `mlbench list models`, for the live screen of the app; repeat for several.",
 )
-def install(serial: str | None, models: tuple[Path, ...]) -> None:
+def install(serial: str | None, models: tuple[str, ...]) -> None:
     """Install the app, and give its live screen networks to choose from."""
     from device_runners.android import installation, live, phone
     from device_runners.android.runner import apk_to_install
+    from mlbench import zoo
 
-    live.check(models)
+    files = tuple(zoo.file_named(model) for model in models)
+    live.check(files)
     target, progress = phone.connect(serial), _progress()
     new = installation.install(target, apk_to_install(), progress)
     click.echo(f"{target.serial}: {'installed' if new else 'the same app is installed already'}")
-    if models:
-        live.push(target, models, progress)
+    if files:
+        live.push(target, files, progress)
         click.echo(
-            f"{target.serial}: {len(models)} networks for the live screen; start `mlbench` on the phone"
+            f"{target.serial}: {len(files)} networks for the live screen; start `mlbench` on the phone"
         )
 
 
