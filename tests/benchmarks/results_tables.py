@@ -1,0 +1,213 @@
+"""Tables of docs/results.md from the records of runs.
+
+    python -m tests.benchmarks.results_tables paper  RUN…    the paper's Tables 1 and 2 beside ours
+    python -m tests.benchmarks.results_tables ratios RUN…    what compression wins and costs, as in Kim et al. 2016
+    python -m tests.benchmarks.results_tables front  RUN…    error against bytes, and which files no other beats
+    python -m tests.benchmarks.results_tables stages RUN…    what each step of a chain gave and cost
+    python -m tests.benchmarks.results_tables pools  RUN…    training time against the number of pools
+
+A RUN is a folder with record.json, or the file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mlbench.errors import UsageError
+from mlbench.records import Artifact, Errors, Interval, Measurement, Record, read_record
+from reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS
+
+Row = list[str]
+
+
+def main() -> None:
+    """Print one kind of table of all records together."""
+    kinds: dict[str, Callable[[list[Record]], Iterator[Row]]] = {
+        "paper": paper,
+        "ratios": ratios,
+        "front": front,
+        "stages": stages,
+        "pools": pools,
+    }
+    if len(sys.argv) < 3 or sys.argv[1] not in kinds:
+        sys.exit(__doc__)
+    try:
+        head, *rows = kinds[sys.argv[1]]([read_record(Path(place)) for place in sys.argv[2:]])
+    except UsageError as error:
+        sys.exit(f"Error: {error}")
+    for row in (head, ["---"] * len(head), *rows):
+        print(f"| {' | '.join(row)} |")
+
+
+def paper(records: list[Record]) -> Iterator[Row]:
+    """Accuracy by both definitions, errors, bytes, map, speed and budgets; the paper's figures, named as such."""
+    yield [
+        "network",
+        "argmax / rounded accuracy",
+        "RMSE, px",
+        "MAE, px",
+        "NME, %",
+        "bytes",
+        "map",
+        "FPS network / detector / both",
+        "68 MB",
+        "100 MB",
+        "paper: accuracy, MB, FPS",
+    ]
+    for record, artifact in _artifacts(records):
+        error, measured = _error(record, artifact, "test"), _measured(record, artifact)
+        verdicts = {
+            b.budget: "fits" if b.fits else "does not" for b in record.budgets if b.artifact == artifact.id
+        }
+        told = PAPER_RESULTS.get(artifact.variant) if artifact.chain == "none" else None
+        fps = f"{told.fps:g}" if told and told.fps else "N/A"
+        speeds = (measured.network, measured.detector, measured.both) if measured else ()
+        yield [
+            artifact.id,
+            f"{error.argmax_accuracy.value:.3f} / {error.rounded_accuracy.value:.3f}" if error else "–",
+            f"{error.rmse_px.value:.3f}" if error else "–",
+            f"{error.mae_px.value:.3f}" if error else "–",
+            f"{error.nme.value:.2%}".rstrip("%") if error else "–",
+            f"{artifact.file_bytes:,}",
+            _map(record, artifact),
+            " / ".join(f"{1000 / timing.mean_ms:.0f}" if timing else "–" for timing in speeds) or "–",
+            *(verdicts.get(budget, "–") for budget in _budgets(record)),
+            f"{told.accuracy}, {told.file_mb:g}, {fps} (detector alone {PAPER_DETECTOR_FPS})" if told else "",
+        ]
+
+
+def ratios(records: list[Record]) -> Iterator[Row]:
+    """How many times smaller, fewer, faster and leaner than the baseline, and what it costs."""
+    yield [
+        "network",
+        "size ×",
+        "MACs ×",
+        "latency × (99 %)",
+        "memory ×",
+        "validation MAE untuned → tuned, px",
+        *(f"{name}: MAE change, px" for name in _sets(records)),
+    ]
+    for record in records:
+        base, *others = record.artifacts
+        for artifact in others:
+            whole, small = _measured(record, base), _measured(record, artifact)
+            memory = (
+                f"{whole.memory.peak_above_baseline_bytes / small.memory.peak_above_baseline_bytes:.1f}"
+                if whole and small and whole.memory and small.memory
+                else "–"
+            )
+            faster = _difference(record, artifact, "p50_ratio", "")
+            tuned = [stage for stage in record.stages[artifact.id][1:] if stage.history]
+            yield [
+                artifact.id,
+                f"{base.file_bytes / artifact.file_bytes:.1f}",
+                f"{base.macs / artifact.macs:.1f}" if base.macs and artifact.macs else "–",
+                f"{1 / faster.value:.1f} ({1 / faster.high:.1f} to {1 / faster.low:.1f})" if faster else "–",
+                memory,
+                f"{tuned[-1].validation_mae_before_tuning_px:.3f} → {tuned[-1].validation_mae_px:.3f}"
+                if tuned
+                else "–",
+                *(_signed(_difference(record, artifact, "mae_px", name)) for name in _sets(records)),
+            ]
+
+
+def front(records: list[Record]) -> Iterator[Row]:
+    """Files by size with their errors; those that no smaller file is as good as are on the front."""
+    names = _sets(records)
+    yield ["bytes", "network", *(f"{name}: MAE, px" for name in names), "on the front"]
+    best = [np.inf] * len(names)
+    for record, artifact in sorted(_artifacts(records), key=lambda pair: pair[1].file_bytes):
+        errors = [_error(record, artifact, name) for name in names]
+        values = [error.mae_px.value if error else np.inf for error in errors]
+        won = [name for name, value, least in zip(names, values, best, strict=True) if value < least]
+        best = [min(value, least) for value, least in zip(values, best, strict=True)]
+        shown = [_with_interval(error.mae_px) if error else "–" for error in errors]
+        yield [
+            f"{artifact.file_bytes:,}",
+            artifact.id,
+            *shown,
+            "all" if len(won) == len(names) else ", ".join(won),
+        ]
+
+
+def stages(records: list[Record]) -> Iterator[Row]:
+    """Parameters, multiply-accumulates, bytes and error after each step; each file is written and read again."""
+    yield ["network", "step", "parameters", "MACs", "bytes", "validation MAE untuned → tuned, px", "epochs"]
+    for record, artifact in _artifacts(records):
+        for stage in record.stages[artifact.id]:
+            yield [
+                artifact.id,
+                f"`{stage.name}`",
+                f"{stage.parameters:,}",
+                f"{stage.macs / 1e6:.1f} M",
+                f"{stage.file_bytes:,}" if stage.file_bytes else "–",
+                f"{stage.validation_mae_before_tuning_px:.3f} → {stage.validation_mae_px:.3f}",
+                f"{stage.history[-1].epoch}" if stage.history else "–",
+            ]
+
+
+def pools(records: list[Record]) -> Iterator[Row]:
+    """Median speed of training the baselines, as their histories tell."""
+    yield ["network", "MACs", "parameters", "images/s", "seconds an epoch", "epochs", "minutes of training"]
+    for record in records:
+        base = record.artifacts[0]
+        history = record.stages[base.id][0].history[1:]
+        yield [
+            base.variant,
+            f"{(base.macs or 0) / 1e6:.1f} M",
+            f"{base.parameters:,}",
+            f"{np.median([epoch.images_per_s for epoch in history]):.0f}",
+            f"{np.median([epoch.seconds for epoch in history]):.0f}",
+            f"{len(history)}",
+            f"{sum(epoch.seconds for epoch in history) / 60:.0f}",
+        ]
+
+
+def _artifacts(records: Iterable[Record]) -> list[tuple[Record, Artifact]]:
+    return [(record, artifact) for record in records for artifact in record.artifacts]
+
+
+def _sets(records: Iterable[Record]) -> list[str]:
+    return list(dict.fromkeys(error.test_set for record in records for error in record.errors))
+
+
+def _error(record: Record, artifact: Artifact, test_set: str) -> Errors | None:
+    found = (e for e in record.errors if (e.artifact, e.test_set) == (artifact.id, test_set))
+    return next(found, None)
+
+
+def _measured(record: Record, artifact: Artifact) -> Measurement | None:
+    return next((m for m in record.measurements if m.artifact == artifact.id), None)
+
+
+def _difference(record: Record, artifact: Artifact, quantity: str, test_set: str) -> Interval | None:
+    wanted = artifact.id, quantity, test_set
+    return next(
+        (d.change for d in record.differences if (d.artifact, d.quantity, d.test_set) == wanted), None
+    )
+
+
+def _budgets(record: Record) -> list[str]:
+    return list(dict.fromkeys(verdict.budget for verdict in record.budgets))
+
+
+def _map(record: Record, artifact: Artifact) -> str:
+    """Shape before the first flatten layer: the feature map."""
+    shapes = [layer.output for layer in record.layers[artifact.id] if len(layer.output) == 3]
+    return "×".join(map(str, shapes[-1])) if artifact.chain == "none" and shapes else ""
+
+
+def _signed(change: Interval | None) -> str:
+    return f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})" if change else "–"
+
+
+def _with_interval(value: Interval) -> str:
+    return f"{value.value:.3f} ({value.low:.3f} to {value.high:.3f})"
+
+
+if __name__ == "__main__":
+    main()
