@@ -17,7 +17,7 @@ from mlbench.baselines import Trained
 from mlbench.cache import cache_folder
 from mlbench.chain import Chain
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress, Tuned
-from mlbench.conversion import Written, file_of, written
+from mlbench.conversion import EXPORT_VERSION, Written, file_of, written
 from mlbench.errors import RefusedCompressionError
 from mlbench.faces.dataset import Faces, Split, joined
 from mlbench.files import key_of, write_atomically
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 #: Raised when a change of the code changes what equal options give.
-COMPRESSION_VERSION = 2
+COMPRESSION_VERSION = 3
 
 _CALIBRATION_FACES = 1000
 _EXPORT = TypeAdapter(ExportOptions)
@@ -113,7 +113,8 @@ def _stage(compressor: Compressor, before: Compressed, baseline: Trained, bench:
     bench = bench.tuning_as(compressor)
     tuning = bench.tuning.model_dump(exclude={"threads"}) if compressor.needs_tuning else None
     options = compressor.model_dump(exclude={"epochs"})  # they are in the tuning's
-    key = key_of("stage", COMPRESSION_VERSION, before.key, compressor.name, options, tuning)
+    versions = COMPRESSION_VERSION, EXPORT_VERSION  # a stage tells figures of its file
+    key = key_of("stage", *versions, before.key, compressor.name, options, tuning)
     folder = cache_folder() / "stages" / f"{compressor.name}-{key}"
     done = folder / "stage.json"
     if not done.exists():

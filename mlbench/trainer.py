@@ -44,7 +44,7 @@ class Trainer:
         # Wrappers of pruning, clustering and the like compute in float32 alone.
         low = options.compute == "bfloat16" and all(map(networks.is_plain, network.layers))
         self._working = _in_bfloat16(network) if low else network
-        self._teacher = teacher
+        self._teacher = _in_bfloat16(teacher) if low and teacher is not None else teacher
         self._before_step = before_step
         self._settle = settle
         self._predict = predictor(network)
