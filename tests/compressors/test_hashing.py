@@ -1,5 +1,9 @@
 """Hashing: sketches are the virtual matrix, buckets the nearest, files hold no matrix."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +13,7 @@ from compressors import hashing
 from mlbench import networks
 from mlbench.artifacts import answers
 from mlbench.chain import parse_chain
-from mlbench.contracts import Context, Form
+from mlbench.contracts import Block, Context, Form, Variant
 from mlbench.conversion import file_of, written
 from mlbench.errors import RefusedCompressionError
 from mlbench.progress import Silent
@@ -104,3 +108,27 @@ def test_int8_after_entry_wise_hashing_is_refused_and_dynamic_is_not(sampled, tm
     networks.save(form.network, tmp_path)
     written(tmp_path, form.export, sampled)
     assert np.isfinite(answers(file_of(tmp_path, form.export), sampled.images[:5])).all()
+
+
+_WIDE = Variant(
+    "wide",
+    "basic's first dense layer behind small convolutions",
+    blocks=(Block(4, 3, pool=True), Block(4, 2, pool=True), Block(64, 2, pool=True)),
+    dense=(1000,),
+)
+
+
+@pytest.mark.parametrize("form", ["block", "entry"])
+def test_neither_the_file_nor_the_running_process_holds_the_matrix(sampled, tmp_path, form):
+    """7744×1000 in float32 are 31 MB; memory is the high-water mark of a process that ran the file."""
+    network = networks.build(_WIDE, 7)
+    matrix = 4 * network.get_layer("dense1").count_params()
+    [step] = parse_chain(f"hashing(64,form={form})").compressors
+    made = step.compress(Form(network), Context(sampled.take(slice(0, 64)), 7, Silent()))
+    networks.save(made.network, tmp_path)
+    facts = written(tmp_path, made.export, sampled.take(slice(0, 64)))
+    assert facts.file_bytes < matrix / 20
+    command = [sys.executable, "-m", "tests.benchmarks.file_latency", str(file_of(tmp_path, made.export))]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    figures = json.loads(told.splitlines()[-1])
+    assert figures["peak_mb"] - figures["process_mb"] < matrix / 2e6
