@@ -131,4 +131,5 @@ def test_neither_the_file_nor_the_running_process_holds_the_matrix(sampled, tmp_
     command = [sys.executable, "-m", "tests.benchmarks.file_latency", str(file_of(tmp_path, made.export))]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     figures = json.loads(told.splitlines()[-1])
-    assert figures["peak_mb"] - figures["process_mb"] < matrix / 2e6
+    # The interpreter alone takes some 10 MB; with the matrix it would be more than 40.
+    assert figures["peak_mb"] - figures["process_mb"] < matrix / 1e6
