@@ -202,6 +202,7 @@ class MapPlan(_TensorPlan):
     ) -> None:
         """Plan for a dense layer behind a map of this shape."""
         self._map = map_shape
+        self._known_features: tuple[Tensor, Tensor] | None = None
         super().__init__(layer, layer.kernel.numpy().reshape(*map_shape, -1), (0, 1, 2, 3), flow)
 
     def parameters(self, ranks: Ranks) -> int:
@@ -248,27 +249,52 @@ class MapPlan(_TensorPlan):
             (last, [units.T, bias]),
         ]
 
+    def power(self) -> Powers:
+        """Squared entries of the core, each by the power that its feature has on calibration faces."""
+        if self._flow is None:
+            return super().power()
+        features, _ = self._probed_features(self._flow)
+        core = np.square(self._probed.core, dtype=np.float64)
+        core *= np.einsum("n...,n...->...", features, features)[..., None]
+        wanted = self._spectra[3][0][: core.shape[3]]
+        return core * (wanted / np.maximum(core.sum(axis=(0, 1, 2)), 1e-300))
+
+    def _probed_features(self, flow: Flow) -> tuple[Tensor, Tensor]:
+        """What calibration faces give in the bases of which smaller ranks are a part; found once."""
+        if self._known_features is None:
+            self._known_features = self._features(self._probed.factors, flow)
+        return self._known_features
+
+    def _features(self, factors: dict[int, Tensor], flow: Flow) -> tuple[Tensor, Tensor]:
+        """Centred maps [n,r_h,r_w,r_c] and responses [n,r_u] of calibration faces in the factors' bases."""
+        units, features, responses = factors[3], [], []
+        exact = self._weights.reshape(-1, len(units)) @ units
+        for inputs in flow.inputs():
+            centred = inputs - flow.mean
+            features.append(_contracted(centred, factors))
+            responses.append(centred.reshape(len(centred), -1) @ exact)
+        return np.concatenate(features), np.concatenate(responses)
+
     def _refitted(self, found: Tucker, flow: Flow, improved: bool) -> tuple[Tensor, Tensor]:
         """Core and bias that give the responses to calibration faces what the smaller map can tell of them."""
-        mean = _contracted(flow.mean[None], found.factors)
-        core, units = found.core.reshape(mean.shape[1], -1), found.factors[3]
+        rows, columns, channels, ranks = found.core.shape
         if improved:
-            features, residuals = [], []
-            exact = self._weights.reshape(-1, len(units)) @ units
-            for inputs in flow.inputs():
-                small = _contracted(inputs, found.factors) - mean
-                features.append(small)
-                residuals.append((inputs - flow.mean).reshape(len(inputs), -1) @ exact - small @ core)
-            core = multilinear.refitted(core, np.concatenate(features), np.concatenate(residuals), _RIDGE)
-        shift = flow.spectrum.centre - (mean @ core @ units.T)[0]
+            features, responses = self._features(found.factors, flow)
+        else:
+            features, responses = self._probed_features(flow)
+            features, responses = features[:, :rows, :columns, :channels], responses[:, :ranks]
+        flat, core = features.reshape(len(features), -1), found.core.reshape(-1, ranks)
+        core = multilinear.refitted(core, flat, responses - flat @ core, _RIDGE)
+        mean = _contracted(flow.mean[None], found.factors).reshape(1, -1)
+        shift = flow.spectrum.centre - (mean @ core @ found.factors[3].T)[0]
         return core.reshape(found.core.shape), shift.astype(np.float32)
 
 
 def _contracted(maps: Tensor, factors: dict[int, Tensor]) -> Tensor:
-    """Feature maps [n,h,w,c] in the factors' bases, flattened [n, r_h r_w r_c]."""
+    """Feature maps [n,h,w,c] in the factors' bases [n,r_h,r_w,r_c]."""
     for mode in (2, 0, 1):
         maps = multilinear.times(maps, factors[mode], mode + 1)
-    return maps.reshape(len(maps), -1)
+    return maps
 
 
 class TuckerDecomposition(Factorising):

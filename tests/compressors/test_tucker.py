@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compressors import tucker
-from mlbench import networks
+from mlbench import networks, surgery
 from mlbench.chain import parse_chain
 from mlbench.contracts import Context, Form
 from mlbench.errors import RefusedCompressionError, UsageError
@@ -97,6 +97,24 @@ def test_a_target_is_kept_and_used(network, sampled, target):
     else:
         used, allowed = form.network.count_params() * 4, float(target[:-2]) * 1000
     assert 0.75 * allowed < used <= allowed
+
+
+def test_what_no_face_shows_has_no_power(network, sampled):
+    """A channel that is silent on all faces counts for nothing, however large its weights are."""
+    quiet = surgery.copy(network)
+    kernel, bias = quiet.get_layer("conv3").get_weights()
+    quiet.get_layer("conv3").set_weights([kernel, np.where(np.arange(len(bias)) == 3, -100, bias)])
+    weights, bias = quiet.get_layer("dense1").get_weights()
+    loud = np.where(np.arange(len(weights)) % kernel.shape[-1] == 3, 50.0, 1.0)
+    quiet.get_layer("dense1").set_weights([weights * loud[:, None], bias])
+    shares = {}
+    for of in ("weights", "responses"):
+        technique = parse_chain(f"tucker(layers=map,of={of})").compressors[0]
+        [plan] = technique.plans(quiet, Context(sampled.take(slice(0, 128)), 7, Silent()))
+        power = plan.power()
+        shares[of] = power[:, :, 0].sum() / power.sum()  # the loud channel is the first direction
+    assert shares["weights"] > 0.9
+    assert shares["responses"] < 0.01
 
 
 def test_an_unreachable_target_names_the_smallest(network, sampled):
