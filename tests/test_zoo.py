@@ -1,0 +1,67 @@
+"""The networks that come along: what their records say holds of the files, and names find them."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from mlbench import registry, zoo
+from mlbench.artifacts import answers
+from mlbench.errors import UsageError
+from mlbench.faces.appearance import AppearanceModel
+
+NAMES = sorted(zoo.paths())
+_KIB = 1024
+_LARGEST = {"basic": 96 * _KIB}  # bytes; of others 128 KiB
+
+
+@pytest.fixture(scope="module")
+def models():
+    return {model.name: model for model in zoo.models()}
+
+
+def test_there_is_one_of_the_variants_that_are_quick_to_run():
+    assert set(NAMES) >= {"basic", "two_pool"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_small_and_its_record_tells_where_it_comes_from(models, name):
+    model = models[name]
+    assert model.artifact.variant == name
+    assert model.path.stat().st_size == model.artifact.file_bytes <= _LARGEST.get(name, 128 * _KIB)
+    assert model.record.stages[model.artifact.id][0].history
+    assert {"test", "faces_dev", "human_dev", "human_dev:human"} <= {e.test_set for e in model.errors}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_record_shows_nobody_and_no_place(models, name):
+    assert models[name].record.gallery is None
+    text = models[name].path.with_suffix(".json").read_text(encoding="utf-8")
+    assert not re.search(r'"[^"]*(/home/|/root/|/work/|\.\./|:\\\\)', text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_finds_the_landmarks_of_sampled_faces(models, name):
+    faces = AppearanceModel.load().sample(150, seed=2026)
+    error = np.abs(answers(models[name].path, faces.images) - faces.points).mean()
+    recorded = next(e for e in models[name].errors if e.test_set == "test")
+    # Its own test split is of such faces and of portraits: the error is of the same size, not the same.
+    assert error < 1.3 * recorded.mae_px.high
+
+
+def test_a_name_is_a_file_and_a_path_stays_one(tmp_path):
+    assert zoo.file_named("basic") == zoo.paths()["basic"]
+    assert zoo.file_named("runs/net.tflite").name == "net.tflite"
+    with pytest.raises(UsageError, match='no model "baisc"; did you mean "basic"'):
+        zoo.file_named("baisc")
+
+
+def test_a_file_that_its_record_does_not_know_is_refused(tmp_path, monkeypatch):
+    path = zoo.paths()["basic"]
+    shutil.copy(path.with_suffix(".json"), tmp_path / "basic.json")
+    (tmp_path / "basic.tflite").write_bytes(path.read_bytes() + b"\0")
+    monkeypatch.setattr(registry, "names", lambda kind: ["here"])
+    monkeypatch.setattr(registry, "load", lambda kind, name: tmp_path)
+    with pytest.raises(UsageError, match="not one of the files that"):
+        zoo.models()
