@@ -104,9 +104,9 @@ def baseline_named(name: str) -> Trained:
         UsageError: there is none in the cache.
     """
     folder = cache_folder() / "baselines"
-    if (done := finished(folder / name, name.rpartition("-")[2])) is not None and Path(name).name == name:
-        return done
     known = [path.parent.name for path in sorted(folder.glob("*/history.json"))]
+    if name in known and (done := finished(folder / name, name.rpartition("-")[2])):
+        return done
     message = f'There is no finished baseline "{name}" in {folder}{did_you_mean(name, known)}'
     raise UsageError(message)
 

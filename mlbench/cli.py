@@ -257,32 +257,12 @@ def _tuning(
     return _validated("TuningOptions", **training.model_dump() | changed | {"sampled_faces": tune_faces})
 
 
-def _measuring(
-    devices: tuple[str, ...],
-    threads: int,
-    min_count: int,
-    min_seconds: float,
-    detector: bool,
-    photos: Path | None,
-    gallery: bool,
-    budgets: tuple[str, ...],
-    seed: int,
-) -> Any:
+def _measuring(devices: tuple[str, ...], budgets: tuple[str, ...], **options: Any) -> Any:
     from mlbench.budgets import PAPER_BUDGETS, parse_budget
     from mlbench.measuring import Measuring
 
     chosen = tuple(parse_budget(text) for text in budgets) or PAPER_BUDGETS
-    return Measuring(
-        tuple(dict.fromkeys(devices)),
-        threads,
-        min_count,
-        min_seconds,
-        detector,
-        photos,
-        gallery,
-        chosen,
-        seed,
-    )
+    return Measuring(devices=tuple(dict.fromkeys(devices)), budgets=chosen, **options)
 
 
 def _progress(quiet: bool = False) -> Progress:
