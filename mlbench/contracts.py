@@ -24,7 +24,7 @@ from mlbench.records import Artifact, Layer, LayerChange, Measurement, Record
 if TYPE_CHECKING:
     import tf_keras
 
-Precision = Literal["float32", "float16", "dynamic", "int8", "int4"]
+Precision = Literal["float32", "float16", "dynamic", "int8", "int4", "dynamic4"]
 
 
 # --- Variants -----------------------------------------------------------------------------------------

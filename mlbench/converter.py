@@ -6,6 +6,8 @@ loaded again and compared with the network on real crops before it gets its name
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import sys
@@ -22,6 +24,7 @@ from mlbench.files import write_atomically
 
 if TYPE_CHECKING:
     import tf_keras
+    from ai_edge_quantizer import quantizer
 
 #: How far a file's outputs may lie from the network's, mean over coordinates in px, and the least bytes that
 #: a weight takes. int8 outputs come in steps of about half a pixel (one 256th of the coordinates' range).
@@ -31,8 +34,12 @@ TOLERANCES = {
     "dynamic": (1.0, 1.0),
     "int8": (2.0, 1.0),
     "int4": (4.0, 0.5),
+    "dynamic4": (1.0, 0.5),
 }
 
+
+#: Precisions that are a plain float file first.
+_FROM_FLOAT = ("float32", "int4", "dynamic4")
 
 #: How the converter names what the last layer gives.
 _OUTPUT = "StatefulPartitionedCall:0"
@@ -105,7 +112,7 @@ def _converted(
     converter = tf.lite.TFLiteConverter.from_keras_model(_static(model))
     # Per-channel dynamic-range dense layers need FULLY_CONNECTED version 12, which phones' TFLite 2.16 refuses.
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    converter.optimizations = [] if precision in ("float32", "int4") else [tf.lite.Optimize.DEFAULT]
+    converter.optimizations = [] if precision in _FROM_FLOAT else [tf.lite.Optimize.DEFAULT]
     if sparse and precision == "float32":
         # Sparse float16 files answer NaN and sparse int8 files do not load: zeros are stored there as any number.
         converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
@@ -120,7 +127,9 @@ def _converted(
         if float_output:
             return _with_float_output(converter, images)
     content = bytes(converter.convert())
-    return _in_four_bits(content) if precision == "int4" else content
+    if precision == "int4":
+        return in_four_bits(content)
+    return in_four_and_eight_bits(content) if precision == "dynamic4" else content
 
 
 def _with_float_output(converter: Any, images: npt.NDArray[np.float32]) -> bytes:
@@ -138,15 +147,30 @@ def _with_float_output(converter: Any, images: npt.NDArray[np.float32]) -> bytes
     last = quantizer.Quantizer(bytearray(chosen.get_nondebug_quantized_model()))
     dense, whole = qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.QuantGranularity.TENSORWISE
     last.add_dynamic_config(re.escape(_OUTPUT), dense, 8, granularity=whole)
-    return bytes(last.quantize().quantized_model)
+    return _quantized(last)
 
 
-def _in_four_bits(content: bytes) -> bytes:
+def in_four_bits(content: bytes) -> bytes:
     """Weights of a float file as 4-bit integers with a scale a channel, computed in float."""
     from ai_edge_quantizer import quantizer, recipe
 
-    four = quantizer.Quantizer(bytearray(content), recipe.weight_only_wi4_afp32())
-    return bytes(four.quantize().quantized_model)
+    return _quantized(quantizer.Quantizer(bytearray(content), recipe.weight_only_wi4_afp32()))
+
+
+def in_four_and_eight_bits(content: bytes) -> bytes:
+    """Dense weights of a float file as 4-bit integers but for the last layer's, others as 8-bit; computed in int8."""
+    from ai_edge_quantizer import qtyping, quantizer
+
+    mixed, names = quantizer.Quantizer(bytearray(content)), qtyping.TFLOperationName
+    mixed.add_dynamic_config(".*", names.CONV_2D, 8)
+    mixed.add_dynamic_config(".*", names.FULLY_CONNECTED, 4)
+    mixed.add_dynamic_config(re.escape(_OUTPUT), names.FULLY_CONNECTED, 8)
+    return _quantized(mixed)
+
+
+def _quantized(planned: quantizer.Quantizer) -> bytes:
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints sizes, where --json prints records
+        return bytes(planned.quantize().quantized_model)
 
 
 def _static(model: tf_keras.Model) -> tf_keras.Model:

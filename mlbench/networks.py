@@ -198,6 +198,11 @@ def is_plain(layer: tf_keras.layers.Layer) -> bool:
     return bool(getattr(tf_keras.layers, type(layer).__name__, None) is type(layer))
 
 
+def computes_in_bfloat16(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a layer can compute in bfloat16: Keras' own can, and those that say so of themselves."""
+    return is_plain(layer) or getattr(layer, "computes_in_bfloat16", False)
+
+
 def _bare(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     """The layer inside a wrapper, or the layer."""
     return getattr(layer, "layer", layer)

@@ -42,7 +42,7 @@ class Trainer:
         self._options = options
         self._steps = steps_per_epoch * options.epochs
         # Wrappers of pruning, clustering and the like compute in float32 alone.
-        low = options.compute == "bfloat16" and all(map(networks.is_plain, network.layers))
+        low = options.compute == "bfloat16" and all(map(networks.computes_in_bfloat16, network.layers))
         self._working = _in_bfloat16(network) if low else network
         self._teacher = _in_bfloat16(teacher) if low and teacher is not None else teacher
         self._before_step = before_step

@@ -36,12 +36,13 @@ def _convert(network, out, precision="float32", **options):
     return converter.convert(str(network), str(out), str(network / "crops.npy"), precision, **options)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8"])
-def test_every_precision_gives_a_file_that_answers_like_the_network(network, tmp_path, precision):
+@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8", "int4", "dynamic4"])
+def test_every_precision_gives_a_file_that_answers_like_the_network(network, tmp_path, precision, capsys):
     out = tmp_path / "net.tflite"
     _convert(network, out, precision)
     require_landmark_model(out)
-    sizes = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1}
+    assert capsys.readouterr().out == ""  # where --json prints records
+    sizes = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1, "int4": 0.5, "dynamic4": 0.5}
     assert out.stat().st_size > sizes[precision] * TINY.parameters * 0.9
 
 

@@ -17,6 +17,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
+from mlbench.converter import in_four_and_eight_bits, in_four_bits
+
 
 def network(rank: int | None = None) -> tf_keras.Model:
     """Two convolutions and two dense layers; with `rank` the first dense layer is two thin ones, as SVD leaves it."""
@@ -82,6 +84,8 @@ def main(folder: Path) -> None:
         "int8": int8(plain),
         "svd": converter(thin).convert(),
         "svd_dynamic": dynamic(thin, per_channel=False),
+        "int4": in_four_bits(converter(plain).convert()),
+        "dynamic4": in_four_and_eight_bits(converter(plain).convert()),
         "too_new": dynamic(plain, per_channel=True),
     }
     for name, data in forms.items():

@@ -53,7 +53,9 @@ def test_outputs_are_the_hosts(form: str, jvm: JvmHost, networks: Path, crops: C
     expected, step = on_the_host(networks / f"{form}.tflite", crops)
     assert np.ptp(expected) > 1, "the network gives the same for every crop: nothing was compared"
     # Dynamic range: 1e-4 held where it was measured, but on another CPU an activation may be rounded the other way.
-    tolerance = 1.01 * step if step else 1e-4 if "dynamic" not in form else 1e-2
+    # For 4-bit weights the two runtimes' kernels quantise activations differently: 0.07 px, of answers 20 px wide.
+    ranges = {"dynamic": 1e-2, "svd_dynamic": 1e-2, "dynamic4": 0.1}
+    tolerance = 1.01 * step if step else ranges.get(form, 1e-4)
     np.testing.assert_allclose(outputs_of(run, len(crops)), expected, rtol=0, atol=tolerance)
 
 
@@ -133,6 +135,16 @@ def test_too_new_operator_is_a_verdict(jvm: JvmHost, networks: Path, crops: Crop
     assert stage == "load"
     assert "FULLY_CONNECTED" in reason
     assert "12" in reason
+
+
+def test_a_file_of_4_bit_weights_alone_is_a_verdict(
+    jvm: JvmHost, networks: Path, crops: Crops, tmp_path: Path
+) -> None:
+    stage, reason = failure_of(
+        jvm, lay_out(job(tmp_path, networks, ("int4",), test_sets={"a": crops}), tmp_path), tmp_path
+    )
+    assert stage == "load"
+    assert "DEQUANTIZE" in reason
 
 
 def test_missing_frame_is_a_verdict(jvm: JvmHost, networks: Path, crops: Crops, tmp_path: Path) -> None:

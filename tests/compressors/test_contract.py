@@ -26,7 +26,7 @@ _TRAINING = TrainingOptions(epochs=2, batch=64, threads=1)
 _TUNING = TuningOptions(epochs=2, batch=64, rate=3e-4, threads=1)
 
 #: How far a file's answers may lie from the labels' error of its network, px: int8 rounds, int4 coarsely.
-_PX = {"float32": 0.01, "float16": 0.1, "dynamic": 1.0, "int8": 2.0, "int4": 4.0}
+_PX = {"float32": 0.01, "float16": 0.1, "dynamic": 1.0, "int8": 2.0, "int4": 4.0, "dynamic4": 1.0}
 
 
 def _chain(name, options):
