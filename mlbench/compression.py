@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 COMPRESSION_VERSION = 4
 
 _CALIBRATION_FACES = 1000
+_OWN_TUNING = {"epochs", "rate"}  # options of a step that are its tuning's
 _EXPORT = TypeAdapter(ExportOptions)
 
 
@@ -58,11 +59,11 @@ class Bench:
     progress: Progress
 
     def tuning_as(self, compressor: Compressor) -> Bench:
-        """The bench with the epochs of tuning that a compressor's own option asks for, if it does."""
-        epochs = compressor.epochs if isinstance(compressor, Tuned) else None
-        if epochs is None:
+        """The bench with the epochs and the rate of tuning that a compressor's own options ask for, if they do."""
+        if not isinstance(compressor, Tuned):
             return self
-        return replace(self, tuning=self.tuning.model_copy(update={"epochs": epochs}))
+        asked = compressor.model_dump(include=_OWN_TUNING, exclude_none=True)
+        return replace(self, tuning=self.tuning.model_copy(update=asked))
 
     def calibration(self) -> Faces:
         """At most 1,000 faces of the training split, drawn by the seed."""
@@ -112,7 +113,7 @@ def compress(baseline: Trained, chain: Chain, bench: Bench) -> Compressed:
 def _stage(compressor: Compressor, before: Compressed, baseline: Trained, bench: Bench) -> Compressed:
     bench = bench.tuning_as(compressor)
     tuning = bench.tuning.model_dump(exclude={"threads"}) if compressor.needs_tuning else None
-    options = compressor.model_dump(exclude={"epochs"})  # they are in the tuning's
+    options = compressor.model_dump(exclude=_OWN_TUNING)  # they are in the tuning's
     versions = COMPRESSION_VERSION, EXPORT_VERSION  # a stage tells figures of its file
     key = key_of("stage", *versions, before.key, compressor.name, options, tuning)
     folder = cache_folder() / "stages" / f"{compressor.name}-{key}"

@@ -232,12 +232,15 @@ class Compressor(BaseModel, ABC):
 
 
 class Tuned(Compressor):
-    """A compressor after which the network is tuned, for as many epochs as the run's or its own option says."""
+    """A compressor after which the network is tuned, as the run's options say or its own."""
 
     needs_tuning: ClassVar[bool] = True
 
     epochs: Annotated[
         int | None, Field(ge=1, le=10_000, description="of tuning after this step, in place of --tune-epochs")
+    ] = None
+    rate: Annotated[
+        float | None, Field(gt=0, le=1, description="of learning after this step, in place of --tune-rate")
     ] = None
 
 

@@ -1,6 +1,7 @@
 """What every compressor owes, asked of every registered one: a new entry point is tested with no line here."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -219,9 +220,12 @@ def test_the_best_settled_weights_are_kept(name, compressed):
     assert stage.validation_mae_px == pytest.approx(min(settled), abs=_PX[result.export.precision])
 
 
-def test_a_step_is_tuned_for_its_own_epochs(baseline, bench):
-    result = compress(baseline, parse_chain("slim(epochs=1)+svd(rank=4)"), bench)
-    assert [stage.history[-1].epoch for stage in result.stages[1:]] == [1, _TUNING.epochs]
+def test_a_step_is_tuned_for_its_own_epochs_at_its_own_rate(baseline, bench):
+    constant = TuningOptions(**_TUNING.model_dump() | {"schedule": "constant"})
+    chain = parse_chain("slim(epochs=1,rate=1e-4)+svd(rank=4)")
+    first, second = compress(baseline, chain, replace(bench, tuning=constant)).stages[1:]
+    assert [stage.history[-1].epoch for stage in (first, second)] == [1, _TUNING.epochs]
+    assert [stage.history[-1].learning_rate for stage in (first, second)] == pytest.approx([1e-4, 3e-4])
 
 
 def test_what_would_be_larger_is_refused_with_the_numbers(baseline, bench):
