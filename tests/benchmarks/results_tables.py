@@ -1,10 +1,11 @@
-"""Tables of docs/results.md from the records of runs.
+"""Tables of docs/results.md and docs/compression.md from the records of runs.
 
     python -m tests.benchmarks.results_tables paper  RUN…    the paper's Tables 1 and 2 beside ours
     python -m tests.benchmarks.results_tables ratios RUN…    what compression wins and costs, as in Kim et al. 2016
     python -m tests.benchmarks.results_tables front  RUN…    error against bytes, and which files no other beats
     python -m tests.benchmarks.results_tables stages RUN…    what each step of a chain gave and cost
     python -m tests.benchmarks.results_tables pools  RUN…    training time against the number of pools
+    python -m tests.benchmarks.results_tables techniques RUN…    size raw and deflated, speed, memory and error
 
 A RUN is a folder with record.json, or the file.
 """
@@ -18,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from mlbench.errors import UsageError
-from mlbench.records import Artifact, Errors, Interval, Measurement, Record, read_record
+from mlbench.records import Artifact, Errors, Interval, Measurement, Record, Stage, read_record
+from mlbench.sizes import format_size
 from reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS
 
 Row = list[str]
@@ -32,6 +34,7 @@ def main() -> None:
         "front": front,
         "stages": stages,
         "pools": pools,
+        "techniques": techniques,
     }
     if len(sys.argv) < 3 or sys.argv[1] not in kinds:
         sys.exit(__doc__)
@@ -108,9 +111,7 @@ def ratios(records: list[Record]) -> Iterator[Row]:
                 f"{base.macs / artifact.macs:.1f}" if base.macs and artifact.macs else "–",
                 f"{1 / faster.value:.1f} ({1 / faster.high:.1f} to {1 / faster.low:.1f})" if faster else "–",
                 memory,
-                f"{tuned[-1].validation_mae_before_tuning_px:.3f} → {tuned[-1].validation_mae_px:.3f}"
-                if tuned
-                else "–",
+                _change(tuned[-1]) if tuned else "–",
                 *(_signed(_difference(record, artifact, "mae_px", name)) for name in _sets(records)),
             ]
 
@@ -145,7 +146,7 @@ def stages(records: list[Record]) -> Iterator[Row]:
                 f"{stage.parameters:,}",
                 f"{stage.macs / 1e6:.1f} M",
                 f"{stage.file_bytes:,}" if stage.file_bytes else "–",
-                f"{stage.validation_mae_before_tuning_px:.3f} → {stage.validation_mae_px:.3f}",
+                _change(stage),
                 f"{stage.history[-1].epoch}" if stage.history else "–",
             ]
 
@@ -164,6 +165,35 @@ def pools(records: list[Record]) -> Iterator[Row]:
             f"{np.median([epoch.seconds for epoch in history]):.0f}",
             f"{len(history)}",
             f"{sum(epoch.seconds for epoch in history) / 60:.0f}",
+        ]
+
+
+def techniques(records: list[Record]) -> Iterator[Row]:
+    """Of each file its sizes, multiply-accumulates, p50, peak memory above a bare process, and errors."""
+    yield [
+        "variant",
+        "chain",
+        "file",
+        "deflated",
+        "MACs",
+        "p50, ms",
+        "memory, MB",
+        "validation MAE untuned → tuned, px",
+        "test MAE, px (95 %)",
+    ]
+    for record, artifact in _artifacts(records):
+        measured, error = _measured(record, artifact), _error(record, artifact, "test")
+        tuned = [stage for stage in record.stages[artifact.id][1:] if stage.history]
+        yield [
+            artifact.variant,
+            f"`{artifact.chain}`",
+            format_size(artifact.file_bytes),
+            format_size(artifact.deflated_bytes),
+            f"{artifact.macs / 1e6:.1f} M" if artifact.macs else "–",
+            f"{measured.network.p50_ms:.2f}" if measured and measured.network else "–",
+            f"{measured.memory.peak_above_baseline_bytes / 1e6:.0f}" if measured and measured.memory else "–",
+            _change(tuned[-1]) if tuned else "–",
+            _with_interval(error.mae_px) if error else "–",
         ]
 
 
@@ -199,6 +229,10 @@ def _map(record: Record, artifact: Artifact) -> str:
     """Shape before the first flatten layer: the feature map."""
     shapes = [layer.output for layer in record.layers[artifact.id] if len(layer.output) == 3]
     return "×".join(map(str, shapes[-1])) if artifact.chain == "none" and shapes else ""
+
+
+def _change(stage: Stage) -> str:
+    return f"{stage.validation_mae_before_tuning_px:.3f} → {stage.validation_mae_px:.3f}"
 
 
 def _signed(change: Interval | None) -> str:
