@@ -308,7 +308,7 @@ class Record(Value):
 def write_record(record: Record, path: Path) -> None:
     """Write a record as JSON, by atomic rename."""
     with write_atomically(path) as part:
-        part.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        part.write_text(record.model_dump_json() + "\n", encoding="utf-8")
 
 
 def read_record(path: Path) -> Record:
