@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.results_tables paper  RUN…    the paper's Tables 1 and 2 beside ours
     python -m tests.benchmarks.results_tables ratios RUN…    what compression wins and costs, as in Kim et al. 2016
+    python -m tests.benchmarks.results_tables goals  RUN…    of each run's last chain, what it reaches of what it shall
     python -m tests.benchmarks.results_tables front  RUN…    error against bytes, and which files no other beats
     python -m tests.benchmarks.results_tables stages RUN…    what each step of a chain gave and cost
     python -m tests.benchmarks.results_tables pools  RUN…    training time against the number of pools
@@ -31,6 +32,7 @@ def main() -> None:
     kinds: dict[str, Callable[[list[Record]], Iterator[Row]]] = {
         "paper": paper,
         "ratios": ratios,
+        "goals": goals,
         "front": front,
         "stages": stages,
         "pools": pools,
@@ -114,6 +116,47 @@ def ratios(records: list[Record]) -> Iterator[Row]:
                 _change(tuned[-1]) if tuned else "–",
                 *(_signed(_difference(record, artifact, "mae_px", name)) for name in _sets(records)),
             ]
+
+
+def goals(records: list[Record]) -> Iterator[Row]:
+    """How far the last chain of each record goes: a column a record."""
+    yield ["goal", *(record.artifacts[0].variant for record in records)]
+    columns = [_goals(record) for record in records]
+    for row in zip(*columns, strict=True):
+        yield [row[0][0], *(shown for _, shown in row)]
+
+
+def _goals(record: Record) -> list[tuple[str, str]]:
+    base, best = record.artifacts[0], record.artifacts[-1]
+    kib = 96 if base.variant == "basic" else 128
+    rows = [
+        ("bytes (96 KiB for basic, 128 KiB)", _met(f"{best.file_bytes:,}", best.file_bytes <= kib * 1024)),
+        ("times smaller", f"{base.file_bytes / best.file_bytes:,.0f}"),
+    ]
+    for name in (name for name in _sets([record]) if not name.endswith("(frontal)")):
+        change = _difference(record, best, "mae_px", name)
+        shown = _met(_signed(change), change.high <= 0.02) if change else "–"
+        rows.append((f"{name}: MAE change, px (upper bound 0.02)", shown))
+    ratio, measured = _difference(record, best, "p50_ratio", ""), _measured(record, best)
+    times = 1 / ratio.value if ratio else 0
+    rows.append(("times faster, p50 on one thread (20)", _met(f"{times:.1f}", times >= 20) if times else "–"))
+    memory = measured.memory.peak_above_baseline_bytes / 1e6 if measured and measured.memory else None
+    rows.append(
+        (
+            "peak memory above a bare interpreter (12 MB)",
+            _met(f"{memory:.1f} MB", memory <= 12) if memory else "–",
+        )
+    )
+    before, after = (_error(record, artifact, "human_dev:human (frontal)") for artifact in (base, best))
+    if before and after:
+        shown = _met(f"{before.nme.value:.2%}", before.nme.value <= 0.042)
+        rows.append(("baseline: NME, frontal, manual labels (4.2 %)", shown))
+        rows.append(("best chain: the same", f"{after.nme.value:.2%}"))
+    return rows
+
+
+def _met(shown: str, met: bool) -> str:
+    return f"{shown}: {'met' if met else 'not met'}"
 
 
 def front(records: list[Record]) -> Iterator[Row]:
