@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Dynamic4(Tuned):
-    """Dense layers but the last at 4 bits a weight, the others at 8, rounded while tuning.
+    """Dense layers but the last at 4 bits a weight, rounded while tuning; the others at 8 when the file is written.
 
     The float weights that are trained stand behind the rounded ones, which the network answers with; the gradient
-    passes the rounding as if it were not there. The file holds the rounded weights exactly.
+    passes the rounding as if it were not there. 8 bits need no tuning (docs/compression.md).
     """
 
     name: ClassVar[str] = "dynamic4"
@@ -31,19 +31,18 @@ class Dynamic4(Tuned):
     order: ClassVar[Order] = Order.QUANTISE
 
     def compress(self, form: Form, context: Context) -> Form:
-        """The network with rounding layers in the place of its dense layers and convolutions."""
+        """The network with rounding layers in the place of its dense layers but the last."""
         for layer in form.network.layers:
             if not networks.is_plain(layer):
                 message = f"dynamic4 cannot round inside {layer.name} ({type(layer).__name__}): use dynamic."
                 raise RefusedCompressionError(message)
-        last = form.network.layers[-1].name
+        rounded_ones = {layer.name for layer in surgery.dense_layers(form.network)}
+        rounded_ones.discard(form.network.layers[-1].name)
 
         def rounding(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
-            kind = rounding_layers().get(f"Rounding{type(layer).__name__}")
-            if kind is None:
+            if layer.name not in rounded_ones:
                 return None
-            four = type(layer).__name__ == "Dense" and layer.name != last
-            return [(kind(bits=4 if four else 8, **layer.get_config()), layer.get_weights())]
+            return [(rounding_dense().from_config(layer.get_config()), layer.get_weights())]
 
         network = surgery.rebuild(form.network, rounding)
         return Form(network, form.with_export(precision="dynamic4").export)
@@ -53,71 +52,55 @@ class Dynamic4(Tuned):
         from tf_keras import layers as keras
 
         def plain(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
-            if type(layer) not in rounding_layers().values():
+            if type(layer) is not rounding_dense():
                 return None
             kernel, *rest = layer.get_weights()
-            config = layer.get_config()
-            weights = [rounded(kernel, config.pop("bits")).numpy(), *rest]
-            kind = getattr(keras, type(layer).__name__.removeprefix("Rounding"))
-            return [(kind.from_config(config), weights)]
+            multiples, step = on_grid(kernel)
+            return [(keras.Dense.from_config(layer.get_config()), [(multiples * step).numpy(), *rest])]
 
         return Form(surgery.rebuild(form.network, plain), form.export, form.changes)
 
     @classmethod
     def custom_layers(cls) -> dict[str, type]:
-        """Dense layers and convolutions whose kernels are rounded."""
-        return rounding_layers()
+        """The dense layer whose kernel is rounded."""
+        return {"RoundingDense": rounding_dense()}
 
 
-def rounded(kernel: tf.Tensor, bits: int) -> tf.Tensor:
-    """A kernel [..., units] on the nearest multiples of a step; of each unit, its largest weight is the last multiple.
+def on_grid(kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The nearest whole multiples, -7 to 7, of each unit's step: multiples [inputs,units] and steps [1,units].
 
-    Symmetric about zero, as TFLite stores weights: 7 multiples either way at 4 bits, 127 at 8.
+    A unit's largest weight is the last multiple, as the file's writer has it; its 4 bits could hold -8 too.
     """
     import tensorflow as tf
 
     kernel = tf.convert_to_tensor(kernel)
-    axes = list(range(len(kernel.shape) - 1))
-    largest = tf.reduce_max(tf.abs(kernel), axis=axes, keepdims=True)
-    step = tf.maximum(largest, 1e-12) / (2 ** (bits - 1) - 1)
-    return tf.round(kernel / step) * step
+    step = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=0, keepdims=True), 1e-12) / _MOST
+    return tf.round(kernel / step), step
+
+
+_MOST = 7
 
 
 @cache
-def rounding_layers() -> dict[str, type]:
-    """`RoundingDense` and `RoundingConv2D`; made when first asked for, since TensorFlow loads slowly."""
+def rounding_dense() -> Any:
+    """A dense layer that answers with rounded weights; made when first asked for, since TensorFlow loads slowly."""
     import tensorflow as tf
     import tf_keras
-
-    def straight_through(kernel: tf.Tensor, bits: int) -> tf.Tensor:
-        kernel = tf.convert_to_tensor(kernel)
-        return kernel + tf.stop_gradient(rounded(kernel, bits) - kernel)
 
     class RoundingDense(tf_keras.layers.Dense):  # type: ignore[misc]
         computes_in_bfloat16 = True
 
-        def __init__(self, units: int, bits: int, **options: Any) -> None:
-            super().__init__(units, **options)
-            self.bits = bits
+        def add_weight(self, name: str | None = None, **options: Any) -> tf.Variable:
+            # In bfloat16 the kernel would lie on another grid than the file's.
+            return super().add_weight(name=name, experimental_autocast=name != "kernel", **options)
 
         def call(self, inputs: tf.Tensor) -> tf.Tensor:
-            outputs = inputs @ straight_through(self.kernel, self.bits)
+            kernel = tf.convert_to_tensor(self.kernel)
+            multiples, step = map(tf.stop_gradient, on_grid(kernel))
+            passing = kernel / step
+            # Whole numbers up to 7 are exact in bfloat16, and the steps stay in float32.
+            whole = tf.cast(passing + tf.stop_gradient(multiples - passing), inputs.dtype)
+            outputs = tf.cast(tf.cast(inputs @ whole, tf.float32) * step, inputs.dtype)
             return self.activation(outputs + self.bias if self.use_bias else outputs)
 
-        def get_config(self) -> dict[str, Any]:
-            return {**super().get_config(), "bits": self.bits}
-
-    class RoundingConv2D(tf_keras.layers.Conv2D):  # type: ignore[misc]
-        computes_in_bfloat16 = True
-
-        def __init__(self, filters: int, kernel_size: Any, bits: int, **options: Any) -> None:
-            super().__init__(filters, kernel_size, **options)
-            self.bits = bits
-
-        def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-            return super().convolution_op(inputs, straight_through(kernel, self.bits))
-
-        def get_config(self) -> dict[str, Any]:
-            return {**super().get_config(), "bits": self.bits}
-
-    return {"RoundingDense": RoundingDense, "RoundingConv2D": RoundingConv2D}
+    return RoundingDense

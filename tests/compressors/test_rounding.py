@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from compressors.rounding import rounded, rounding_layers
+from compressors.rounding import on_grid, rounding_dense
 from mlbench import networks
 from mlbench.artifacts import answers
 from mlbench.chain import parse_chain
@@ -21,26 +21,36 @@ _KERNELS = arrays.arrays(np.float32, (5, 3), elements=st.floats(-100, 100, width
 
 
 @settings(deadline=None)
-@given(kernel=_KERNELS, bits=st.sampled_from([2, 4, 8]))
-def test_a_rounded_kernel_lies_on_its_grid_and_near_the_kernel(kernel, bits):
-    found, most = rounded(kernel, bits).numpy(), 2 ** (bits - 1) - 1
-    step = np.abs(kernel).max(axis=0) / most
-    assert (np.abs(found - kernel) <= step * 0.501 + 1e-6).all()
-    multiples = found / np.maximum(step, 1e-12)
-    np.testing.assert_allclose(multiples, np.rint(multiples), atol=1e-3)
+@given(kernel=_KERNELS)
+def test_a_rounded_kernel_lies_on_its_grid_and_near_the_kernel(kernel):
+    multiples, step = (part.numpy() for part in on_grid(kernel))
+    found = multiples * step
+    assert (np.abs(found - kernel) <= step * 0.501).all()
+    assert np.array_equal(multiples, np.rint(multiples))
+    assert np.abs(multiples).max() <= 7
     np.testing.assert_allclose(np.abs(found).max(axis=0), np.abs(kernel).max(axis=0), rtol=1e-5, atol=1e-9)
-    np.testing.assert_allclose(rounded(found, bits).numpy(), found, rtol=1e-4, atol=1e-6)
+    again, same_step = (part.numpy() for part in on_grid(found))
+    np.testing.assert_allclose(again * same_step, found, rtol=1e-4, atol=1e-6)
 
 
-def test_the_gradient_passes_the_rounding():
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_it_answers_with_rounded_weights_and_the_gradient_passes_the_rounding(dtype):
     import tensorflow as tf
 
-    layer = rounding_layers()["RoundingDense"](2, bits=4, use_bias=False)
+    layer = rounding_dense()(2, use_bias=False, dtype=dtype)
     inputs = tf.constant([[1.0, 2.0, 3.0]])
     with tf.GradientTape() as tape:
-        outputs = tf.reduce_sum(layer(inputs))
-    np.testing.assert_allclose(tape.gradient(outputs, layer.kernel), np.repeat([[1.0], [2], [3]], 2, axis=1))
-    np.testing.assert_allclose(layer(inputs), inputs @ rounded(layer.kernel, 4), rtol=1e-6)
+        outputs = layer(inputs)
+        total = tf.reduce_sum(outputs)
+    np.testing.assert_allclose(
+        tape.gradient(total, layer.kernel), np.repeat([[1.0], [2], [3]], 2, axis=1), rtol=1e-2
+    )
+    assert layer.kernel.dtype == tf.float32
+    multiples, step = on_grid(layer.kernel)
+    expected = inputs @ (multiples * step)
+    np.testing.assert_allclose(
+        tf.cast(outputs, tf.float32), expected, rtol=1e-6 if dtype == "float32" else 4e-3
+    )
 
 
 def test_the_file_holds_the_rounded_weights_at_half_a_byte(sampled, tmp_path):
