@@ -38,6 +38,9 @@ TOLERANCES = {
 }
 
 
+#: Files of up to so many bytes are trimmed: of larger ones it would be less than a thousandth.
+_TRIMMED = 4 << 20
+
 #: Precisions that are a plain float file first.
 _FROM_FLOAT = ("float32", "int4", "dynamic4")
 
@@ -91,6 +94,8 @@ def convert(
             f"{out} would hold {len(content):,} bytes for {parameters:,} parameters: the weights are missing."
         )
         raise UsageError(message)
+    if len(content) <= _TRIMMED:
+        content = trimmed(content)
     error = _error_of(content, model, faces[:64], out, precision)
     with write_atomically(Path(out)) as part:
         part.write_bytes(content)
@@ -171,6 +176,28 @@ def in_four_and_eight_bits(content: bytes) -> bytes:
 def _quantized(planned: quantizer.Quantizer) -> bytes:
     with contextlib.redirect_stdout(io.StringIO()):  # it prints sizes, where --json prints records
         return bytes(planned.quantize().quantized_model)
+
+
+def trimmed(content: bytes) -> bytes:
+    """The same file without what no runtime needs: names of tensors within the network, notes of the converter."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model.metadata = [note for note in model.metadata or [] if note.name != b"CONVERSION_METADATA"]
+    read = {0} | {note.buffer for note in model.metadata}
+    for graph in model.subgraphs:
+        ends = {*graph.inputs, *graph.outputs}
+        for number, tensor in enumerate(graph.tensors):
+            read.add(tensor.buffer)
+            if number not in ends:
+                tensor.name = None
+    for number, buffer in enumerate(model.buffers):
+        if number not in read:
+            buffer.data = None
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def _static(model: tf_keras.Model) -> tf_keras.Model:

@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
+from device_runners.android.op_versions import operators
 from mlbench import baselines, converter, networks
-from mlbench.artifacts import artifact_of, require_landmark_model
+from mlbench.artifacts import answers, artifact_of, require_landmark_model
 from mlbench.compression import start
 from mlbench.errors import UsageError
 from mlbench.export import export
@@ -145,3 +146,18 @@ def test_the_converter_is_a_process_that_prints_json(network, tmp_path):
         [sys.executable, "-m", "mlbench.converter", str(job)], capture_output=True, text=True
     )
     assert "does not hold a saved network" in json.loads(done.stdout.splitlines()[-1])["error"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "dynamic", "int8", "dynamic4"])
+def test_a_trimmed_file_answers_the_same_in_fewer_bytes(network, tmp_path, precision, sampled, monkeypatch):
+    monkeypatch.setattr(converter, "_TRIMMED", 0)
+    _convert(network, tmp_path / "net.tflite", precision)
+    whole = (tmp_path / "net.tflite").read_bytes()
+    small = converter.trimmed(whole)
+    assert len(small) < len(whole) - 700
+    assert converter.trimmed(small) == small
+    crops = sampled.images[:40]
+    np.testing.assert_array_equal(answers(small, crops), answers(whole, crops))
+    (tmp_path / "small.tflite").write_bytes(small)
+    require_landmark_model(tmp_path / "small.tflite")
+    assert operators(tmp_path / "small.tflite") == operators(tmp_path / "net.tflite")
