@@ -139,7 +139,11 @@ def _goals(record: Record) -> list[tuple[str, str]]:
         rows.append((f"{name}: MAE change, px (upper bound 0.02)", shown))
     ratio, measured = _difference(record, best, "p50_ratio", ""), _measured(record, best)
     times = 1 / ratio.value if ratio else 0
-    rows.append(("times faster, p50 on one thread (20)", _met(f"{times:.1f}", times >= 20) if times else "–"))
+    speed = f"{times:.1f}" if times else "–"
+    asked = base.variant == "one_pool" and times
+    rows.append(
+        ("times faster, p50 on one thread (20 for one_pool)", _met(speed, times >= 20) if asked else speed)
+    )
     memory = measured.memory.peak_above_baseline_bytes / 1e6 if measured and measured.memory else None
     rows.append(
         (
