@@ -101,6 +101,12 @@ def chosen(field: str) -> str:
     return f"datum.{field} == chosen_{field}"
 
 
+#: Long chains often begin alike: a legend shows how they begin and how they end.
+_BOTH_ENDS = (
+    "length(datum.label) > 32 ? slice(datum.label, 0, 10) + '…' + slice(datum.label, -21) : datum.label"
+)
+
+
 def colour(field: str, domain: Sequence[str], title: str, legend: Any = alt.Undefined) -> Any:
     """Colour by a field, the same hue for the same value in every chart that gives the same domain."""
     scale = alt.Scale(domain=list(domain), range=[HUES[i % len(HUES)] for i in range(len(domain))])
@@ -110,7 +116,7 @@ def colour(field: str, domain: Sequence[str], title: str, legend: Any = alt.Unde
 def shape(field: str, domain: Sequence[str], title: str) -> Any:
     """Shape by a field."""
     scale = alt.Scale(domain=list(domain), range=[SHAPES[i % len(SHAPES)] for i in range(len(domain))])
-    return alt.Shape(f"{field}:N", title=title, scale=scale)
+    return alt.Shape(f"{field}:N", title=title, scale=scale, legend=alt.Legend(labelExpr=_BOTH_ENDS))
 
 
 def log_axis(kind: Any, field: str, title: str, number: str, padding: int = 12) -> Any:
@@ -121,7 +127,7 @@ def log_axis(kind: Any, field: str, title: str, number: str, padding: int = 12) 
 
 def line_legend() -> Any:
     """A legend whose signs are lines, for charts of lines."""
-    return alt.Legend(symbolType="stroke", symbolSize=300)
+    return alt.Legend(symbolType="stroke", symbolSize=300, labelExpr=_BOTH_ENDS)
 
 
 def inline(values: Values) -> Any:
