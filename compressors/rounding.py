@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     import tf_keras
 
 
+_MOST = 7  # multiples of a unit's step either way, in 4 bits
+
+
 class Dynamic4(Tuned):
     """Dense layers but the last at 4 bits a weight, rounded while tuning; the others at 8 when the file is written.
 
     The float weights that are trained stand behind the rounded ones, which the network answers with; the gradient
-    passes the rounding as if it were not there. 8 bits need no tuning (docs/compression.md).
+    passes the rounding as if it were not there. 8 bits lose little without tuning (docs/compression.md).
     """
 
     name: ClassVar[str] = "dynamic4"
@@ -36,11 +39,11 @@ class Dynamic4(Tuned):
             if not networks.is_plain(layer):
                 message = f"dynamic4 cannot round inside {layer.name} ({type(layer).__name__}): use dynamic."
                 raise RefusedCompressionError(message)
-        rounded_ones = {layer.name for layer in surgery.dense_layers(form.network)}
-        rounded_ones.discard(form.network.layers[-1].name)
+        four_bits = {layer.name for layer in surgery.dense_layers(form.network)}
+        four_bits.discard(form.network.layers[-1].name)
 
         def rounding(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
-            if layer.name not in rounded_ones:
+            if layer.name not in four_bits:
                 return None
             return [(rounding_dense().from_config(layer.get_config()), layer.get_weights())]
 
@@ -78,9 +81,6 @@ def on_grid(kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.round(kernel / step), step
 
 
-_MOST = 7
-
-
 @cache
 def rounding_dense() -> Any:
     """A dense layer that answers with rounded weights; made when first asked for, since TensorFlow loads slowly."""
@@ -88,6 +88,8 @@ def rounding_dense() -> Any:
     import tf_keras
 
     class RoundingDense(tf_keras.layers.Dense):  # type: ignore[misc]
+        """x [n,m] -> activation(x W + bias) with W [m,units] rounded; the gradient is that of the float kernel."""
+
         computes_in_bfloat16 = True
 
         def add_weight(self, name: str | None = None, **options: Any) -> tf.Variable:

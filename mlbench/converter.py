@@ -39,7 +39,7 @@ TOLERANCES = {
 
 
 #: Files of up to so many bytes are trimmed: of larger ones it would be less than a thousandth.
-_TRIMMED = 4 << 20
+_TRIMMED_UP_TO = 4 << 20
 
 #: Precisions that are a plain float file first.
 _FROM_FLOAT = ("float32", "int4", "dynamic4")
@@ -94,7 +94,7 @@ def convert(
             f"{out} would hold {len(content):,} bytes for {parameters:,} parameters: the weights are missing."
         )
         raise UsageError(message)
-    if len(content) <= _TRIMMED:
+    if len(content) <= _TRIMMED_UP_TO:
         content = trimmed(content)
     error = _error_of(content, model, faces[:64], out, precision)
     with write_atomically(Path(out)) as part:
@@ -152,14 +152,14 @@ def _with_float_output(converter: Any, images: npt.NDArray[np.float32]) -> bytes
     last = quantizer.Quantizer(bytearray(chosen.get_nondebug_quantized_model()))
     dense, whole = qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.QuantGranularity.TENSORWISE
     last.add_dynamic_config(re.escape(_OUTPUT), dense, 8, granularity=whole)
-    return _quantized(last)
+    return _quantised(last)
 
 
 def in_four_bits(content: bytes) -> bytes:
     """Weights of a float file as 4-bit integers with a scale a channel, computed in float."""
     from ai_edge_quantizer import quantizer, recipe
 
-    return _quantized(quantizer.Quantizer(bytearray(content), recipe.weight_only_wi4_afp32()))
+    return _quantised(quantizer.Quantizer(bytearray(content), recipe.weight_only_wi4_afp32()))
 
 
 def in_four_and_eight_bits(content: bytes) -> bytes:
@@ -170,10 +170,10 @@ def in_four_and_eight_bits(content: bytes) -> bytes:
     mixed.add_dynamic_config(".*", names.CONV_2D, 8)
     mixed.add_dynamic_config(".*", names.FULLY_CONNECTED, 4)
     mixed.add_dynamic_config(re.escape(_OUTPUT), names.FULLY_CONNECTED, 8)
-    return _quantized(mixed)
+    return _quantised(mixed)
 
 
-def _quantized(planned: quantizer.Quantizer) -> bytes:
+def _quantised(planned: quantizer.Quantizer) -> bytes:
     with contextlib.redirect_stdout(io.StringIO()):  # it prints sizes, where --json prints records
         return bytes(planned.quantize().quantized_model)
 

@@ -150,7 +150,7 @@ def test_the_converter_is_a_process_that_prints_json(network, tmp_path):
 
 @pytest.mark.parametrize("precision", ["float32", "dynamic", "int8", "dynamic4"])
 def test_a_trimmed_file_answers_the_same_in_fewer_bytes(network, tmp_path, precision, sampled, monkeypatch):
-    monkeypatch.setattr(converter, "_TRIMMED", 0)
+    monkeypatch.setattr(converter, "_TRIMMED_UP_TO", 0)
     _convert(network, tmp_path / "net.tflite", precision)
     whole = (tmp_path / "net.tflite").read_bytes()
     small = converter.trimmed(whole)

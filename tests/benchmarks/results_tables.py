@@ -106,14 +106,13 @@ def ratios(records: list[Record]) -> Iterator[Row]:
                 else "–"
             )
             faster = _difference(record, artifact, "p50_ratio", "")
-            tuned = [stage for stage in record.stages[artifact.id][1:] if stage.history]
             yield [
                 artifact.id,
                 f"{base.file_bytes / artifact.file_bytes:.1f}",
                 f"{base.macs / artifact.macs:.1f}" if base.macs and artifact.macs else "–",
                 f"{1 / faster.value:.1f} ({1 / faster.high:.1f} to {1 / faster.low:.1f})" if faster else "–",
                 memory,
-                _change(tuned[-1]) if tuned else "–",
+                _tuning(record, artifact),
                 *(_signed(_difference(record, artifact, "mae_px", name)) for name in _sets(records)),
             ]
 
@@ -138,12 +137,10 @@ def _goals(record: Record) -> list[tuple[str, str]]:
         shown = _met(_signed(change), change.high <= 0.02) if change else "–"
         rows.append((f"{name}: MAE change, px (upper bound 0.02)", shown))
     ratio, measured = _difference(record, best, "p50_ratio", ""), _measured(record, best)
-    times = 1 / ratio.value if ratio else 0
-    speed = f"{times:.1f}" if times else "–"
-    asked = base.variant == "one_pool" and times
-    rows.append(
-        ("times faster, p50 on one thread (20 for one_pool)", _met(speed, times >= 20) if asked else speed)
-    )
+    speed = f"{1 / ratio.value:.1f}" if ratio else "–"
+    if ratio and base.variant == "one_pool":
+        speed = _met(speed, 1 / ratio.value >= 20)
+    rows.append(("times faster, p50 on one thread (20 for one_pool)", speed))
     memory = measured.memory.peak_above_baseline_bytes / 1e6 if measured and measured.memory else None
     rows.append(
         (
@@ -230,7 +227,6 @@ def techniques(records: list[Record]) -> Iterator[Row]:
     ]
     for record, artifact in _artifacts(records):
         measured, error = _measured(record, artifact), _error(record, artifact, "test")
-        tuned = [stage for stage in record.stages[artifact.id][1:] if stage.history]
         yield [
             artifact.variant,
             f"`{artifact.chain}`",
@@ -239,7 +235,7 @@ def techniques(records: list[Record]) -> Iterator[Row]:
             f"{artifact.macs / 1e6:.1f} M" if artifact.macs else "–",
             f"{measured.network.p50_ms:.2f}" if measured and measured.network else "–",
             f"{measured.memory.peak_above_baseline_bytes / 1e6:.0f}" if measured and measured.memory else "–",
-            _change(tuned[-1]) if tuned else "–",
+            _tuning(record, artifact),
             _with_interval(error.mae_px) if error else "–",
         ]
 
@@ -280,6 +276,12 @@ def _map(record: Record, artifact: Artifact) -> str:
 
 def _change(stage: Stage) -> str:
     return f"{stage.validation_mae_before_tuning_px:.3f} → {stage.validation_mae_px:.3f}"
+
+
+def _tuning(record: Record, artifact: Artifact) -> str:
+    """What the last tuning of a chain changed."""
+    tuned = [stage for stage in record.stages[artifact.id][1:] if stage.history]
+    return _change(tuned[-1]) if tuned else "–"
 
 
 def _signed(change: Interval | None) -> str:
