@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from mlbench import networks, surgery
 from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError
@@ -14,14 +17,19 @@ if TYPE_CHECKING:
     import tf_keras
 
 
+Array = npt.NDArray[np.float32]
+
 _MOST = 7  # multiples of a unit's step either way, in 4 bits
+#: Shares of a unit's largest weight, tried as the largest multiple.
+_SHARES = np.linspace(0.4, 1, 25, dtype=np.float32)
 
 
 class Dynamic4(Tuned):
     """Dense layers but the last at 4 bits a weight, rounded while tuning; the others at 8 when the file is written.
 
     The float weights that are trained stand behind the rounded ones, which the network answers with; the gradient
-    passes the rounding as if it were not there. 8 bits lose little without tuning (docs/compression.md).
+    passes the rounding as if it were not there, and moves each unit's step between multiples too. 8 bits lose
+    little without tuning (docs/compression.md).
     """
 
     name: ClassVar[str] = "dynamic4"
@@ -29,7 +37,7 @@ class Dynamic4(Tuned):
         "tuned with 4-bit weights in dense layers (8-bit in others); activations quantised at run time"
     )
     source: ClassVar[str] = (
-        "Bengio et al. 2013 (straight-through gradients); Jacob et al. 2018, section 3; ai-edge-quantizer"
+        "Esser et al. 2020 (learned steps), section 2; Jacob et al. 2018, section 3; ai-edge-quantizer"
     )
     order: ClassVar[Order] = Order.QUANTISE
 
@@ -45,7 +53,9 @@ class Dynamic4(Tuned):
         def rounding(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
             if layer.name not in four_bits:
                 return None
-            return [(rounding_dense().from_config(layer.get_config()), layer.get_weights())]
+            weights = layer.get_weights()
+            log_step = np.log(best_steps(weights[0]))
+            return [(rounding_dense().from_config(layer.get_config()), [*weights, log_step])]
 
         network = surgery.rebuild(form.network, rounding)
         return Form(network, form.with_export(precision="dynamic4").export)
@@ -57,8 +67,8 @@ class Dynamic4(Tuned):
         def plain(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
             if type(layer) is not rounding_dense():
                 return None
-            kernel, *rest = layer.get_weights()
-            multiples, step = on_grid(kernel)
+            kernel, *rest, log_step = layer.get_weights()
+            multiples, step = on_grid(kernel, log_step)
             return [(keras.Dense.from_config(layer.get_config()), [(multiples * step).numpy(), *rest])]
 
         return Form(surgery.rebuild(form.network, plain), form.export, form.changes)
@@ -69,16 +79,32 @@ class Dynamic4(Tuned):
         return {"RoundingDense": rounding_dense()}
 
 
-def on_grid(kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The nearest whole multiples, -7 to 7, of each unit's step: multiples [inputs,units] and steps [1,units].
+def best_steps(kernel: Array) -> Array:
+    """Each unit's step [units] that rounds its weights, [inputs,units], with the least squared error."""
+    largest = np.maximum(np.abs(kernel).max(axis=0), 1e-12)
+    steps = _SHARES[:, None] * largest / _MOST
 
-    A unit's largest weight is the last multiple, as the file's writer has it; its 4 bits could hold -8 too.
+    def squared_error(step: Array) -> Array:
+        multiples = np.clip(np.rint(kernel / step), -_MOST, _MOST)
+        return np.square(multiples * step - kernel).sum(axis=0)
+
+    best = np.argmin([squared_error(step) for step in steps], axis=0)
+    return steps[best, np.arange(len(largest))]
+
+
+def on_grid(kernel: tf.Tensor, log_step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The nearest whole multiples, -7 to 7, of each unit's step: multiples [inputs,units] and steps [units].
+
+    The file's writer takes a unit's largest weight for the seventh multiple, so a step is at most a seventh of it.
+    The gradient passes the rounding to the weights that are not cut off, and to the steps.
     """
     import tensorflow as tf
 
     kernel = tf.convert_to_tensor(kernel)
-    step = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=0, keepdims=True), 1e-12) / _MOST
-    return tf.round(kernel / step), step
+    largest = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=0), 1e-12)
+    step = tf.minimum(tf.exp(log_step), tf.stop_gradient(largest) / _MOST)
+    multiples = tf.clip_by_value(kernel / step, -_MOST, _MOST)
+    return multiples + tf.stop_gradient(tf.round(multiples) - multiples), step
 
 
 @cache
@@ -88,21 +114,24 @@ def rounding_dense() -> Any:
     import tf_keras
 
     class RoundingDense(tf_keras.layers.Dense):  # type: ignore[misc]
-        """x [n,m] -> activation(x W + bias) with W [m,units] rounded; the gradient is that of the float kernel."""
+        """x [n,m] -> activation(x W + bias) with W [m,units] rounded; kernel and steps are trained in float32."""
 
         computes_in_bfloat16 = True
 
+        def build(self, input_shape: Any) -> None:
+            super().build(input_shape)
+            # Logarithms: steps stay positive, and move by shares of themselves.
+            self.log_step = self.add_weight("log_step", shape=(self.units,), initializer="ones")
+
         def add_weight(self, name: str | None = None, **options: Any) -> tf.Variable:
             # In bfloat16 the kernel would lie on another grid than the file's.
-            return super().add_weight(name=name, experimental_autocast=name != "kernel", **options)
+            return super().add_weight(name=name, experimental_autocast=name == "bias", **options)
 
         def call(self, inputs: tf.Tensor) -> tf.Tensor:
-            kernel = tf.convert_to_tensor(self.kernel)
-            multiples, step = map(tf.stop_gradient, on_grid(kernel))
-            passing = kernel / step
+            multiples, step = on_grid(self.kernel, self.log_step)
             # Whole numbers up to 7 are exact in bfloat16, and the steps stay in float32.
-            whole = tf.cast(passing + tf.stop_gradient(multiples - passing), inputs.dtype)
-            outputs = tf.cast(tf.cast(inputs @ whole, tf.float32) * step, inputs.dtype)
+            sums = tf.cast(inputs @ tf.cast(multiples, inputs.dtype), tf.float32)
+            outputs = tf.cast(sums * step, inputs.dtype)
             return self.activation(outputs + self.bias if self.use_bias else outputs)
 
     return RoundingDense

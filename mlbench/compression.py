@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 #: Raised when a change of the code changes what equal options give.
-COMPRESSION_VERSION = 4
+COMPRESSION_VERSION = 5
 
 _CALIBRATION_FACES = 1000
 _OWN_TUNING = {"epochs", "rate"}  # options of a step that are its tuning's

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from compressors.rounding import on_grid, rounding_dense
+from compressors.rounding import best_steps, on_grid, rounding_dense
 from mlbench import networks
 from mlbench.artifacts import answers
 from mlbench.chain import parse_chain
@@ -21,16 +21,27 @@ _KERNELS = arrays.arrays(np.float32, (5, 3), elements=st.floats(-100, 100, width
 
 
 @settings(deadline=None)
-@given(kernel=_KERNELS)
-def test_a_rounded_kernel_lies_on_its_grid_and_near_the_kernel(kernel):
-    multiples, step = (part.numpy() for part in on_grid(kernel))
-    found = multiples * step
-    assert (np.abs(found - kernel) <= step * 0.501).all()
+@given(kernel=_KERNELS, log_step=arrays.arrays(np.float32, 3, elements=st.floats(-8, 8, width=32)))
+def test_a_rounded_kernel_lies_on_the_grid_that_the_file_will_have(kernel, log_step):
+    multiples, step = (part.numpy() for part in on_grid(kernel, log_step))
     assert np.array_equal(multiples, np.rint(multiples))
     assert np.abs(multiples).max() <= 7
-    np.testing.assert_allclose(np.abs(found).max(axis=0), np.abs(kernel).max(axis=0), rtol=1e-5, atol=1e-9)
-    again, same_step = (part.numpy() for part in on_grid(found))
+    found = multiples * step
+    cut = np.clip(kernel, -7 * step, 7 * step)
+    assert (np.abs(found - cut) <= step * 0.501).all()
+    weighty = np.abs(kernel).max(axis=0) > 1e-9
+    np.testing.assert_allclose(np.abs(found).max(axis=0)[weighty], 7 * step[weighty], rtol=1e-5)
+    again, same_step = (part.numpy() for part in on_grid(found, log_step))
     np.testing.assert_allclose(again * same_step, found, rtol=1e-4, atol=1e-6)
+
+
+@given(kernel=_KERNELS)
+def test_the_first_steps_round_no_worse_than_the_largest_weights_would(kernel):
+    def error(step):
+        return np.square(np.clip(np.rint(kernel / step), -7, 7) * step - kernel).sum(axis=0)
+
+    largest = np.maximum(np.abs(kernel).max(axis=0), 1e-12)
+    assert (error(best_steps(kernel)) <= error(largest / 7) * 1.0001).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
@@ -39,17 +50,21 @@ def test_it_answers_with_rounded_weights_and_the_gradient_passes_the_rounding(dt
 
     layer = rounding_dense()(2, use_bias=False, dtype=dtype)
     inputs = tf.constant([[1.0, 2.0, 3.0]])
+    layer.build(inputs.shape)
+    layer.set_weights([np.array([[0.1, 0.7], [-0.33, 0.2], [0.9, -0.44]]), np.log([0.1, 0.05])])
     with tf.GradientTape() as tape:
         outputs = layer(inputs)
-        total = tf.reduce_sum(outputs)
+        total = tf.reduce_sum(tf.cast(outputs, tf.float32))
+    kernel_gradient, step_gradient = tape.gradient(total, [layer.kernel, layer.log_step])
+    # The weights that are cut off, at 7 x 0.1 and 7 x 0.05, stay where they are.
+    np.testing.assert_allclose(kernel_gradient, [[1, 0], [2, 2], [0, 0]], rtol=1e-2)
+    # Esser et al. 2020, equation 3, times the step: a logarithm's share.
+    expected_steps = [0.1 * ((1 - 1) + 2 * (-3 + 3.3) + 3 * 7), 0.05 * (7 + 2 * (4 - 4) + 3 * -7)]
+    np.testing.assert_allclose(step_gradient, expected_steps, rtol=1e-2, atol=1e-6)
+    assert layer.kernel.dtype == layer.log_step.dtype == tf.float32
+    expected = inputs @ np.array([[0.1, 0.35], [-0.3, 0.2], [0.7, -0.35]], np.float32)
     np.testing.assert_allclose(
-        tape.gradient(total, layer.kernel), np.repeat([[1.0], [2], [3]], 2, axis=1), rtol=1e-2
-    )
-    assert layer.kernel.dtype == tf.float32
-    multiples, step = on_grid(layer.kernel)
-    expected = inputs @ (multiples * step)
-    np.testing.assert_allclose(
-        tf.cast(outputs, tf.float32), expected, rtol=1e-6 if dtype == "float32" else 4e-3
+        tf.cast(outputs, tf.float32), expected, rtol=1e-5 if dtype == "float32" else 4e-3
     )
 
 
