@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlbench import networks
-from mlbench.cache import cache_folder
+from mlbench.cache import cache_folder, one_at_a_time
 from mlbench.contracts import Progress, Variant
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces, Split
@@ -16,7 +16,7 @@ from mlbench.files import key_of, write_atomically
 from mlbench.growing import grown
 from mlbench.records import Epoch
 from mlbench.registry import did_you_mean
-from mlbench.training import TrainingOptions, fit, history_from_json, history_to_json
+from mlbench.training import Fit, TrainingOptions, fit, history_from_json, history_to_json
 
 if TYPE_CHECKING:
     import tf_keras
@@ -69,6 +69,22 @@ def train_baseline(
     folder = cache_folder() / "baselines" / f"{variant.name}-{key}"
     if (done := finished(folder, key)) is not None:
         return done
+    with one_at_a_time(folder, progress):
+        if (done := finished(folder, key)) is not None:
+            return done
+        network, fitted = _fit(variant, faces, split, options, progress, start, folder)
+        return keep(network, fitted.history, folder, key)
+
+
+def _fit(
+    variant: Variant,
+    faces: Faces,
+    split: Split,
+    options: TrainingOptions,
+    progress: Progress,
+    start: Trained | None,
+    folder: Path,
+) -> tuple[tf_keras.Model, Fit]:
     train = faces.take(split.train)
     if start is None:
         network = networks.build(variant, options.seed)
@@ -76,8 +92,7 @@ def train_baseline(
     else:
         network = grown(variant, start.network(), options.seed)
     title = f"Training {variant.name}"
-    result = fit(network, train, faces.take(split.validation), options, folder, progress, title=title)
-    return keep(network, result.history, folder, key)
+    return network, fit(network, train, faces.take(split.validation), options, folder, progress, title=title)
 
 
 def baseline_key(

@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
+
+from mlbench.contracts import Progress
+from mlbench.errors import UsageError
 
 
 def cache_folder() -> Path:
     """The cache: `$MLBENCH_CACHE`, or the platform's cache folder of mlbench."""
     chosen = os.environ.get("MLBENCH_CACHE")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mlbench"))
+
+
+@contextmanager
+def one_at_a_time(folder: Path, progress: Progress) -> Iterator[None]:
+    """Work on a folder of the cache while no other process does; where one does, say so and wait for it.
+
+    What the other has done is then there: look for it inside the block. The kernel lets go of the lock of a
+    process that dies.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w")
+    except OSError as error:
+        message = (
+            f"{folder} cannot be written: {error.strerror or error}; choose another place by $MLBENCH_CACHE."
+        )
+        raise UsageError(message) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say(f"Another mlbench is at work on {folder.name}: waiting for it …")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def cache_size() -> int:

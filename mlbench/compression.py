@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from mlbench import networks
 from mlbench.artifacts import answers
 from mlbench.baselines import Trained
-from mlbench.cache import cache_folder
+from mlbench.cache import cache_folder, one_at_a_time
 from mlbench.chain import Chain
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress, Tuned
 from mlbench.conversion import EXPORT_VERSION, Written, file_of, written
@@ -119,13 +119,18 @@ def _stage(compressor: Compressor, before: Compressed, baseline: Trained, bench:
     folder = cache_folder() / "stages" / f"{compressor.name}-{key}"
     done = folder / "stage.json"
     if not done.exists():
-        export, stage = _carry_out(compressor, before, baseline, bench, folder)
-        with write_atomically(done) as part:
-            text = {"export": _EXPORT.dump_python(export), "stage": stage.model_dump(mode="json")}
-            part.write_text(json.dumps(text), encoding="utf-8")
+        with one_at_a_time(folder, bench.progress):
+            if not done.exists():
+                _keep(*_carry_out(compressor, before, baseline, bench, folder), done)
     text = json.loads(done.read_text(encoding="utf-8"))
     stage = Stage.model_validate(text["stage"])
     return Compressed(key, folder, _EXPORT.validate_python(text["export"]), (*before.stages, stage))
+
+
+def _keep(export: ExportOptions, stage: Stage, done: Path) -> None:
+    with write_atomically(done) as part:
+        text = {"export": _EXPORT.dump_python(export), "stage": stage.model_dump(mode="json")}
+        part.write_text(json.dumps(text), encoding="utf-8")
 
 
 def _carry_out(
