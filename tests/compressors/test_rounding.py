@@ -35,6 +35,7 @@ def test_a_rounded_kernel_lies_on_the_grid_that_the_file_will_have(kernel, log_s
     np.testing.assert_allclose(again * same_step, found, rtol=1e-4, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(kernel=_KERNELS)
 def test_the_first_steps_round_no_worse_than_the_largest_weights_would(kernel):
     def error(step):
