@@ -99,13 +99,12 @@ def baseline_key(
     variant: Variant, faces: Faces, split: Split, options: TrainingOptions, start: Trained | None = None
 ) -> str:
     """The hash of what determines a baseline's weights."""
-    chosen = options.model_dump(exclude={"threads"})
     before = () if start is None else (start.key,)
     return key_of(
         "baseline",
         TRAINING_VERSION,
         dataclasses.asdict(variant),
-        chosen,
+        options.deciding(),
         faces.fingerprint,
         split.rule,
         *before,

@@ -112,7 +112,7 @@ def compress(baseline: Trained, chain: Chain, bench: Bench) -> Compressed:
 
 def _stage(compressor: Compressor, before: Compressed, baseline: Trained, bench: Bench) -> Compressed:
     bench = bench.tuning_as(compressor)
-    tuning = bench.tuning.model_dump(exclude={"threads"}) if compressor.needs_tuning else None
+    tuning = bench.tuning.deciding() if compressor.needs_tuning else None
     options = compressor.model_dump(exclude=_OWN_TUNING)  # they are in the tuning's
     versions = COMPRESSION_VERSION, EXPORT_VERSION  # a stage tells figures of its file
     key = key_of("stage", *versions, before.key, compressor.name, options, tuning)

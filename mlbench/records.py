@@ -70,7 +70,9 @@ class Epoch(Value):
     """One epoch of training or tuning; epoch 0 is the network as it came."""
 
     epoch: int
-    loss: float | None  # mean squared error on the training faces, px²; None in epoch 0
+    loss: (
+        float | None
+    )  # on the training faces: mean squared error, px², or mean absolute, px; None in epoch 0
     validation_mae_px: float
     validation_rmse_px: float
     learning_rate: float

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mlbench import networks
 from mlbench.errors import UsageError
+from mlbench.muon import Muon
 
 networks.quiet_tensorflow()
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from mlbench.training import TrainingOptions
 
 Images = npt.NDArray[np.uint8]
+
+_OPTIMIZERS = {"adam": tf_keras.optimizers.Adam, "muon": Muon}
+_ROUNDED_BELOW = 0.5  # px: an absolute error is squared about zero, so that small errors are not overshot
 
 
 class Trainer:
@@ -48,7 +52,8 @@ class Trainer:
         self._before_step = before_step
         self._settle = settle
         self._predict = predictor(network)
-        self._optimizer = tf_keras.optimizers.Adam(options.rate)
+        self._loss = {"squared": squared_error, "absolute": absolute_error}[options.loss]
+        self._optimizer = _OPTIMIZERS[options.optimizer](options.rate)
         self._optimizer.build(self._working.trainable_variables)
         self._step = tf.function(self._step_eagerly, reduce_retracing=True)
 
@@ -58,7 +63,7 @@ class Trainer:
         return float(self._optimizer.learning_rate)
 
     def step(self, images: npt.NDArray[np.uint8], points: npt.NDArray[np.float32]) -> tf.Tensor:
-        """One Adam step on a batch [n,96,96], [n,68,2]; returns the loss in px²."""
+        """One step on a batch [n,96,96], [n,68,2]; returns the loss in px², or in px if it is absolute."""
         done = int(self._optimizer.iterations)
         if self._options.schedule == "cosine":
             self._optimizer.learning_rate = (
@@ -79,7 +84,7 @@ class Trainer:
             points = (1 - share) * points + share * self._teacher(inputs, training=False)
         with tf.GradientTape() as tape:
             outputs = self._working(inputs, training=True)
-            loss = tf.reduce_mean(tf.square(tf.cast(outputs, tf.float32) - points))
+            loss = self._loss(tf.cast(outputs, tf.float32) - points)
         variables = self._working.trainable_variables
         self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
@@ -119,6 +124,16 @@ class Trainer:
         except (KeyError, ValueError) as error:
             message = f"{path} belongs to another training ({error}): remove it and run again."
             raise UsageError(message) from error
+
+
+def squared_error(differences: tf.Tensor) -> tf.Tensor:
+    """Mean squared error, px² (paper, eq. 1, as its training script has it)."""
+    return tf.reduce_mean(tf.square(differences))
+
+
+def absolute_error(differences: tf.Tensor) -> tf.Tensor:
+    """Mean absolute error, px, rounded off below half a pixel: sqrt(d² + 0.25) - 0.5."""
+    return tf.reduce_mean(tf.sqrt(tf.square(differences) + _ROUNDED_BELOW**2)) - _ROUNDED_BELOW
 
 
 def _in_bfloat16(network: tf_keras.Model) -> tf_keras.Model:

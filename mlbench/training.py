@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +35,14 @@ Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 
 _AHEAD = 8  # batches prepared while the network computes
 _HISTORY = TypeAdapter(list[Epoch])
+_LATER = {
+    "optimizer",
+    "loss",
+}  # not in a key at their defaults: what was trained before they came keeps its name
 
 
 class TrainingOptions(BaseModel):
-    """How a network is trained (paper, section 4.2: Adam, batch 120, 300 epochs, seed 7)."""
+    """How a network is trained (the defaults are the paper's, section 4.2: Adam, batch 120, 300 epochs, seed 7)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,6 +56,13 @@ class TrainingOptions(BaseModel):
     teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # of the loss, where there is a teacher
     compute: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
+    optimizer: Literal["adam", "muon"] = "adam"
+    loss: Literal["squared", "absolute"] = "squared"
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide the weights, for keys of the cache."""
+        usual = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(exclude={"threads", *usual})
 
 
 class TuningOptions(TrainingOptions):
@@ -152,13 +163,14 @@ def _train_epoch(
     advance: Callable[[int, str | None], None],
 ) -> Epoch:
     started, losses, seen = time.perf_counter(), [], 0
+    unit = "px²" if options.loss == "squared" else "px"
     for images, points in batches(train, options, number):
         losses.append(trainer.step(images, points))
         seen += len(images)
         rate = seen / (time.perf_counter() - started)
         # Reading the loss waits for the step: every tenth is enough for people.
         shown = (
-            f"epoch {number}, loss {float(losses[-1]):.2f} px², {rate:.0f}/s"
+            f"epoch {number}, loss {float(losses[-1]):.2f} {unit}, {rate:.0f}/s"
             if len(losses) % 10 == 1
             else None
         )

@@ -8,9 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from mlbench.cli import cli, main
+from mlbench.cli import _TUNING, _tuning, cli, main
+from mlbench.errors import UsageError
 from mlbench.faces.dataset import read_faces
 from mlbench.records import parse_record, read_record
+from mlbench.training import TrainingOptions, TuningOptions
 
 _QUICK = [
     "--variant",
@@ -230,3 +232,14 @@ def test_help_does_not_import_tensorflow():
     code += "    print([m for m in ('tensorflow', 'tf_keras', 'numpy', 'pydantic') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip().endswith("[]")
+
+
+def test_tuning_is_as_training_where_nothing_else_is_asked_for():
+    training = TrainingOptions(epochs=60, optimizer="muon", loss="absolute", patience=4)
+    usual = _tuning(training, **dict.fromkeys(_TUNING))
+    assert usual == TuningOptions(**training.model_dump() | {"epochs": 10})
+    asked = dict.fromkeys(_TUNING) | {"tune_optimizer": "adam", "tune_loss": "squared", "tune_patience": 0}
+    other = _tuning(training, **asked)
+    assert (other.optimizer, other.loss, other.patience) == ("adam", "squared", 0)
+    with pytest.raises(UsageError, match="--tune-rate 0"):
+        _tuning(training, **dict.fromkeys(_TUNING) | {"tune_rate": 0})

@@ -34,8 +34,11 @@ class _KilledError(Exception):
     pass
 
 
-def test_training_lowers_the_validation_error(parts, tmp_path):
-    options = TrainingOptions(epochs=30, batch=16, rate=3e-3, augment=False, threads=1)
+@pytest.mark.parametrize("how", [{}, {"optimizer": "muon", "loss": "absolute", "rate": 0.01}])
+def test_training_lowers_the_validation_error(parts, tmp_path, how):
+    options = TrainingOptions(
+        **{"epochs": 30, "batch": 16, "rate": 3e-3, "augment": False, "threads": 1} | how
+    )
     _, result = _fit(parts, tmp_path, options)
     assert result.history[0].epoch == 0
     assert min(e.validation_mae_px for e in result.history) < 0.8 * result.history[0].validation_mae_px
@@ -146,3 +149,71 @@ def test_a_baseline_is_trained_once(sampled, cache):
     assert not list(first.folder.glob("checkpoint*"))
     other = baselines.baseline_key(TINY, sampled, split, _OPTIONS.model_copy(update={"seed": 8}))
     assert other != first.key
+
+
+@pytest.mark.parametrize("shape", [(40, 12), (12, 40), (16, 16)])
+def test_an_orthogonalised_matrix_keeps_its_directions_and_evens_their_lengths(shape):
+    from mlbench.muon import orthogonal
+
+    matrix = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    rows, lengths, columns = np.linalg.svd(matrix, full_matrices=False)
+    found = rows.T @ orthogonal(matrix).numpy() @ columns.T  # diagonal, if the directions are kept
+    clear = lengths > 0.05 * np.linalg.norm(lengths)
+    assert np.diag(found)[clear] == pytest.approx(1, abs=0.35)
+    assert np.abs(found - np.diag(np.diag(found))).max() < 1e-3
+
+
+def test_muon_leaves_vectors_and_large_matrices_to_adam():
+    import tensorflow as tf
+    import tf_keras
+
+    from mlbench.muon import Muon
+
+    def moved(optimizer, shape):
+        variable = tf.Variable(tf.zeros(shape))
+        optimizer.apply_gradients([(tf.reshape(tf.range(1.0, np.prod(shape) + 1), shape), variable)])
+        return variable.numpy()
+
+    for shape, alike in (((5,), True), ((300, 300), True), ((300, 5), False), ((3, 3, 4, 8), False)):
+        pair = moved(Muon(0.01), shape), moved(tf_keras.optimizers.Adam(0.01), shape)
+        assert np.allclose(*pair) == alike, shape
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("squared", 9.0), ("absolute", np.sqrt(9.25) - 0.5)])
+def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
+    from mlbench.trainer import Trainer
+
+    network = _network(parts[0])
+    network.layers[-1].kernel.assign(network.layers[-1].kernel * 0)
+    answers = training.predict(network, parts[0].images[:8])
+    trainer = Trainer(network, None, _OPTIONS.model_copy(update={"loss": loss}), steps_per_epoch=1)
+    assert float(trainer.step(parts[0].images[:8], answers + 3)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_muon_and_absolute_errors_resume_to_the_same_weights(parts, tmp_path, monkeypatch):
+    options = _OPTIONS.model_copy(update={"optimizer": "muon", "loss": "absolute"})
+    whole, _ = _fit(parts, tmp_path / "whole", options)
+    real, done = training._train_epoch, []
+
+    def killed(*arguments):
+        if len(done) == 2:
+            raise _KilledError
+        done.append(None)
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "_train_epoch", killed)
+    with pytest.raises(_KilledError):
+        _fit(parts, tmp_path / "killed", options)
+    monkeypatch.setattr(training, "_train_epoch", real)
+    resumed, _ = _fit(parts, tmp_path / "killed", options)
+    assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
+
+
+def test_options_that_came_later_leave_old_keys_alone(sampled):
+    split = split_faces(sampled, seed=7)
+    assert not {"optimizer", "loss", "threads"} & set(_OPTIONS.deciding())
+    keys = {
+        baselines.baseline_key(TINY, sampled, split, _OPTIONS.model_copy(update=changed))
+        for changed in ({}, {"optimizer": "muon"}, {"loss": "absolute"})
+    }
+    assert len(keys) == 3

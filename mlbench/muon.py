@@ -1,0 +1,61 @@
+"""Muon: momentum made orthogonal, for matrices; Adam for everything else.
+
+A chain of small factors is badly conditioned: Adam moves its weights one by one, and follows the few directions that
+dominate a factor's gradient. Muon gives all of the gradient's directions equal length.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mlbench import networks
+
+networks.quiet_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+import tf_keras  # noqa: E402
+
+_MOMENTUM = 0.95
+_ROUNDS = 5
+_COEFFICIENTS = 3.4445, -4.7750, 2.0315
+_RMS = 0.2  # of an update at rate 1, as Adam's: one rate serves both
+#: A matrix whose smaller side is larger is left to Adam: orthogonalising takes that side squared times the larger one.
+_LARGEST_SIDE = 256
+
+
+class Muon(tf_keras.optimizers.Adam):  # type: ignore[misc]
+    """Orthogonalised Nesterov momentum (Jordan et al. 2024), its length as Adam's (Liu et al. 2025, section 2.2).
+
+    A convolution's kernel [height,width,in,out] counts as a matrix [height·width·in, out]. Biases, and matrices with
+    more than 256 rows and columns, are moved by Adam.
+    """
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        """Move one variable by its gradient."""
+        rows, columns = int(np.prod(variable.shape[:-1])), int(variable.shape[-1])
+        if len(variable.shape) < 2 or min(rows, columns) > _LARGEST_SIDE:
+            super().update_step(gradient, variable)
+            return
+        momentum = self._momentums[self._index_dict[self._var_key(variable)]]
+        momentum.assign(_MOMENTUM * momentum + (1 - _MOMENTUM) * gradient)
+        ahead = _MOMENTUM * momentum + (1 - _MOMENTUM) * gradient
+        direction = orthogonal(tf.reshape(ahead, (rows, columns)))
+        length = self.learning_rate * _RMS * math.sqrt(max(rows, columns))
+        variable.assign_sub(length * tf.reshape(direction, variable.shape))
+
+
+def orthogonal(matrix: tf.Tensor) -> tf.Tensor:
+    """Roughly U Vᵀ of a matrix U S Vᵀ [m,n]: singular values from a few hundredths of the norm on become 0.7 to 1.2.
+
+    Five rounds of the quintic Newton-Schulz iteration (Jordan et al. 2024), which needs products alone.
+    """
+    a, b, c = _COEFFICIENTS
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = tf.transpose(matrix) if tall else matrix
+    x /= tf.norm(x) + 1e-12
+    for _ in range(_ROUNDS):
+        gram = x @ tf.transpose(x)
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return tf.transpose(x) if tall else x
