@@ -9,6 +9,8 @@ from mlbench.sizes import format_size
 from reports.html.digest import Digest
 from reports.html.rows import Row, device_label
 
+_LONGEST_NAME = 120
+
 
 @dataclass(frozen=True)
 class Badge:
@@ -27,10 +29,12 @@ def headline(digest: Digest) -> str:
     winner = digest.selection.winner
     if winner is None:
         return _without_candidates(digest)
-    base = _baseline_of(digest, winner)
+    base, name = _baseline_of(digest, winner), _name(winner)
     if winner.failure:
-        return f"{winner.model} does not run on {winner.device} ({winner.failure}), and no other candidate does better."
-    told = f"{winner.model} is {_claims(digest, winner, base)}"
+        return (
+            f"{name} does not run on {winner.device} ({winner.failure}), and no other candidate does better."
+        )
+    told = f"{name} is {_claims(digest, winner, base)}"
     if winner.mae_px is not None:
         told += f", error {_spread(winner)} px"
         told += f" against {_spread(base)}" if base and base.mae_px is not None else ""
@@ -38,11 +42,19 @@ def headline(digest: Digest) -> str:
     return f"{told}; {_budget_words(digest, winner)}."
 
 
+def _name(row: Row) -> str:
+    """The model; of a long chain how it begins and how it ends, so that the sentence keeps its figures."""
+    name = row.model
+    return (
+        name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 2 :]}"
+    )
+
+
 def _without_candidates(digest: Digest) -> str:
     row = digest.rows[0]
     error = f"error {_spread(row)} px, " if row.mae_px is not None else ""
     speed = f"p50 {row.p50_ms:.3g} ms, " if row.p50_ms is not None else ""
-    return f"{row.model} takes {format_size(row.file_bytes)}, {error}{speed}and has no candidate to compare with."
+    return f"{_name(row)} takes {format_size(row.file_bytes)}, {error}{speed}and has no candidate to compare with."
 
 
 def _baseline_of(digest: Digest, row: Row) -> Row | None:

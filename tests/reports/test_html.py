@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from mlbench.cli import cli
 from mlbench.errors import UsageError
 from mlbench.record_files import RecordFiles
-from mlbench.records import Record, write_record
+from mlbench.records import Record, parse_record, write_record
 from reports.html import HtmlReport
 from reports.html.digest import digest_of
 from reports.html.faces import dots
@@ -61,6 +61,16 @@ def test_the_verdict_names_the_smallest_candidate_that_keeps_its_error(tmp_path:
     svd = next(e for e in record.errors if e.artifact == "basic · svd")
     assert f"error {svd.mae_px.value:.2f} ± " in told
     assert told in page_of([record], tmp_path)
+
+
+def test_the_verdict_of_a_long_chain_keeps_its_figures() -> None:
+    chain = "slim(epochs=1,rate=0.0001,share=0.25,layers=conv)+" * 5 + "svd"
+    text = example("basic").model_dump_json().replace('basic · svd"', f'basic · {chain}"')
+    told = headline(digest_of([parse_record(text, "long chain")]))
+    assert told.startswith("basic · slim(epochs=1,rate=0.0001")
+    assert "layers=conv)+svd is 1.7× smaller" in told
+    assert told.endswith("it fits all budgets.")
+    assert len(told) < 300
 
 
 def test_what_fits_its_budgets_goes_before_what_errs_less() -> None:
