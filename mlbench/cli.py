@@ -146,6 +146,12 @@ _training_options = _options(
     ),
     click.option("--augment/--no-augment", default=True, show_default=True),
     click.option(
+        "--augment-strength",
+        default=1.0,
+        show_default=True,
+        help="Extent of augmentation, 0 to 2 times the usual.",
+    ),
+    click.option(
         "--patience", default=0, help="Stop after so many epochs without a better one. [default: never]"
     ),
     click.option(
@@ -174,6 +180,7 @@ _tuning_options = _options(
     ),
     click.option("--tune-optimizer", type=click.Choice(["adam", "muon"]), help="[default: as --optimizer]"),
     click.option("--tune-loss", type=click.Choice(["squared", "absolute"]), help="[default: as --loss]"),
+    click.option("--tune-augment-strength", type=float, help="[default: as --augment-strength]"),
     click.option("--tune-faces", default=0, help="Sampled faces to tune on beside the data. [default: none]"),
     click.option(
         "--teacher-share", default=0.5, show_default=True, help="Weight of the baseline's answers in tuning."
@@ -187,6 +194,7 @@ _TUNING_FLAGS = {
     "patience": "tune-patience",
     "optimizer": "tune-optimizer",
     "loss": "tune-loss",
+    "augment_strength": "tune-augment-strength",
     "sampled_faces": "tune-faces",
     "teacher_share": "teacher-share",
 }
@@ -365,8 +373,8 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
     training = _training(
         data,
         seed,
-        **some("epochs", "batch", "rate", "schedule", "optimizer", "loss", "augment", "patience"),
-        **some("compute", "train_threads"),
+        **some("epochs", "batch", "rate", "schedule", "optimizer", "loss"),
+        **some("augment", "augment_strength", "patience", "compute", "train_threads"),
     )
     return Plan(
         variants=tuple(known if "all" in variants else dict.fromkeys(variants)),

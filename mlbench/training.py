@@ -58,6 +58,7 @@ class TrainingOptions(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
     optimizer: Literal["adam", "muon"] = "adam"
     loss: Literal["squared", "absolute"] = "squared"
+    augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # of `Augmentation`'s usual extents
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide the weights, for keys of the cache."""
@@ -205,7 +206,7 @@ def batches(faces: Faces, options: TrainingOptions, epoch: int) -> Iterator[Batc
     Yields:
         images uint8 [n,96,96] and points float32 [n,68,2]; n is the batch size, less in the last.
     """
-    augmentation = Augmentation() if options.augment else NO_AUGMENTATION
+    augmentation = Augmentation().times(options.augment_strength) if options.augment else NO_AUGMENTATION
     order = np.random.default_rng([options.seed, epoch]).permutation(len(faces))
     ready: queue.Queue[Batch | BaseException | None] = queue.Queue(_AHEAD)
     stop = threading.Event()

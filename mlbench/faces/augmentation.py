@@ -7,7 +7,7 @@ Everything follows from the random generator given: equal seeds, equal batches.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -58,6 +58,11 @@ class Augmentation:
     blur: float = 0.15
     noise: float = 6.0
     occlusion: float = 0.15
+
+    def times(self, strength: float) -> Augmentation:
+        """All changes by so much of their extent and chance; mirroring as often as before."""
+        extents = {name: strength * value for name, value in asdict(self).items()}
+        return Augmentation(**extents | {"mirror": self.mirror})
 
     def apply(self, images: Images, points: Points, rng: np.random.Generator) -> tuple[Images, Points]:
         """Augment a batch.

@@ -86,3 +86,19 @@ def test_light_and_damage_leave_the_points(sampled, rng, change):
     images, points = Augmentation(**values).apply(sampled.images, sampled.points, rng)
     np.testing.assert_allclose(points, sampled.points, atol=1e-4)
     assert (images != sampled.images).any()
+
+
+def test_half_the_strength_moves_points_half_as_far(sampled):
+    moved = Augmentation(mirror=0, rotation=0, scale=0)
+    whole, half, none = (
+        moved.times(strength).apply(sampled.images, sampled.points, np.random.default_rng(3))[1]
+        - sampled.points
+        for strength in (1, 0.5, 0)
+    )
+    assert np.abs(whole).max() > 1
+    np.testing.assert_allclose(half, whole / 2, atol=1e-3)
+    np.testing.assert_allclose(none, 0, atol=1e-4)
+
+
+def test_no_strength_leaves_mirroring_alone():
+    assert Augmentation().times(0) == Augmentation(0.5, *(0.0,) * 8)
