@@ -35,10 +35,8 @@ Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 
 _AHEAD = 8  # batches prepared while the network computes
 _HISTORY = TypeAdapter(list[Epoch])
-_LATER = {
-    "optimizer",
-    "loss",
-}  # not in a key at their defaults: what was trained before they came keeps its name
+#: Not in a key at their defaults: what was trained before they came keeps its name.
+_LATER = {"optimizer", "loss", "augment_strength"}
 
 
 class TrainingOptions(BaseModel):

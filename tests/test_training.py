@@ -219,9 +219,9 @@ def test_muon_and_absolute_errors_resume_to_the_same_weights(parts, tmp_path, mo
 
 def test_options_that_came_later_leave_old_keys_alone(sampled):
     split = split_faces(sampled, seed=7)
-    assert not {"optimizer", "loss", "threads"} & set(_OPTIONS.deciding())
+    assert not {"optimizer", "loss", "augment_strength", "threads"} & set(_OPTIONS.deciding())
     keys = {
         baselines.baseline_key(TINY, sampled, split, _OPTIONS.model_copy(update=changed))
-        for changed in ({}, {"optimizer": "muon"}, {"loss": "absolute"})
+        for changed in ({}, {"optimizer": "muon"}, {"loss": "absolute"}, {"augment_strength": 0.5})
     }
-    assert len(keys) == 3
+    assert len(keys) == 4
