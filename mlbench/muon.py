@@ -23,7 +23,7 @@ _COEFFICIENTS = 3.4445, -4.7750, 2.0315
 _RMS = 0.2  # of an update at rate 1, as Adam's: one rate serves both
 #: A matrix whose smaller side is larger is left to Adam: orthogonalising takes that side squared times the larger one.
 _LARGEST_SIDE = 256
-_USUAL_INPUTS = 8192
+_USUAL_INPUTS = 8192  # of a layer that takes the rate as it is
 
 
 class Muon(tf_keras.optimizers.Adam):  # type: ignore[misc]

@@ -70,9 +70,7 @@ class Epoch(Value):
     """One epoch of training or tuning; epoch 0 is the network as it came."""
 
     epoch: int
-    loss: (
-        float | None
-    )  # on the training faces: mean squared error, px², or mean absolute, px; None in epoch 0
+    loss: float | None  # on training faces: px² if squared, px if absolute; None in epoch 0
     validation_mae_px: float
     validation_rmse_px: float
     learning_rate: float
