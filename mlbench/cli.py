@@ -108,6 +108,9 @@ def _complete(kind: Any, *more: str) -> Callable[..., list[str]]:
     return complete
 
 
+_OPTIMIZERS = click.Choice(["adam", "muon"])
+_LOSSES = click.Choice(["squared", "absolute"])
+
 _data_options = _options(
     click.option("--data", type=_FILE, help="Faces to train on (.npz or .csv). [default: sampled faces]"),
     click.option(
@@ -132,14 +135,14 @@ _training_options = _options(
     ),
     click.option(
         "--optimizer",
-        type=click.Choice(["adam", "muon"]),
+        type=_OPTIMIZERS,
         default="adam",
         show_default=True,
         help="muon takes far fewer epochs to tune networks of small factors.",
     ),
     click.option(
         "--loss",
-        type=click.Choice(["squared", "absolute"]),
+        type=_LOSSES,
         default="squared",
         show_default=True,
         help="squared as in the paper, or absolute.",
@@ -149,7 +152,7 @@ _training_options = _options(
         "--augment-strength",
         default=1.0,
         show_default=True,
-        help="Extent of augmentation, 0 to 2 times the usual.",
+        help="Extent of augmentation, 0 to 2 times the usual; mirroring stays.",
     ),
     click.option(
         "--patience", default=0, help="Stop after so many epochs without a better one. [default: never]"
@@ -178,8 +181,8 @@ _tuning_options = _options(
         type=int,
         help="Stop tuning after so many epochs without a better one. [default: as --patience]",
     ),
-    click.option("--tune-optimizer", type=click.Choice(["adam", "muon"]), help="[default: as --optimizer]"),
-    click.option("--tune-loss", type=click.Choice(["squared", "absolute"]), help="[default: as --loss]"),
+    click.option("--tune-optimizer", type=_OPTIMIZERS, help="[default: as --optimizer]"),
+    click.option("--tune-loss", type=_LOSSES, help="[default: as --loss]"),
     click.option("--tune-augment-strength", type=float, help="[default: as --augment-strength]"),
     click.option("--tune-faces", default=0, help="Sampled faces to tune on beside the data. [default: none]"),
     click.option(

@@ -53,9 +53,12 @@ def test_the_weights_are_the_best_epochs(parts, tmp_path):
     assert result.history[result.best_epoch].validation_mae_px == best
 
 
-@pytest.mark.parametrize("stop_after", [1, 2, 3])
-def test_an_interrupted_training_ends_with_the_same_weights(parts, tmp_path, monkeypatch, stop_after):
-    whole, history = _fit(parts, tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("stop_after", "how"), [(1, {}), (2, {}), (3, {}), (2, {"optimizer": "muon", "loss": "absolute"})]
+)
+def test_an_interrupted_training_ends_with_the_same_weights(parts, tmp_path, monkeypatch, stop_after, how):
+    options = _OPTIONS.model_copy(update=how)
+    whole, history = _fit(parts, tmp_path / "whole", options)
     real, done = training._train_epoch, []
 
     def killed(*arguments):
@@ -66,9 +69,9 @@ def test_an_interrupted_training_ends_with_the_same_weights(parts, tmp_path, mon
 
     monkeypatch.setattr(training, "_train_epoch", killed)
     with pytest.raises(_KilledError):
-        _fit(parts, tmp_path / "killed")
+        _fit(parts, tmp_path / "killed", options)
     monkeypatch.setattr(training, "_train_epoch", real)
-    resumed, again = _fit(parts, tmp_path / "killed")
+    resumed, again = _fit(parts, tmp_path / "killed", options)
     assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
     assert [e.validation_mae_px for e in history.history] == [e.validation_mae_px for e in again.history]
 
@@ -196,25 +199,6 @@ def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
     answers = training.predict(network, parts[0].images[:8])
     trainer = Trainer(network, None, _OPTIONS.model_copy(update={"loss": loss}), steps_per_epoch=1)
     assert float(trainer.step(parts[0].images[:8], answers + 3)) == pytest.approx(expected, rel=1e-4)
-
-
-def test_muon_and_absolute_errors_resume_to_the_same_weights(parts, tmp_path, monkeypatch):
-    options = _OPTIONS.model_copy(update={"optimizer": "muon", "loss": "absolute"})
-    whole, _ = _fit(parts, tmp_path / "whole", options)
-    real, done = training._train_epoch, []
-
-    def killed(*arguments):
-        if len(done) == 2:
-            raise _KilledError
-        done.append(None)
-        return real(*arguments)
-
-    monkeypatch.setattr(training, "_train_epoch", killed)
-    with pytest.raises(_KilledError):
-        _fit(parts, tmp_path / "killed", options)
-    monkeypatch.setattr(training, "_train_epoch", real)
-    resumed, _ = _fit(parts, tmp_path / "killed", options)
-    assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
 
 
 def test_options_that_came_later_leave_old_keys_alone(sampled):

@@ -9,7 +9,7 @@ from mlbench.sizes import format_size
 from reports.html.digest import Digest
 from reports.html.rows import Row, device_label
 
-_LONGEST_NAME = 120
+_END = 60  # characters of a long name that are shown at either end
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ def headline(digest: Digest) -> str:
 def _name(row: Row) -> str:
     """The model; of a long chain how it begins and how it ends, so that the sentence keeps its figures."""
     name = row.model
-    return (
-        name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 2 :]}"
-    )
+    return name if len(name) <= 2 * _END else f"{name[:_END]}…{name[-_END:]}"
 
 
 def _without_candidates(digest: Digest) -> str:
