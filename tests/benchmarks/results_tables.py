@@ -13,6 +13,7 @@ A RUN is a folder with record.json, or the file.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -72,7 +73,7 @@ def paper(records: list[Record]) -> Iterator[Row]:
         fps = f"{told.fps:g}" if told and told.fps else "N/A"
         speeds = (measured.network, measured.detector, measured.both) if measured else ()
         yield [
-            artifact.id,
+            _label(record, artifact),
             f"{error.argmax_accuracy.value:.3f} / {error.rounded_accuracy.value:.3f}" if error else "–",
             f"{error.rmse_px.value:.3f}" if error else "–",
             f"{error.mae_px.value:.3f}" if error else "–",
@@ -107,7 +108,7 @@ def ratios(records: list[Record]) -> Iterator[Row]:
             )
             faster = _difference(record, artifact, "p50_ratio", "")
             yield [
-                artifact.id,
+                _label(record, artifact),
                 f"{base.file_bytes / artifact.file_bytes:.1f}",
                 f"{base.macs / artifact.macs:.1f}" if base.macs and artifact.macs else "–",
                 f"{1 / faster.value:.1f} ({1 / faster.high:.1f} to {1 / faster.low:.1f})" if faster else "–",
@@ -132,7 +133,7 @@ def _goals(record: Record) -> list[tuple[str, str]]:
         ("bytes (96 KiB for basic, 128 KiB)", _met(f"{best.file_bytes:,}", best.file_bytes <= kib * 1024)),
         ("times smaller", f"{base.file_bytes / best.file_bytes:,.0f}"),
     ]
-    for name in (name for name in _sets([record]) if not name.endswith("(frontal)")):
+    for name in _sets([record]):
         change = _difference(record, best, "mae_px", name)
         shown = _met(_signed(change), change.high <= 0.02) if change else "–"
         rows.append((f"{name}: MAE change, px (upper bound 0.02)", shown))
@@ -173,19 +174,29 @@ def front(records: list[Record]) -> Iterator[Row]:
         shown = [_with_interval(error.mae_px) if error else "–" for error in errors]
         yield [
             f"{artifact.file_bytes:,}",
-            artifact.id,
+            _label(record, artifact),
             *shown,
             "all" if len(won) == len(names) else ", ".join(won),
         ]
 
 
 def stages(records: list[Record]) -> Iterator[Row]:
-    """Parameters, multiply-accumulates, bytes and error after each step; each file is written and read again."""
-    yield ["network", "step", "parameters", "MACs", "bytes", "validation MAE untuned → tuned, px", "epochs"]
-    for record, artifact in _artifacts(records):
-        for stage in record.stages[artifact.id]:
+    """Parameters, multiply-accumulates, bytes and error after each step, a step that chains share once."""
+    yield [
+        "network",
+        "after",
+        "step",
+        "parameters",
+        "MACs",
+        "bytes",
+        "validation MAE untuned → tuned, px",
+        "epochs",
+    ]
+    for record in records:
+        for before, stage in _steps(record).items():
             yield [
-                artifact.id,
+                record.artifacts[0].variant,
+                f"`{_bare('+'.join(before[1:-1]))}`" if before[1:-1] else "",
                 f"`{stage.name}`",
                 f"{stage.parameters:,}",
                 f"{stage.macs / 1e6:.1f} M",
@@ -193,6 +204,16 @@ def stages(records: list[Record]) -> Iterator[Row]:
                 _change(stage),
                 f"{stage.history[-1].epoch}" if stage.history else "–",
             ]
+
+
+def _steps(record: Record) -> dict[tuple[str, ...], Stage]:
+    """Each step of the chains by the names of all steps up to it."""
+    chains = [record.stages[artifact.id] for artifact in record.artifacts]
+    return {
+        tuple(stage.name for stage in chain[: end + 1]): stage
+        for chain in chains
+        for end, stage in enumerate(chain)
+    }
 
 
 def pools(records: list[Record]) -> Iterator[Row]:
@@ -244,8 +265,21 @@ def _artifacts(records: Iterable[Record]) -> list[tuple[Record, Artifact]]:
     return [(record, artifact) for record in records for artifact in record.artifacts]
 
 
+def _label(record: Record, artifact: Artifact) -> str:
+    """The variant and its chain, without the steps' options where the record's chains differ without them."""
+    chains = [_bare(other.chain) for other in record.artifacts]
+    chain = _bare(artifact.chain)
+    return f"{artifact.variant} `{chain if chains.count(chain) == 1 else artifact.chain}`"
+
+
+def _bare(chain: str) -> str:
+    return re.sub(r"\([^()]*\)", "", chain)
+
+
 def _sets(records: Iterable[Record]) -> list[str]:
-    return list(dict.fromkeys(error.test_set for record in records for error in record.errors))
+    """The test sets, each as a whole."""
+    names = dict.fromkeys(error.test_set for record in records for error in record.errors)
+    return [name for name in names if not name.endswith("(frontal)")]
 
 
 def _error(record: Record, artifact: Artifact, test_set: str) -> Errors | None:
