@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -45,6 +46,34 @@ def parse_chain(text: str) -> Chain:
             break
     _check_order(steps)
     return Chain(tuple(steps))
+
+
+def short_names(chains: Iterable[str]) -> dict[str, str]:
+    """Each chain with those options alone that tell it from the others of the same steps, for tables and legends.
+
+    What is not written as a chain stays as it is.
+    """
+    steps = {chain: _written_steps(chain) for chain in chains}
+    return {chain: _short(own, list(steps.values())) if own else chain for chain, own in steps.items()}
+
+
+_Written = list[tuple[str, list[str]]]  # of each step its name and its options
+
+
+def _written_steps(chain: str) -> _Written:
+    matches = [_STEP.fullmatch(step) for step in chain.split("+")]
+    if not all(matches):
+        return []
+    return [(match[1], (match[2] or "").split(",")) for match in matches if match]
+
+
+def _short(own: _Written, others: list[_Written]) -> str:
+    alike = [other for other in others if [name for name, _ in other] == [name for name, _ in own]]
+    told = []
+    for step, (name, options) in enumerate(own):
+        telling = [option for option in options if any(option not in other[step][1] for other in alike)]
+        told.append(f"{name}({','.join(telling)})" if any(telling) else name)
+    return "+".join(told)
 
 
 def _compressor(name: str, options: str) -> Compressor:

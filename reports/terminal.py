@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlbench.chain import short_names
 from mlbench.contracts import Report
 from mlbench.files import write_atomically
 from mlbench.records import Artifact, Difference, Errors, Interval, Measurement, Record, Timing
@@ -107,8 +108,14 @@ def _table(first: str, columns: list[str]) -> Table:
     return table
 
 
+def _chains(record: Record) -> list[str]:
+    chains = [artifact.chain for artifact in record.artifacts]
+    short = short_names(chains)
+    return [short[chain] for chain in chains]
+
+
 def _figures(record: Record, device: str) -> Table:
-    table = _table("", [*(artifact.chain for artifact in record.artifacts), "paper, HTC 10"])
+    table = _table("", [*_chains(record), "paper, HTC 10"])
     measured = {m.artifact: m for m in record.measurements if m.device == device}
     paper = PAPER_RESULTS.get(record.artifacts[0].variant)
     for label, cell in _ARTIFACT_ROWS:
@@ -191,8 +198,7 @@ _ERROR_ROWS: list[tuple[str, Callable[[Errors], str]]] = [
 
 def _errors(record: Record) -> Table:
     paper = PAPER_RESULTS.get(record.artifacts[0].variant)
-    columns = [*(artifact.chain for artifact in record.artifacts), "paper, MORPH"]
-    table = _table("", columns)
+    table = _table("", [*_chains(record), "paper, MORPH"])
     found = {(e.test_set, e.artifact): e for e in reversed(record.errors)}
     for name in dict.fromkeys(error.test_set for error in record.errors):
         rows = [found.get((name, artifact.id)) for artifact in record.artifacts]
@@ -205,7 +211,7 @@ def _errors(record: Record) -> Table:
 
 
 def _differences(record: Record) -> Table:
-    chains = {artifact.id: artifact.chain for artifact in record.artifacts}
+    chains = {artifact.id: chain for artifact, chain in zip(record.artifacts, _chains(record), strict=True)}
     table = Table()
     for heading in ("chain", "what", "change", "verdict"):
         table.add_column(heading, overflow="fold")
@@ -223,7 +229,7 @@ def _change(row: Difference) -> str:
 
 
 def _budgets(record: Record) -> Table:
-    table = _table("budget", [artifact.chain for artifact in record.artifacts])
+    table = _table("budget", _chains(record))
     for budget in dict.fromkeys((b.budget, b.quantity, b.limit) for b in record.budgets):
         cells = []
         for artifact in record.artifacts:

@@ -1,10 +1,12 @@
 """Chains as text, both ways; and what is refused."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench.chain import parse_chain
+from mlbench.chain import parse_chain, short_names
 from mlbench.errors import UsageError
 
 _steps = st.one_of(
@@ -19,6 +21,37 @@ _steps = st.one_of(
 def test_a_chain_written_and_read_is_the_chain(steps, last):
     chain = parse_chain("+".join(steps) + last)
     assert parse_chain(str(chain)) == chain
+
+
+@given(st.lists(st.lists(_steps, min_size=1, max_size=3).map("+".join), unique=True))
+def test_short_names_tell_chains_apart_and_name_the_same_steps(chains):
+    short = short_names(chains)
+    assert len(set(short.values())) == len(short) == len(chains)
+    for chain, name in short.items():
+        named, own = (
+            [step.name for step in parse_chain(text).compressors]
+            for text in (re.sub(r"\([^()]*\)", "", name), chain)
+        )
+        assert named == own
+
+
+def test_a_short_name_has_the_options_that_differ():
+    chains = [
+        "slim(share=0.7)+dynamic4(epochs=9,rate=0.1)",
+        "slim(share=0.7)+dynamic4(epochs=4,rate=0.1)",
+        "none",
+    ]
+    assert list(short_names(chains).values()) == [
+        "slim+dynamic4(epochs=9)",
+        "slim+dynamic4(epochs=4)",
+        "none",
+    ]
+    assert short_names(["hashing(ratio=8.0)", "hashing"])["hashing"] == "hashing"
+
+
+@given(st.lists(st.text(max_size=20)))
+def test_any_text_has_a_short_name(texts):
+    assert list(short_names(texts)) == list(dict.fromkeys(texts))
 
 
 @given(st.text(max_size=40))

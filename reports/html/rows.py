@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mlbench.chain import short_names
 from mlbench.records import Artifact, Device, Errors, Interval, Measurement, Record
 
 
@@ -16,8 +17,10 @@ class Row:
     run: int  # number of the record, from 1
     created: str
     model: str
+    name: str  # the model with the short name of its chain
     variant: str
     chain: str
+    short_chain: str
     device: str
     test_set: str
     baseline: bool
@@ -118,9 +121,11 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
     """
     devices = {device.id: device for device in record.devices}
     measured = {(m.artifact, m.device): m for m in record.measurements}
+    short = short_names(artifact.chain for artifact in record.artifacts)
     for artifact in record.artifacts:
         for device in devices.values():
             facts = _artifact_facts(artifact, record, run) | {"device": device_label(device)}
+            facts |= _names(artifact, short[artifact.chain])
             facts |= _measured_facts(measured.get((artifact.id, device.id)))
             facts |= {"speed_verdict": _verdict(record, artifact, device, "p50_ratio", "")}
             errors = [e for e in record.errors if (e.artifact, e.device) == (artifact.id, device.id)]
@@ -134,6 +139,12 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
                 )
             if not errors:
                 yield Row(test_set="", **facts)
+
+
+def _names(artifact: Artifact, short_chain: str) -> dict[str, str]:
+    own_chain = artifact.id.endswith(artifact.chain)
+    name = artifact.id.removesuffix(artifact.chain) + short_chain if own_chain else artifact.id
+    return {"name": name, "short_chain": short_chain}
 
 
 def device_label(device: Device) -> str:

@@ -21,12 +21,18 @@ class Selection:
     winner: Row | None = None
     winners: dict[str, Row] = field(default_factory=dict)  # by variant
     shown: tuple[Key, ...] = ()
-    models: int = 0
+    names: dict[Key, str] = field(default_factory=dict)
 
     def label(self, key: Key) -> str:
         """The model's name, with the run where the name alone is not unique among those shown."""
-        twins = sum(model == key[1] for _, model in self.shown)
-        return key[1] if twins < 2 else f"{key[1]} (run {key[0]})"
+        name = self.names[key]
+        twins = sum(self.names[other] == name for other in self.shown)
+        return name if twins < 2 else f"{name} (run {key[0]})"
+
+    @property
+    def models(self) -> int:
+        """How many there are, shown or not."""
+        return len(self.names)
 
 
 COSTS = ("file_bytes", "p50_ms", "peak_bytes")
@@ -45,13 +51,14 @@ def select(rows: list[Row]) -> Selection:
         if candidates:
             winners[variant] = min(candidates, key=_merit)
     winner = min(winners.values(), key=_merit) if winners else None
-    keys = list(dict.fromkeys((row.run, row.model) for row in rows))
+    names = {(row.run, row.model): row.name for row in rows}
+    keys = list(names)
     if len(keys) > MOST_SHOWN:
         on_front = [(rows[i].run, rows[i].model) for cost in COSTS for i in sorted(front[cost])]
         named = [(row.run, row.model) for row in winners.values()]
         bases = [(row.run, row.model) for row in rows if row.baseline]
         keys = list(dict.fromkeys([*named, *on_front, *bases, *keys]))[:MOST_SHOWN]
-    return Selection(front, winner, winners, tuple(sorted(keys)), len({(r.run, r.model) for r in rows}))
+    return Selection(front, winner, winners, tuple(sorted(keys)), names)
 
 
 def _merit(row: Row) -> tuple[bool, bool, bool, int]:

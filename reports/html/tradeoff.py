@@ -52,7 +52,7 @@ def _told(rows: list[Row], cost: str) -> str:
         return f"{value:.3g} ms" if cost == "p50_ms" else format_size(value)
 
     ordered = sorted(rows, key=lambda row: getattr(row, cost))
-    shown = [f"{row.model} ({amount(row)}, {row.mae_px:.3f} px)" for row in ordered[:6]]
+    shown = [f"{row.name} ({amount(row)}, {row.mae_px:.3f} px)" for row in ordered[:6]]
     return "; ".join(shown) + (f"; and {len(ordered) - 6} more" if len(ordered) > 6 else "")
 
 
@@ -62,10 +62,11 @@ def _value(row: Row, cost: str, front: bool) -> dict[str, Any]:
         "y": row.mae_px,
         "low": row.mae_low,
         "high": row.mae_high,
-        "model": row.model,
+        "model": row.name,
         "run": row.run,
         "variant": row.variant,
-        "chain": row.chain,
+        "chain": row.short_chain,
+        "options": row.chain,
         "device": row.device,
         "test": row.test_set,
         "bytes": row.file_bytes,
@@ -86,6 +87,7 @@ def _paper_values(digest: Digest) -> Values:
 
 _TOOLTIP = [
     alt.Tooltip("model:N", title="model"),
+    alt.Tooltip("options:N", title="chain"),
     alt.Tooltip("run:Q", title="run"),
     alt.Tooltip("y:Q", title="MAE, px", format=".3f"),
     alt.Tooltip("low:Q", title="95 % from", format=".3f"),

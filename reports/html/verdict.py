@@ -9,8 +9,6 @@ from mlbench.sizes import format_size
 from reports.html.digest import Digest
 from reports.html.rows import Row, device_label
 
-_END = 60  # characters of a long name that are shown at either end
-
 
 @dataclass(frozen=True)
 class Badge:
@@ -29,7 +27,7 @@ def headline(digest: Digest) -> str:
     winner = digest.selection.winner
     if winner is None:
         return _without_candidates(digest)
-    base, name = _baseline_of(digest, winner), _name(winner)
+    base, name = _baseline_of(digest, winner), winner.name
     if winner.failure:
         return (
             f"{name} does not run on {winner.device} ({winner.failure}), and no other candidate does better."
@@ -42,17 +40,13 @@ def headline(digest: Digest) -> str:
     return f"{told}; {_budget_words(digest, winner)}."
 
 
-def _name(row: Row) -> str:
-    """The model; of a long chain how it begins and how it ends, so that the sentence keeps its figures."""
-    name = row.model
-    return name if len(name) <= 2 * _END else f"{name[:_END]}…{name[-_END:]}"
-
-
 def _without_candidates(digest: Digest) -> str:
     row = digest.rows[0]
     error = f"error {_spread(row)} px, " if row.mae_px is not None else ""
     speed = f"p50 {row.p50_ms:.3g} ms, " if row.p50_ms is not None else ""
-    return f"{_name(row)} takes {format_size(row.file_bytes)}, {error}{speed}and has no candidate to compare with."
+    return (
+        f"{row.name} takes {format_size(row.file_bytes)}, {error}{speed}and has no candidate to compare with."
+    )
 
 
 def _baseline_of(digest: Digest, row: Row) -> Row | None:

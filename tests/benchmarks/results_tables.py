@@ -13,13 +13,13 @@ A RUN is a folder with record.json, or the file.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from mlbench.chain import short_names
 from mlbench.errors import UsageError
 from mlbench.records import Artifact, Errors, Interval, Measurement, Record, Stage, read_record
 from mlbench.sizes import format_size
@@ -193,10 +193,13 @@ def stages(records: list[Record]) -> Iterator[Row]:
         "epochs",
     ]
     for record in records:
-        for before, stage in _steps(record).items():
+        steps = _steps(record)
+        short = short_names("+".join(names[1:-1]) for names in steps)
+        for names, stage in steps.items():
+            before = short["+".join(names[1:-1])]
             yield [
                 record.artifacts[0].variant,
-                f"`{_bare('+'.join(before[1:-1]))}`" if before[1:-1] else "",
+                f"`{before}`" if before else "",
                 f"`{stage.name}`",
                 f"{stage.parameters:,}",
                 f"{stage.macs / 1e6:.1f} M",
@@ -266,14 +269,8 @@ def _artifacts(records: Iterable[Record]) -> list[tuple[Record, Artifact]]:
 
 
 def _label(record: Record, artifact: Artifact) -> str:
-    """The variant and its chain, without the steps' options where the record's chains differ without them."""
-    chains = [_bare(other.chain) for other in record.artifacts]
-    chain = _bare(artifact.chain)
-    return f"{artifact.variant} `{chain if chains.count(chain) == 1 else artifact.chain}`"
-
-
-def _bare(chain: str) -> str:
-    return re.sub(r"\([^()]*\)", "", chain)
+    short = short_names(other.chain for other in record.artifacts)
+    return f"{artifact.variant} `{short[artifact.chain]}`"
 
 
 def _sets(records: Iterable[Record]) -> list[str]:
