@@ -186,7 +186,12 @@ _tuning_options = _options(
     click.option("--tune-augment-strength", type=float, help="[default: as --augment-strength]"),
     click.option("--tune-faces", default=0, help="Sampled faces to tune on beside the data. [default: none]"),
     click.option(
-        "--teacher-share", default=0.5, show_default=True, help="Weight of the baseline's answers in tuning."
+        "--teacher-share", default=0.5, show_default=True, help="Weight of the teacher's answers in tuning."
+    ),
+    click.option(
+        "--teacher",
+        default="",
+        help="Name of a finished baseline, of any variant. [default: that compressed]",
     ),
 )
 
@@ -200,6 +205,7 @@ _TUNING_FLAGS = {
     "augment_strength": "tune-augment-strength",
     "sampled_faces": "tune-faces",
     "teacher_share": "teacher-share",
+    "teacher": "teacher",
 }
 _TUNING = tuple(flag.replace("-", "_") for flag in _TUNING_FLAGS.values())
 

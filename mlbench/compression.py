@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from mlbench import networks
 from mlbench.artifacts import answers
-from mlbench.baselines import Trained
+from mlbench.baselines import Trained, baseline_named
 from mlbench.cache import cache_folder, one_at_a_time
 from mlbench.chain import Chain
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress, Tuned
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 COMPRESSION_VERSION = 5
 
 _CALIBRATION_FACES = 1000
-_OWN_TUNING = {"epochs", "rate"}  # options of a step that are its tuning's
+_OWN_TUNING = {
+    "epochs",
+    "rate",
+    "augment_strength",
+    "teacher_share",
+}  # options of a step that are its tuning's
 _EXPORT = TypeAdapter(ExportOptions)
 
 
@@ -59,7 +64,7 @@ class Bench:
     progress: Progress
 
     def tuning_as(self, compressor: Compressor) -> Bench:
-        """The bench with the epochs and the rate of tuning that a compressor's own options ask for, if they do."""
+        """The bench with what a compressor's own options ask of its tuning, if they do."""
         if not isinstance(compressor, Tuned):
             return self
         asked = compressor.model_dump(include=_OWN_TUNING, exclude_none=True)
@@ -70,6 +75,17 @@ class Bench:
         rng = np.random.default_rng(self.tuning.seed)
         count = min(_CALIBRATION_FACES, len(self.split.train))
         return self.faces.take(np.sort(rng.choice(self.split.train, count, replace=False)))
+
+    def teacher(self, baseline: Trained) -> tf_keras.Model | None:
+        """The network that tuning learns from: the one that the options name, or the baseline; None without a share.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if not self.tuning.teacher_share:
+            return None
+        name = self.tuning.teacher if isinstance(self.tuning, TuningOptions) else ""
+        return (baseline_named(name) if name else baseline).network()
 
     def tuning_faces(self) -> Faces:
         """The training split, and as many sampled faces as the tuning asks for."""
@@ -175,7 +191,7 @@ def _carry_out(
 def _tuned(
     compressor: Compressor, form: Form, baseline: Trained, bench: Bench, validation: Faces, folder: Path
 ) -> tuple[Epoch, ...]:
-    """Tune in place, with labels and the baseline's answers, on the run's faces and sampled ones."""
+    """Tune in place, with labels and a teacher's answers, on the run's faces and sampled ones."""
     options = bench.tuning
     return fit(
         form.network,
@@ -185,7 +201,7 @@ def _tuned(
         folder,
         bench.progress,
         title=f"Tuning after {compressor.describe()}",
-        teacher=baseline.network() if options.teacher_share else None,
+        teacher=bench.teacher(baseline),
         before_step=compressor.before_step,
         settle=compressor.settle,
         first_settled=compressor.first_settled_epoch(options.epochs),

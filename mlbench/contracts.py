@@ -242,6 +242,12 @@ class Tuned(Compressor):
     rate: Annotated[
         float | None, Field(gt=0, le=1, description="of learning after this step, in place of --tune-rate")
     ] = None
+    augment_strength: Annotated[
+        float | None, Field(ge=0, le=2, description="after this step, in place of --tune-augment-strength")
+    ] = None
+    teacher_share: Annotated[
+        float | None, Field(ge=0, le=1, description="after this step, in place of --teacher-share")
+    ] = None
 
 
 # --- Device runners -----------------------------------------------------------------------------------

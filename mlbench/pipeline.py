@@ -24,7 +24,7 @@ from mlbench.files import key_of
 from mlbench.measuring import Measuring, measure, now
 from mlbench.records import Artifact, Data, Record, write_record
 from mlbench.records import Split as SplitFacts
-from mlbench.training import TrainingOptions
+from mlbench.training import TrainingOptions, TuningOptions
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     variants: list[Variant] = [registry.load("variants", name) for name in plan.variants]
     runners = plan.measuring.runners()
     start = _start(plan.start_from)
+    _require_teacher(plan.tuning)
     require_writable(plan.out)
     given = {test.name: test.load(progress) for test in plan.tests}
     faces = plan.source.load(progress)
@@ -197,6 +198,12 @@ def _start(name: str | None) -> Trained | None:
     return None if name is None else baseline_named(name)
 
 
+def _require_teacher(tuning: TrainingOptions) -> None:
+    """Say that a teacher is missing before hours of work, not after."""
+    if isinstance(tuning, TuningOptions) and tuning.teacher:
+        baseline_named(tuning.teacher)
+
+
 def train_only(
     variant: str,
     source: Source,
@@ -245,6 +252,7 @@ def compress_only(
     definition: Variant = registry.load("variants", variant)
     require_writable(out.parent)
     start = _start(start_from)
+    _require_teacher(tuning)
     faces = source.load(progress)
     split = source.split(faces)
     baseline = train_baseline(definition, faces, split, training, progress, start)

@@ -36,7 +36,7 @@ Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
 _AHEAD = 8  # batches prepared while the network computes
 _HISTORY = TypeAdapter(list[Epoch])
 #: Not in a key at their defaults: what was trained before they came keeps its name.
-_LATER = {"optimizer", "loss", "augment_strength"}
+_LATER = {"optimizer", "loss", "augment_strength", "teacher"}
 
 
 class TrainingOptions(BaseModel):
@@ -60,14 +60,23 @@ class TrainingOptions(BaseModel):
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide the weights, for keys of the cache."""
-        usual = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
+        fields = type(self).model_fields
+        usual = {name for name in _LATER & fields.keys() if getattr(self, name) == fields[name].default}
         return self.model_dump(exclude={"threads", *usual})
 
 
 class TuningOptions(TrainingOptions):
-    """How a compressed network is tuned: as it is trained, with the baseline as teacher."""
+    """How a compressed network is tuned: as it is trained, with a teacher."""
 
     sampled_faces: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # of the appearance model, added to the data
+    teacher: str = ""  # name of a finished baseline; none: the one that is compressed
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide the weights, for keys of the cache."""
+        decided = super().deciding()
+        if not self.teacher_share:
+            decided.pop("teacher", None)
+        return decided
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ def test_a_refused_chain_among_good_ones_is_a_note(mlbench, faces_file):
         (["run", "--rate", "nan"], "--rate nan"),
         (["run", "--out", "/proc/nowhere"], "cannot be written"),
         (["train", "--start-from", "two_pool-0"], "no finished baseline"),
+        (["run", "--teacher", "two_pool-0"], "no finished baseline"),
         (["measure", "absent.tflite"], "cannot be read"),
         (["measure", "faces.txt"], "is not a .tflite"),
         (["predict", "absent.jpg", "--model", "absent.tflite"], "cannot be read"),

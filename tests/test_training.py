@@ -7,7 +7,7 @@ from mlbench import baselines, networks, training
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import split_faces
 from mlbench.progress import Silent
-from mlbench.training import TrainingOptions, fit
+from mlbench.training import TrainingOptions, TuningOptions, fit
 from tests.conftest import TINY
 
 _OPTIONS = TrainingOptions(epochs=4, batch=32, threads=1)
@@ -209,3 +209,11 @@ def test_options_that_came_later_leave_old_keys_alone(sampled):
         for changed in ({}, {"optimizer": "muon"}, {"loss": "absolute"}, {"augment_strength": 0.5})
     }
     assert len(keys) == 4
+
+
+def test_a_teacher_is_part_of_a_key_where_it_is_asked():
+    usual = TuningOptions(threads=1)
+    named = usual.model_copy(update={"teacher": "basic-0"})
+    assert usual.deciding() != named.deciding() == usual.deciding() | {"teacher": "basic-0"}
+    alone = {"teacher_share": 0.0}
+    assert usual.model_copy(update=alone).deciding() == named.model_copy(update=alone).deciding()

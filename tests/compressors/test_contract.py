@@ -228,6 +228,16 @@ def test_a_step_is_tuned_for_its_own_epochs_at_its_own_rate(baseline, bench):
     assert [stage.history[-1].learning_rate for stage in (first, second)] == pytest.approx([1e-4, 3e-4])
 
 
+def test_a_step_learns_from_the_teacher_that_is_named(baseline, bench):
+    other = TuningOptions(**_TUNING.model_dump() | {"teacher": baseline.folder.name, "teacher_share": 0.0})
+    named = replace(bench, tuning=other)
+    alone, taught = parse_chain("svd(rank=4)+svd(rank=3,teacher_share=1,augment_strength=0.5)").compressors
+    assert named.tuning_as(alone).teacher(None) is None
+    assert named.tuning_as(taught).tuning.augment_strength == 0.5
+    answers = predict(named.tuning_as(taught).teacher(None), bench.faces.images[:2])
+    np.testing.assert_array_equal(answers, predict(baseline.network(), bench.faces.images[:2]))
+
+
 def test_what_would_be_larger_is_refused_with_the_numbers(baseline, bench):
     class Doubling(Compressor):
         name = "doubling"
