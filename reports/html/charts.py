@@ -45,7 +45,7 @@ _CONFIG: dict[str, Any] = {
         "labelColor": _TEXT,
         "titleColor": _TEXT,
         "orient": "bottom",
-        "columns": {"expr": "max(1, floor(width / 210))"},
+        "columns": {"expr": "max(1, floor(width / 260))"},
         "labelLimit": 190,
         "symbolLimit": 40,
         "symbolStrokeWidth": 2,

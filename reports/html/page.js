@@ -15,7 +15,9 @@
       return;
     }
     try {
-      await window.vegaEmbed(place, specs[place.dataset.chart], options);
+      const { view } = await window.vegaEmbed(place, specs[place.dataset.chart], options);
+      // The width, known only now, sets how many columns a legend has, and so the height.
+      await view.resize().runAsync();
     } catch (error) {
       place.textContent = "This chart could not be drawn: " + error.message;
       console.error(error);
