@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from mlbench.records import Record
+from mlbench.records import Record, read_record
 from reports.html import HtmlReport
 from tests.reports.browser import Visit, photograph, started, visit
 from tests.reports.example_records import HOST, PHONE, example
 from tests.reports.test_html import _hostile
 
+RECORDS = Path(__file__).parents[2] / "docs" / "records"
 #: Pictures of every section, for people to look at; ignored by git.
 PICTURES = Path(__file__).parents[2] / "runs" / "report-pictures"
 
@@ -42,6 +43,22 @@ def seen(browser: Any, report: Path) -> Iterator[Visit]:
 def test_no_complaint_and_no_request(seen: Visit, report: Path) -> None:
     assert seen.complaints == []
     assert [url for url in seen.requests if not url.startswith("data:")] == [report.resolve().as_uri()]
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_legends_of_many_models_are_whole(browser: Any, tmp_path: Path, width: int) -> None:
+    records = [read_record(path) for path in sorted(RECORDS.glob("*.json"))]
+    HtmlReport().write(records, tmp_path / "report.html")
+    with visit(browser, tmp_path / "report.html", width) as opened:
+        cut = opened.page.evaluate(
+            """() => [...document.querySelectorAll("[data-chart] svg")].flatMap(svg => {
+              const frame = svg.getBoundingClientRect();
+              return [...svg.querySelectorAll(".role-legend-label text")]
+                .filter(text => text.getBoundingClientRect().bottom > frame.bottom + 1)
+                .map(text => text.textContent);
+            })"""
+        )
+    assert cut == []
 
 
 def test_every_chart_is_drawn_and_has_words(seen: Visit) -> None:
