@@ -236,18 +236,14 @@ class Tuned(Compressor):
 
     needs_tuning: ClassVar[bool] = True
 
-    epochs: Annotated[
-        int | None, Field(ge=1, le=10_000, description="of tuning after this step, in place of --tune-epochs")
-    ] = None
-    rate: Annotated[
-        float | None, Field(gt=0, le=1, description="of learning after this step, in place of --tune-rate")
-    ] = None
+    epochs: Annotated[int | None, Field(ge=1, le=10_000, description="--tune-epochs of this step")] = None
+    rate: Annotated[float | None, Field(gt=0, le=1, description="--tune-rate of this step")] = None
     augment_strength: Annotated[
-        float | None, Field(ge=0, le=2, description="after this step, in place of --tune-augment-strength")
+        float | None, Field(ge=0, le=2, description="--tune-augment-strength of this step")
     ] = None
-    teacher_share: Annotated[
-        float | None, Field(ge=0, le=1, description="after this step, in place of --teacher-share")
-    ] = None
+    teacher_share: Annotated[float | None, Field(ge=0, le=1, description="--teacher-share of this step")] = (
+        None
+    )
 
 
 # --- Device runners -----------------------------------------------------------------------------------
