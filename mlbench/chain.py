@@ -13,6 +13,7 @@ from mlbench import registry
 from mlbench.contracts import Compressor, Order
 from mlbench.errors import UsageError
 
+_SHORT = 24  # characters of a chain that needs no shorter name
 _STEP = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*")
 
 
@@ -49,12 +50,15 @@ def parse_chain(text: str) -> Chain:
 
 
 def short_names(chains: Iterable[str]) -> dict[str, str]:
-    """Each chain with those options alone that tell it from the others of the same steps, for tables and legends.
+    """Each long chain with those options alone that tell it from the others of the same steps, for tables and legends.
 
-    What is not written as a chain stays as it is.
+    What is short, or not written as a chain, stays as it is.
     """
     steps = {chain: _written_steps(chain) for chain in chains}
-    return {chain: _short(own, list(steps.values())) if own else chain for chain, own in steps.items()}
+    others = list(steps.values())
+    return {
+        chain: _short(own, others) if own and len(chain) > _SHORT else chain for chain, own in steps.items()
+    }
 
 
 _Written = list[tuple[str, list[str]]]  # of each step its name and its options

@@ -191,7 +191,8 @@ _tuning_options = _options(
     click.option(
         "--teacher",
         default="",
-        help="Name of a finished baseline, of any variant. [default: that compressed]",
+        help="Finished baseline, of any variant and of the same faces, whose answers tuning learns from. "
+        "[default: the one that is compressed]",
     ),
 )
 
