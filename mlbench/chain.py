@@ -13,7 +13,7 @@ from mlbench import registry
 from mlbench.contracts import Compressor, Order
 from mlbench.errors import UsageError
 
-_SHORT = 24  # characters of a chain that needs no shorter name
+_SHORT_ENOUGH = 24  # characters of a chain that needs no shorter name
 _STEP = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\(([^()]*)\))?\s*")
 
 
@@ -57,7 +57,8 @@ def short_names(chains: Iterable[str]) -> dict[str, str]:
     steps = {chain: _written_steps(chain) for chain in chains}
     others = list(steps.values())
     return {
-        chain: _short(own, others) if own and len(chain) > _SHORT else chain for chain, own in steps.items()
+        chain: _short(own, others) if own and len(chain) > _SHORT_ENOUGH else chain
+        for chain, own in steps.items()
     }
 
 

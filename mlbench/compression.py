@@ -31,12 +31,8 @@ if TYPE_CHECKING:
 COMPRESSION_VERSION = 5
 
 _CALIBRATION_FACES = 1000
-_OWN_TUNING = {
-    "epochs",
-    "rate",
-    "augment_strength",
-    "teacher_share",
-}  # options of a step that are its tuning's
+#: Options of a step that are its tuning's.
+_OWN_TUNING = {"epochs", "rate", "augment_strength", "teacher_share"}
 _EXPORT = TypeAdapter(ExportOptions)
 
 

@@ -49,7 +49,7 @@ def test_a_short_name_has_the_options_that_differ():
     assert short_names(["hashing(ratio=8.0)", "hashing"])["hashing"] == "hashing"
 
 
-@given(st.lists(st.text(max_size=20)))
+@given(st.lists(st.text(max_size=60)))
 def test_any_text_has_a_short_name(texts):
     assert list(short_names(texts)) == list(dict.fromkeys(texts))
 
