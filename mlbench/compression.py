@@ -22,7 +22,7 @@ from mlbench.errors import RefusedCompressionError
 from mlbench.faces.dataset import Faces, Split, joined
 from mlbench.files import key_of, write_atomically
 from mlbench.records import Epoch, Stage
-from mlbench.training import TrainingOptions, TuningOptions, fit, predict
+from mlbench.training import TuningOptions, fit, predict
 
 if TYPE_CHECKING:
     import tf_keras
@@ -56,7 +56,7 @@ class Bench:
 
     faces: Faces
     split: Split
-    tuning: TrainingOptions
+    tuning: TuningOptions
     progress: Progress
 
     def tuning_as(self, compressor: Compressor) -> Bench:
@@ -80,18 +80,18 @@ class Bench:
         """
         if not self.tuning.teacher_share:
             return None
-        name = self.tuning.teacher if isinstance(self.tuning, TuningOptions) else ""
+        name = self.tuning.teacher
         return (baseline_named(name) if name else baseline).network()
 
     def tuning_faces(self) -> Faces:
         """The training split, and as many sampled faces as the tuning asks for."""
         train = self.faces.take(self.split.train)
-        extra = self.tuning.sampled_faces if isinstance(self.tuning, TuningOptions) else 0
-        if not extra:
+        if not self.tuning.sampled_faces:
             return train
         from mlbench.faces.appearance import AppearanceModel
 
-        return joined([train, AppearanceModel.load().sample(extra, seed=self.tuning.seed)])
+        sampled = AppearanceModel.load().sample(self.tuning.sampled_faces, seed=self.tuning.seed)
+        return joined([train, sampled])
 
 
 def start(baseline: Trained) -> Compressed:

@@ -36,7 +36,7 @@ class Plan:
     source: Source
     tests: tuple[TestSet, ...]
     training: TrainingOptions
-    tuning: TrainingOptions
+    tuning: TuningOptions
     measuring: Measuring
     start_from: str | None = None  # name of a finished baseline
     frozen_graph: bool = False
@@ -198,9 +198,9 @@ def _start(name: str | None) -> Trained | None:
     return None if name is None else baseline_named(name)
 
 
-def _require_teacher(tuning: TrainingOptions) -> None:
+def _require_teacher(tuning: TuningOptions) -> None:
     """Say that a teacher is missing before hours of work, not after."""
-    if isinstance(tuning, TuningOptions) and tuning.teacher:
+    if tuning.teacher:
         baseline_named(tuning.teacher)
 
 
@@ -227,8 +227,9 @@ def train_only(
     told = f"{variant}: validation MAE {error}, kept in {baseline.folder}."
     if out is None:
         return told
+    untuned = TuningOptions()  # the empty chain is not tuned
     written = compress_only(
-        variant, Chain(()), source, training, training, start_from, out, frozen_graph, progress
+        variant, Chain(()), source, training, untuned, start_from, out, frozen_graph, progress
     )
     return f"{told}\n{written}"
 
@@ -238,7 +239,7 @@ def compress_only(
     chain: Chain,
     source: Source,
     training: TrainingOptions,
-    tuning: TrainingOptions,
+    tuning: TuningOptions,
     start_from: str | None,
     out: Path,
     frozen_graph: bool,

@@ -24,7 +24,7 @@ from mlbench.faces.sources import Source
 from mlbench.progress import Silent
 from mlbench.records import Artifact
 from mlbench.sizes import format_size
-from mlbench.training import TrainingOptions
+from mlbench.training import TrainingOptions, TuningOptions
 
 _FACES, _EPOCHS = 600, 1
 
@@ -125,7 +125,7 @@ def make(request: pytest.FixtureRequest, workshop: Path, faces: Faces) -> Any:
     def of(variant: str, chain: str) -> Made:
         if (variant, chain) not in done:
             definition: Variant = registry.load("variants", variant)
-            bench = Bench(faces, split, training.model_copy(update={"epochs": 1}), Silent())
+            bench = Bench(faces, split, TuningOptions(epochs=1), Silent())
             baseline = train_baseline(definition, faces, split, training, Silent())
             compressed = compress(baseline, parse_chain(chain), bench)
             artifact = export(compressed, definition, chain, bench.calibration(), workshop)
