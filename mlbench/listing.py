@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlbench import registry, zoo
-from mlbench.contracts import Compressor, Variant
+from mlbench.contracts import Compressor, Tuned, Variant
 from mlbench.sizes import format_size
 from mlbench.zoo import Model
 
@@ -62,9 +62,14 @@ def _variant(variant: Variant) -> Row:
 
 
 def _compressor(technique: type[Compressor]) -> Row:
+    tuning = Tuned.model_fields if issubclass(technique, Tuned) else {}
     options = [
-        f"{name}={_default(field)}: {field.description}" for name, field in technique.model_fields.items()
+        f"{name}={_default(field)}: {field.description}"
+        for name, field in technique.model_fields.items()
+        if name not in tuning
     ]
+    if tuning:
+        options.append(f"{', '.join(tuning)}: tuning of this step alone")
     return {
         "name": technique.name,
         "what": technique.summary,

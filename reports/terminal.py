@@ -24,6 +24,7 @@ _PAPER_ACCURACY = (
     "¹ On other faces; by the paper's equation 2 or by the argmax accuracy of its script: it does not say."
 )
 _WIDTH_WITHOUT_TERMINAL = 120
+_FIRST_COLUMN, _COLUMN = 18, 15  # characters that labels (on two lines) and a model's figures take
 _WIDTH_OF_MARKDOWN = 400
 
 
@@ -70,20 +71,32 @@ def _show_all(records: Sequence[Record], console: Console, frame: box.Box = box.
 
 def show(record: Record, console: Console, frame: box.Box = box.HEAVY_HEAD) -> None:
     """Print one record: the figures, the errors, what changed, the budgets, the warnings."""
+    parts = _parts(record, console.width)
     for device in record.devices:
         title = f"{record.artifacts[0].variant} on {device.name}, {_count(device.threads, 'thread')}"
-        _print(console, title, _figures(record, device.id), frame)
-    _print(console, "Errors of the exported files, with 95 % intervals", _errors(record), frame)
+        for part in parts:
+            _print(console, title, _figures(record, part, device.id), frame)
+    for part in parts:
+        _print(console, "Errors of the exported files, with 95 % intervals", _errors(record, part), frame)
     if record.artifacts[0].variant in PAPER_RESULTS:
         console.print(_PAPER_ACCURACY, highlight=False)
     if record.differences:
         title = "Against the baseline, interleaved: errors with 95 % intervals, latencies with 99 %"
         _print(console, title, _differences(record), frame)
-    _print(console, "Budgets", _budgets(record), frame)
+    for part in parts:
+        _print(console, "Budgets", _budgets(record, part), frame)
     if record.data is not None:
         console.print(f"Data: {escape(record.data.source)}; {record.data.split.train:,} faces to train on.")
     for warning in record.warnings:
         console.print(f"[yellow]Note:[/] {escape(warning)}")
+
+
+def _parts(record: Record, width: int) -> list[tuple[Artifact, ...]]:
+    """The models in as many tables as the width asks for, the baseline the first of each."""
+    base, *candidates = record.artifacts
+    count = max(1, (width - _FIRST_COLUMN) // _COLUMN - 2)  # beside the baseline and the paper
+    starts = range(0, max(1, len(candidates)), count)
+    return [(base, *candidates[start : start + count]) for start in starts]
 
 
 def _print(console: Console, title: str, table: Table, frame: box.Box) -> None:
@@ -108,23 +121,22 @@ def _table(first: str, columns: list[str]) -> Table:
     return table
 
 
-def _chains(record: Record) -> list[str]:
-    chains = [artifact.chain for artifact in record.artifacts]
-    short = short_names(chains)
-    return [short[chain] for chain in chains]
+def _chains(record: Record, part: Sequence[Artifact]) -> list[str]:
+    short = short_names(artifact.chain for artifact in record.artifacts)
+    return [short[artifact.chain] for artifact in part]
 
 
-def _figures(record: Record, device: str) -> Table:
-    table = _table("", [*_chains(record), "paper, HTC 10"])
+def _figures(record: Record, part: Sequence[Artifact], device: str) -> Table:
+    table = _table("", [*_chains(record, part), "paper, HTC 10"])
     measured = {m.artifact: m for m in record.measurements if m.device == device}
     paper = PAPER_RESULTS.get(record.artifacts[0].variant)
     for label, cell in _ARTIFACT_ROWS:
-        table.add_row(label, *(cell(artifact) for artifact in record.artifacts), _paper_cell(label, paper))
-    failures = [measured[a.id].failure if a.id in measured else None for a in record.artifacts]
+        table.add_row(label, *(cell(artifact) for artifact in part), _paper_cell(label, paper))
+    failures = [measured[a.id].failure if a.id in measured else None for a in part]
     if any(failures):
         table.add_row("does not fit", *(escape(f"{f.stage}: {f.reason}") if f else "" for f in failures), "")
     for label, figure in _MEASURED_ROWS:
-        cells = [figure(measured[a.id]) if a.id in measured else _MISSING for a in record.artifacts]
+        cells = [figure(measured[a.id]) if a.id in measured else _MISSING for a in part]
         table.add_row(label, *cells, _paper_cell(label, paper))
     return table
 
@@ -196,13 +208,13 @@ _ERROR_ROWS: list[tuple[str, Callable[[Errors], str]]] = [
 ]
 
 
-def _errors(record: Record) -> Table:
+def _errors(record: Record, part: Sequence[Artifact]) -> Table:
     paper = PAPER_RESULTS.get(record.artifacts[0].variant)
-    table = _table("", [*_chains(record), "paper, MORPH"])
+    table = _table("", [*_chains(record, part), "paper, MORPH"])
     found = {(e.test_set, e.artifact): e for e in reversed(record.errors)}
     for name in dict.fromkeys(error.test_set for error in record.errors):
-        rows = [found.get((name, artifact.id)) for artifact in record.artifacts]
-        faces = next(row.faces for row in rows if row)
+        rows = [found.get((name, artifact.id)) for artifact in part]
+        faces = next(error.faces for error in record.errors if error.test_set == name)
         table.add_row(f"[bold]{escape(name)}[/], {faces:,} faces")
         for label, figure in _ERROR_ROWS:
             theirs = f"{paper.accuracy}¹" if paper and label == "rounded accuracy" else ""
@@ -211,7 +223,8 @@ def _errors(record: Record) -> Table:
 
 
 def _differences(record: Record) -> Table:
-    chains = {artifact.id: chain for artifact, chain in zip(record.artifacts, _chains(record), strict=True)}
+    names = _chains(record, record.artifacts)
+    chains = {artifact.id: chain for artifact, chain in zip(record.artifacts, names, strict=True)}
     table = Table()
     for heading in ("chain", "what", "change", "verdict"):
         table.add_column(heading, overflow="fold")
@@ -228,11 +241,11 @@ def _change(row: Difference) -> str:
     return f"{c.value:+.3f} px ({c.low:+.3f} to {c.high:+.3f})"
 
 
-def _budgets(record: Record) -> Table:
-    table = _table("budget", _chains(record))
+def _budgets(record: Record, part: Sequence[Artifact]) -> Table:
+    table = _table("budget", _chains(record, part))
     for budget in dict.fromkeys((b.budget, b.quantity, b.limit) for b in record.budgets):
         cells = []
-        for artifact in record.artifacts:
+        for artifact in part:
             verdict = next(
                 b
                 for b in record.budgets

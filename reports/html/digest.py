@@ -16,7 +16,7 @@ from PIL import Image
 
 from mlbench.errors import UsageError
 from mlbench.records import BudgetVerdict, Difference, GalleryFace, Point, Record, Stage, Timing
-from reports.html.rows import Row, device_label, rows_of
+from reports.html.rows import Row, device_label, named, rows_of
 from reports.html.selection import Selection, select
 
 _QUANTILES = (0, 1, 2, 3, 5, *range(10, 95, 5), 95, 97, 98, 99, 99.5, 100)
@@ -91,6 +91,7 @@ def digest_of(records: Iterable[Record]) -> Digest:
     if not digest.rows:
         message = "There is no record to report on: give the folder of a run, or its record.json."
         raise UsageError(message)
+    digest.rows = named(digest.rows)
     digest.selection = select(digest.rows)
     for table in (digest.latencies, digest.faces, digest.layers):
         for key in [key for key in table if key not in digest.selection.shown]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlbench.chain import short_names
@@ -17,10 +17,8 @@ class Row:
     run: int  # number of the record, from 1
     created: str
     model: str
-    name: str  # the model with the short name of its chain
     variant: str
     chain: str
-    short_chain: str
     device: str
     test_set: str
     baseline: bool
@@ -57,6 +55,8 @@ class Row:
     speed_verdict: str = ""
     fits: str = ""
     failure: str = ""
+    name: str = ""  # the model with the short name of its chain; see `named`
+    short_chain: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,9 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
     """
     devices = {device.id: device for device in record.devices}
     measured = {(m.artifact, m.device): m for m in record.measurements}
-    short = short_names(artifact.chain for artifact in record.artifacts)
     for artifact in record.artifacts:
         for device in devices.values():
             facts = _artifact_facts(artifact, record, run) | {"device": device_label(device)}
-            facts |= _names(artifact, short[artifact.chain])
             facts |= _measured_facts(measured.get((artifact.id, device.id)))
             facts |= {"speed_verdict": _verdict(record, artifact, device, "p50_ratio", "")}
             errors = [e for e in record.errors if (e.artifact, e.device) == (artifact.id, device.id)]
@@ -141,10 +139,19 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
                 yield Row(test_set="", **facts)
 
 
-def _names(artifact: Artifact, short_chain: str) -> dict[str, str]:
-    own_chain = artifact.id.endswith(artifact.chain)
-    name = artifact.id.removesuffix(artifact.chain) + short_chain if own_chain else artifact.id
-    return {"name": name, "short_chain": short_chain}
+def named(rows: list[Row]) -> list[Row]:
+    """The rows with short names that tell all chains of a variant apart, of whatever runs they are."""
+    chains: dict[str, set[str]] = {}
+    for row in rows:
+        chains.setdefault(row.variant, set()).add(row.chain)
+    short = {variant: short_names(of_variant) for variant, of_variant in chains.items()}
+    return [_named(row, short[row.variant][row.chain]) for row in rows]
+
+
+def _named(row: Row, short_chain: str) -> Row:
+    own_chain = row.model.endswith(row.chain)
+    name = row.model.removesuffix(row.chain) + short_chain if own_chain else row.model
+    return replace(row, name=name, short_chain=short_chain)
 
 
 def device_label(device: Device) -> str:

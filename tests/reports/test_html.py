@@ -72,6 +72,16 @@ def test_the_verdict_names_a_long_chain_by_its_steps() -> None:
     assert told.endswith("it fits all budgets.")
 
 
+def test_runs_on_one_page_give_different_chains_different_names() -> None:
+    runs = []
+    for epochs in (4, 9):
+        chain = f"slim(share=0.25,layers=conv)+svd(epochs={epochs},rate=0.003)"
+        text = example("basic").model_dump_json().replace('basic · svd"', f'basic · {chain}"')
+        runs.append(parse_record(text.replace('"chain":"svd"', f'"chain":"{chain}"'), "long chain"))
+    names = {row.chain: row.name for row in digest_of(runs).rows if row.chain.startswith("slim")}
+    assert list(names.values()) == ["basic · slim+svd(epochs=4)", "basic · slim+svd(epochs=9)"]
+
+
 def test_what_fits_its_budgets_goes_before_what_errs_less() -> None:
     told = headline(digest_of([example("two_pool")]))
     assert told.startswith("two_pool · svd+int8 is 6.7× smaller"), "svd alone is above 68 MB"

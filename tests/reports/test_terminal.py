@@ -1,0 +1,31 @@
+"""The tables on the terminal: whole figures whatever its width."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from reports.terminal import show
+from tests.reports.example_records import CHAINS, example
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_figures_are_whole_however_many_candidates(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for share in (0.5, 0.4, 0.3):
+        monkeypatch.setitem(CHAINS, f"svd(rank={100 * share:.0f})+float16", share)
+    record, out = example("one_pool"), StringIO()
+    show(record, Console(file=out, width=width))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    figures = " ".join(line for line in lines if line.startswith("│")).split()
+    for artifact in record.artifacts:
+        assert {f"{artifact.file_bytes:,}", f"{artifact.parameters:,}"} <= set(figures)
+        assert f"{next(e for e in record.errors if e.artifact == artifact.id).mae_px.value:.3f}" in figures
+
+
+def test_few_candidates_are_one_table() -> None:
+    out = StringIO()
+    show(example(), Console(file=out, width=80))
+    assert out.getvalue().count("paper, HTC 10") == 1
