@@ -20,7 +20,7 @@ run: $(VENV)/.run
 	$(BIN)/mlbench run --variant two_pool --compress svd
 
 test: $(VENV)/.dev
-	$(BIN)/pytest --benchmark-disable
+	$(BIN)/pytest --benchmark-disable --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
