@@ -244,11 +244,14 @@ def _format_of(path: Path, label: str) -> str:
 def person_of(name: str) -> str:
     """Who (or which photograph) a file name speaks of; the name itself where it tells nothing.
 
-    `Alejandro_Toledo_0002.jpg` -> `Alejandro_Toledo`; `100032540_1.jpg` -> `100032540`; `AF12.jpg` -> `AF12`.
+    `Alejandro_Toledo_0002.jpg` -> `Alejandro_Toledo`; `100032540_1.jpg` -> `100032540`; `AF12.jpg` -> `AF12`;
+    numbers in a folder are that folder's: `alice/001.jpg` -> `alice`.
     """
-    stem = name.rsplit("/", 1)[-1].split(".", 1)[0]
-    match = _PERSON.match(stem) or _PHOTO.match(stem)
-    return match.group(1) if match else stem
+    folder, _, file = name.rpartition("/")
+    stem = file.split(".", 1)[0]
+    if match := _PERSON.match(stem) or _PHOTO.match(stem):
+        return match.group(1)
+    return folder if folder and stem.isdecimal() else stem
 
 
 @dataclass(frozen=True)
@@ -272,7 +275,8 @@ def split_faces(faces: Faces, *, seed: int, test_share: float = 0.1, shuffle: bo
         UsageError: a part would be empty.
     """
     salt = f"{seed}".encode()
-    share = np.array([_hash_share(salt, person_of(str(name))) for name in faces.names])
+    persons = [person_of(str(name)) for name in faces.names]
+    share = np.array([_hash_share(salt, person) for person in persons])
     test = np.flatnonzero(share < test_share)
     rest = np.flatnonzero(share >= test_share)
     if shuffle:
@@ -280,11 +284,14 @@ def split_faces(faces: Faces, *, seed: int, test_share: float = 0.1, shuffle: bo
     cut = len(rest) - round(0.1 * len(rest))
     if not (0 < cut < len(rest) and (len(test) or test_share == 0)):
         message = (
-            f"{len(faces)} faces are too few to split into train, validation and test: give at least 30."
+            f"{len(faces)} faces of {len(set(persons))} persons, as file names tell them apart, are too few to split "
+            "into train, validation and test: give at least 30, of several persons."
         )
         raise UsageError(message)
     order = "shuffled by the seed" if shuffle else "in file order"
-    rule = f"test: {test_share:.0%} of persons by hash; validation: last 10 % of the rest, {order}"
+    unnamed = persons == [str(row) for row in range(len(faces))]
+    whom = "faces" if unnamed else "persons"  # in the rule, since other faces are tested where names are lost
+    rule = f"test: {test_share:.0%} of {whom} by hash; validation: last 10 % of the rest, {order}"
     return Split(rest[:cut], rest[cut:], test, rule)
 
 

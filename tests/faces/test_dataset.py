@@ -223,6 +223,8 @@ def test_other_files_are_refused(tmp_path):
         ("AF12.jpg", "AF12"),
         ("IMG_0001.jpg", "IMG_0001"),
         ("014435.jpg", "014435"),
+        ("alice/014435.jpg#2", "alice"),
+        ("scut/AF12.jpg", "AF12"),
     ],
 )
 def test_who_a_name_speaks_of(name, person):
@@ -231,6 +233,17 @@ def test_who_a_name_speaks_of(name, person):
 
 def test_a_hostile_name_takes_no_time():
     assert person_of("a_" * 5000 + "!") == "a_" * 5000 + "!"
+
+
+def test_faces_without_names_are_split_by_another_rule():
+    named, unnamed = (faces_named([f"{start}{row}" for row in range(60)]) for start in ("AF", ""))
+    rules = [split_faces(faces, seed=7).rule for faces in (named, unnamed)]
+    assert rules[0] != rules[1], "else a baseline of the one would be taken for one of the other"
+
+
+def test_many_faces_of_one_person_are_refused_with_the_reason():
+    with pytest.raises(UsageError, match="60 faces of 1 persons"):
+        split_faces(faces_named([f"face_image_{i:05}.jpg" for i in range(60)]), seed=7)
 
 
 people = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), min_size=30, max_size=200)
@@ -272,5 +285,5 @@ def test_the_papers_validation_is_the_last_tenth():
 
 
 def test_too_few_faces_are_refused():
-    with pytest.raises(UsageError, match="3 faces are too few"):
+    with pytest.raises(UsageError, match="3 faces of 3 persons"):
         split_faces(faces_named(["a", "b", "c"]), seed=7)
