@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,9 @@ class Trained:
     folder: Path
     history: tuple[Epoch, ...]
     reused: bool
+    faces: frozenset[str] = (
+        frozenset()
+    )  # by `faces_key`: what it and the one that it started from learnt from
 
     @property
     def best(self) -> Epoch:
@@ -73,7 +77,8 @@ def train_baseline(
         if (done := finished(folder, key)) is not None:
             return done
         network, fitted = _fit(variant, faces, split, options, progress, start, folder)
-        return keep(network, fitted.history, folder, key)
+        known = {faces_key(faces, split)} | (start.faces if start else set())
+        return keep(network, fitted.history, folder, key, frozenset(known))
 
 
 def _fit(
@@ -93,6 +98,11 @@ def _fit(
         network = grown(variant, start.network(), options.seed)
     title = f"Training {variant.name}"
     return network, fit(network, train, faces.take(split.validation), options, folder, progress, title=title)
+
+
+def faces_key(faces: Faces, split: Split) -> str:
+    """The hash of which faces may be learnt from, and which are kept for the test."""
+    return key_of(faces.fingerprint, split.test.tolist())
 
 
 def baseline_key(
@@ -130,14 +140,20 @@ def finished(folder: Path, key: str) -> Trained | None:
     if not (folder / "history.json").exists():
         return None
     history = history_from_json((folder / "history.json").read_text(encoding="utf-8"))
-    return Trained(key, folder, tuple(history), reused=True)
+    note = folder / "faces.json"
+    faces = json.loads(note.read_text(encoding="utf-8")) if note.exists() else []
+    return Trained(key, folder, tuple(history), reused=True, faces=frozenset(faces))
 
 
-def keep(network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, key: str) -> Trained:
+def keep(
+    network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, key: str, faces: frozenset[str]
+) -> Trained:
     """Store a trained network; its checkpoints are no longer needed. The history, written last, marks it done."""
     networks.save(network, folder)
+    with write_atomically(folder / "faces.json") as part:
+        part.write_text(json.dumps(sorted(faces)), encoding="utf-8")
     with write_atomically(folder / "history.json") as part:
         part.write_text(history_to_json(history), encoding="utf-8")
     for leftover in ("checkpoint.npz", "best.npz"):
         (folder / leftover).unlink(missing_ok=True)
-    return Trained(key, folder, history, reused=False)
+    return Trained(key, folder, history, reused=False, faces=faces)

@@ -134,6 +134,8 @@ def _stage(compressor: Compressor, before: Compressed, baseline: Trained, bench:
         with one_at_a_time(folder, bench.progress):
             if not done.exists():
                 _keep(*_carry_out(compressor, before, baseline, bench, folder), done)
+                for leftover in ("checkpoint.npz", "best.npz"):  # of use until the stage is kept
+                    (folder / leftover).unlink(missing_ok=True)
     text = json.loads(done.read_text(encoding="utf-8"))
     stage = Stage.model_validate(text["stage"])
     return Compressed(key, folder, _EXPORT.validate_python(text["export"]), (*before.stages, stage))
@@ -165,8 +167,6 @@ def _carry_out(
     networks.save(shipped.network, folder)
     facts = written(folder, shipped.export, calibration)
     _refuse_larger_file(compressor, facts, before.stages[-1])
-    for leftover in ("checkpoint.npz", "best.npz"):
-        (folder / leftover).unlink(missing_ok=True)
     error = float(
         np.abs(answers(file_of(folder, shipped.export), validation.images) - validation.points).mean()
     )

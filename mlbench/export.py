@@ -62,9 +62,6 @@ def export(
 
 
 def _place(source: Path, target: Path) -> None:
-    """The same file in a second place: a link where the file system has one, else a copy."""
+    """A copy, not a link: what is done to the user's file must not reach the cache."""
     with write_atomically(target) as part:
-        try:
-            part.hardlink_to(source)
-        except OSError:
-            shutil.copyfile(source, part)
+        shutil.copyfile(source, part)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlbench import __version__, environment, networks, registry
 from mlbench.artifacts import artifact_of
-from mlbench.baselines import Trained, baseline_named, train_baseline
+from mlbench.baselines import Trained, baseline_named, faces_key, train_baseline
 from mlbench.chain import Chain
 from mlbench.compression import Bench, Compressed, compress
 from mlbench.contracts import DeviceRunner, Progress, Variant
@@ -117,7 +117,7 @@ class _Run:
     def finish(self) -> Finished:
         plan = self.plan
         folder = plan.out / f"{self.variant.name}-{key_of(plan.configuration(), self.faces.fingerprint)[:8]}"
-        warnings = plan.source.warnings()
+        warnings = plan.source.warnings() + self._known_tests()
         made = self._artifacts(folder, warnings)
         findings = measure(
             [artifact for artifact, _ in made],
@@ -140,6 +140,18 @@ class _Run:
         )
         write_record(record, folder / "record.json")
         return Finished(record, folder)
+
+    def _known_tests(self) -> list[str]:
+        """Notes on networks that learnt from other faces, or another part of these, than this run does."""
+        teacher = self.plan.tuning.teacher
+        used = {"--start-from": self.start, "--teacher": baseline_named(teacher) if teacher else None}
+        own = {faces_key(self.faces, self.split)}
+        return [
+            f"{option} {network.folder.name} learnt from other faces than this run, or splits them otherwise: "
+            "faces of this run's test split may be among them."
+            for option, network in used.items()
+            if network and network.faces - own
+        ]
 
     def _artifacts(self, folder: Path, warnings: list[str]) -> list[tuple[Artifact, Compressed]]:
         """The baseline first, then a candidate a chain; a refused chain becomes a warning."""

@@ -127,6 +127,16 @@ def test_a_baseline_starts_from_the_one_that_is_named(mlbench, faces_file):
     assert name not in again
 
 
+def test_a_start_from_other_faces_is_a_note(mlbench, faces_file):
+    options = ["--variant", "tiny", "--data", faces_file, "--epochs", "1"]
+    name = mlbench("train", *options)[1].rstrip(".\n").rpartition("/")[2]
+    run = ["run", *options, "--no-detector", "--min-seconds", "0.05", "--start-from", name]
+    assert "learnt from other faces" not in mlbench(*run)[1]
+    code, out, err = mlbench(*run, "--seed", "8")
+    assert code == 0, err
+    assert f"--start-from {name} learnt from other faces" in " ".join(out.split())
+
+
 def test_faces_are_joined_and_picked_by_source(mlbench, faces_file, tmp_path):
     assert mlbench("faces", "join", faces_file, faces_file, "--out", "twice.npz")[0] == 0
     assert len(read_faces(tmp_path / "twice.npz")) == 2 * len(read_faces(faces_file))
