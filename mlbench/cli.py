@@ -310,10 +310,15 @@ def _show(records: list[Record], as_json: bool) -> None:
         registry.load("reports", "terminal")().write(records, None)
 
 
+#: Reports by the end of the file's name; those of plug-ins are called as it ends.
+_REPORT_OF = {"": "html", "htm": "html", "md": "markdown"}
+
+
 def _write_page(records: Sequence[Record], target: Path) -> Path:
     from mlbench import registry
 
-    registry.load("reports", "markdown" if target.suffix == ".md" else "html")().write(records, target)
+    kind = target.suffix.removeprefix(".").lower()
+    registry.load("reports", _REPORT_OF.get(kind, kind))().write(records, target)
     return target
 
 

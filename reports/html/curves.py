@@ -6,6 +6,7 @@ import math
 
 import altair as alt
 
+from mlbench.records import Record
 from reports.html.charts import Chart, Values, chosen, colour, finish, inline, line_legend, log_axis, picker
 from reports.html.digest import Digest
 
@@ -16,8 +17,8 @@ def curve_charts(digest: Digest) -> list[Chart]:
     if not values:
         return []
     return [
-        _chart(values, "rmse", "Loss as RMSE, training and validation (Fig. 5)", "RMSE, px"),
-        _chart(values, "mae", "MAE on the validation split (Fig. 6)", "MAE, px"),
+        _chart(values, "rmse", "RMSE on the validation split, and squared loss as RMSE (Fig. 5)", "RMSE, px"),
+        _chart(values, "mae", "MAE on the validation split, and absolute loss (Fig. 6)", "MAE, px"),
     ]
 
 
@@ -39,9 +40,18 @@ def _values(digest: Digest) -> Values:
                     | {"on": "validation", "rmse": epoch.validation_rmse_px, "mae": epoch.validation_mae_px}
                 )
                 if epoch.loss is not None:
-                    values.append(row | {"on": "training", "rmse": round(math.sqrt(max(0.0, epoch.loss)), 5)})
+                    part = "training" if stage.name == "baseline" else "tuning"
+                    values.append(row | {"on": "training"} | _loss(epoch.loss, digest.runs[key[0] - 1], part))
             offset += max((epoch.epoch for epoch in stage.history), default=0)
     return values
+
+
+def _loss(loss: float, run: Record, part: str) -> dict[str, float]:
+    """A loss on training faces as the error that it is, in px; `part` is whose options tell it."""
+    options = run.configuration.get(part)
+    if isinstance(options, dict) and options.get("loss") == "absolute":
+        return {"mae": round(loss, 5)}
+    return {"rmse": round(math.sqrt(max(0.0, loss)), 5)}
 
 
 def _chart(values: Values, field: str, title: str, axis: str) -> Chart:
@@ -65,7 +75,7 @@ def _chart(values: Values, field: str, title: str, axis: str) -> Chart:
             x=alt.X("epoch:Q", title="epoch, stages one after the other", axis=alt.Axis(tickMinStep=1)),
             y=log_axis(alt.Y, field, axis, "~g"),
             color=colour("stage", stages, "stage", legend=line_legend()),
-            strokeDash=dash if field == "rmse" else alt.Undefined,
+            strokeDash=dash,
             tooltip=tips,
         )
         .add_params(picker("model", "Model ", models))

@@ -11,7 +11,7 @@ from mlbench.records import LayerChange
 from reports.html.charts import Chart, Values, chosen, colour, finish, inline, log_axis, picker
 from reports.html.digest import Digest
 
-_FACTOR = re.compile(r"_[a-z]\d*$")  # dense1_a and dense1_b are what dense1 became
+_FACTOR = re.compile(r"(_[a-z]+\d*)+$")  # dense1_a, dense1_core and dense1_buckets are what dense1 became
 _BEFORE, _AFTER = "baseline", "this model"
 
 
@@ -54,13 +54,13 @@ def _values(digest: Digest) -> Values:
     for key in keys:
         table = digest.layers[key]
         for which, layers in ((_BEFORE, table.before), (_AFTER, table.after)):
-            for layer, (parameters, macs) in _folded(layers).items():
+            for layer, (parameters, macs) in folded(layers).items():
                 row = {"model": digest.selection.label(key), "which": which, "layer": layer}
                 values.append(row | {"parameters": parameters, "macs": macs})
     return values
 
 
-def _folded(layers: list[tuple[str, int, int]]) -> dict[str, tuple[int, int]]:
+def folded(layers: list[tuple[str, int, int]]) -> dict[str, tuple[int, int]]:
     """Factors of one layer added up under its name, so that before and after meet on one line."""
     sums: dict[str, tuple[int, int]] = {}
     for name, parameters, macs in layers:

@@ -162,16 +162,17 @@ def _met(shown: str, met: bool) -> str:
 
 
 def front(records: list[Record]) -> Iterator[Row]:
-    """Files by size with their errors; those that no smaller file is as good as are on the front."""
+    """Files by size with their errors; those that no file of their size or less beats are on the front."""
     names = _sets(records)
     yield ["bytes", "network", *(f"{name}: MAE, px" for name in names), "on the front"]
-    best = [np.inf] * len(names)
-    for record, artifact in sorted(_artifacts(records), key=lambda pair: pair[1].file_bytes):
-        errors = [_error(record, artifact, name) for name in names]
-        values = [error.mae_px.value if error else np.inf for error in errors]
-        won = [name for name, value, least in zip(names, values, best, strict=True) if value < least]
-        best = [min(value, least) for value, least in zip(values, best, strict=True)]
-        shown = [_with_interval(error.mae_px) if error else "–" for error in errors]
+    files = sorted(_artifacts(records), key=lambda pair: pair[1].file_bytes)
+    errors = [[_error(record, artifact, name) for name in names] for record, artifact in files]
+    values = np.array([[error.mae_px.value if error else np.inf for error in row] for row in errors])
+    sizes = np.array([artifact.file_bytes for _, artifact in files])
+    for (record, artifact), row, own in zip(files, errors, values, strict=True):
+        least = values[sizes <= artifact.file_bytes].min(axis=0)
+        won = [name for name, best in zip(names, np.isfinite(own) & (own == least), strict=True) if best]
+        shown = [_with_interval(error.mae_px) if error else "–" for error in row]
         yield [
             f"{artifact.file_bytes:,}",
             _label(record, artifact),

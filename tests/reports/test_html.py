@@ -17,8 +17,10 @@ from mlbench.errors import UsageError
 from mlbench.record_files import RecordFiles
 from mlbench.records import Record, parse_record, write_record
 from reports.html import HtmlReport
+from reports.html.curves import curve_charts
 from reports.html.digest import digest_of
 from reports.html.faces import dots
+from reports.html.layers import folded
 from reports.html.selection import pareto
 from reports.html.verdict import headline
 from tests.reports.example_records import HOST, PHONE, example, with_failure
@@ -80,6 +82,35 @@ def test_runs_on_one_page_give_different_chains_different_names() -> None:
         runs.append(parse_record(text.replace('"chain":"svd"', f'"chain":"{chain}"'), "long chain"))
     names = {row.chain: row.name for row in digest_of(runs).rows if row.chain.startswith("slim")}
     assert list(names.values()) == ["basic · slim+svd(epochs=4)", "basic · slim+svd(epochs=9)"]
+
+
+def test_a_loss_is_drawn_as_the_error_that_it_is() -> None:
+    text = example("basic").model_dump_json()
+    for loss, field in (("squared", "rmse"), ("absolute", "mae")):
+        options = f'"configuration":{{"training":{{"loss":"{loss}"}},"tuning":{{"loss":"{loss}"}},'
+        record = parse_record(text.replace('"configuration":{', options), loss)
+        [of_loss] = [
+            chart
+            for chart in curve_charts(digest_of([record]))
+            if '"on": "training"' in json.dumps(chart.spec)
+        ]
+        assert of_loss.id == f"curve-{field}"
+
+
+def test_factors_are_one_layer() -> None:
+    factors = ["dense1_a", "dense1_core", "dense1_by_row", "dense1_buckets", "conv2_in", "conv2", "out"]
+    assert list(folded([(name, 1, 1) for name in factors])) == ["dense1", "conv2", "out"]
+
+
+def test_the_name_of_the_file_says_which_report(tmp_path: Path) -> None:
+    run = write_record(example(), tmp_path / "record.json") or tmp_path
+    for end, told in (("md", "| file, raw bytes"), ("html", "<!doctype html>"), ("HTM", "<!doctype html>")):
+        target = tmp_path / f"page.{end}"
+        assert CliRunner().invoke(cli, ["report", str(run), "-o", str(target)]).exit_code == 0
+        assert told in target.read_text().lower()
+    refused = CliRunner().invoke(cli, ["report", str(run), "-o", str(tmp_path / "page.xml")])
+    assert isinstance(refused.exception, UsageError)
+    assert not (tmp_path / "page.xml").exists()
 
 
 def test_what_fits_its_budgets_goes_before_what_errs_less() -> None:
