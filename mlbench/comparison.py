@@ -76,6 +76,12 @@ class Comparison:
     refusals: dict[str, str] = field(default_factory=dict)  # quantity -> why
     notes: list[str] = field(default_factory=list)
 
+    def refuse(self, quantity: str, why: str) -> None:
+        """Say once why a quantity of some model, device or test set is not compared."""
+        told = self.refusals.get(quantity, "")
+        if f"; {why}; " not in f"; {told}; ":
+            self.refusals[quantity] = f"{told}; {why}" if told else why
+
     def note(self, text: str) -> None:
         """Say something once."""
         if text not in self.notes:
@@ -83,7 +89,7 @@ class Comparison:
 
 
 def compare(base: Record, ours: Record, anyway: bool = False, seed: int = 7) -> Comparison:
-    """Compare the models that two records share.
+    """Compare the models that two records share; what the baseline has and the candidate lacks is refused.
 
     Args:
         base: the baseline's record.
@@ -96,8 +102,16 @@ def compare(base: Record, ours: Record, anyway: bool = False, seed: int = 7) -> 
         UsageError: the records share no model.
     """
     found = Comparison()
-    for left, right in _pairs(base, ours):
+    pairs = list(_pairs(base, ours))
+    for left, right in pairs:
         _compare_sides(left, right, found, anyway, seed)
+    compared = [left.artifact for left, _ in pairs]
+    for artifact in base.artifacts:
+        if artifact not in compared:
+            for quantity in _quantities(Side(base, artifact)):
+                found.refuse(
+                    quantity, f"{artifact.id} is missing from the candidate: make and measure it there too"
+                )
     return found
 
 
@@ -123,6 +137,18 @@ def _pairs(base: Record, ours: Record) -> Iterator[tuple[Side, Side]]:
         yield Side(base, theirs[artifact.id]), Side(ours, artifact)
 
 
+def _quantities(side: Side) -> Iterator[str]:
+    """What is known of a model, on any device or test set."""
+    yield "size"
+    rows = [m for m in side.record.measurements if m.artifact == side.artifact.id]
+    if any(row.memory for row in rows):
+        yield "memory"
+    if any(row.network for row in rows):
+        yield "p50"
+    if any(error.artifact == side.artifact.id for error in side.record.errors):
+        yield "mae"
+
+
 def _compare_sides(base: Side, ours: Side, found: Comparison, anyway: bool, seed: int) -> None:
     name = (
         ours.artifact.id
@@ -131,54 +157,75 @@ def _compare_sides(base: Side, ours: Side, found: Comparison, anyway: bool, seed
     )
     sizes = base.artifact.file_bytes, ours.artifact.file_bytes
     found.lines.append(_count(name, "size", "file", *sizes))
-    for device in ours.record.devices:
-        theirs = next((d for d in base.record.devices if d.id == device.id), None)
-        if theirs is not None:
-            _compare_device(name, base, ours, (theirs, device), found, anyway)
-    for error in ours.record.errors:
-        if error.artifact == ours.artifact.id:
+    for device in base.record.devices:
+        _compare_device(name, base, ours, device, found, anyway)
+    for error in base.record.errors:
+        if error.artifact == base.artifact.id:
             _compare_errors(name, base, ours, error, found, seed)
 
 
 def _compare_device(
-    name: str, base: Side, ours: Side, devices: tuple[Device, Device], found: Comparison, anyway: bool
+    name: str, base: Side, ours: Side, device: Device, found: Comparison, anyway: bool
 ) -> None:
-    reason = difference_of_machines(*devices)
+    other = next((d for d in ours.record.devices if d.id == device.id), None)
+    reason = difference_of_machines(device, other) if other else ""
     if reason and not anyway:
-        why = f"the machines differ ({reason}): measure both files in one run with --measure"
-        found.refusals |= {"p50": why, "memory": why}
+        for quantity in ("p50", "memory"):
+            found.refuse(
+                quantity, f"the machines differ ({reason}): measure both files in one run with --measure"
+            )
         return
     if reason:
         found.note(
             f"Latency and memory are from different machines ({reason}): the machine is in every ratio."
         )
-    theirs, mine = base.measurement(devices[0].id), ours.measurement(devices[1].id)
-    if theirs is None or mine is None:
-        return
+    theirs, mine = base.measurement(device.id), ours.measurement(device.id)
     for side, measured in ((base, theirs), (ours, mine)):
-        if measured.failure:
-            found.note(f"{side.artifact.id} did not run on {measured.device}: {measured.failure.reason}.")
-    if theirs.memory and mine.memory:
-        peaks = theirs.memory.peak_above_baseline_bytes, mine.memory.peak_above_baseline_bytes
-        found.lines.append(_count(name, "memory", devices[1].id, *peaks))
-    if theirs.network is None or mine.network is None:
-        return
+        if measured and measured.failure:
+            found.note(f"{side.artifact.id} did not run on {device.id}: {measured.failure.reason}.")
+    if theirs and theirs.memory:
+        if mine and mine.memory:
+            peaks = theirs.memory.peak_above_baseline_bytes, mine.memory.peak_above_baseline_bytes
+            found.lines.append(_count(name, "memory", device.id, *peaks))
+        else:
+            found.refuse("memory", _unmeasured(ours, device.id))
+    if theirs and theirs.network:
+        if mine and mine.network:
+            _compare_latencies(name, (base, theirs), (ours, mine), found, anyway, bool(reason))
+        else:
+            found.refuse("p50", _unmeasured(ours, device.id))
+
+
+def _unmeasured(side: Side, device: str) -> str:
+    """Why a model has no figure from a device, and what to do."""
+    measured = side.measurement(device)
+    if measured and measured.failure:
+        return f"{side.artifact.id} did not run on {device} ({measured.failure.reason.rstrip('.')})"
+    return f"{side.artifact.id} was not measured on {device}: measure it there too"
+
+
+_Measured = tuple[Side, Measurement]
+
+
+def _compare_latencies(
+    name: str, base: _Measured, ours: _Measured, found: Comparison, anyway: bool, other_machine: bool
+) -> None:
+    (left, theirs), (right, mine) = base, ours
+    assert theirs.network is not None and mine.network is not None  # noqa: S101 (the caller's)
     values = theirs.network.p50_ms, mine.network.p50_ms
-    if base.record is not ours.record and base.artifact.sha256 == ours.artifact.sha256 and not reason:
+    same_file = left.record is not right.record and left.artifact.sha256 == right.artifact.sha256
+    if same_file and not other_machine:
         told = f"{name} is the same file in both: its p50 of {values[0]:.3g} and {values[1]:.3g} ms is the machine's."
         found.note(told)
         found.lines.append(Line(name, "p50", mine.device, *values, _NO_CHANGE, None, "same"))
         return
-    ratio = _latency_ratio((base, theirs), (ours, mine), found, anyway, bool(reason))
+    ratio = _latency_ratio(base, ours, found, anyway, other_machine)
     if ratio is not None:
         change = Interval(value=ratio.value - 1, low=ratio.low - 1, high=ratio.high - 1)
         said = _said("p50", change, statistics.SAME_RATIO)
         found.lines.append(
             Line(name, "p50", mine.device, *values, change, statistics.LATENCY_CONFIDENCE, said)
         )
-
-
-_Measured = tuple[Side, Measurement]
 
 
 def _latency_ratio(
@@ -199,13 +246,14 @@ def _latency_ratio(
         ratio = statistics.separate_latency_ratio(mine.network, theirs.network)
         found.note("Measured at different times: heat and other programs are in every ratio of p50.")
     else:
-        found.refusals["p50"] = (
+        found.refuse(
+            "p50",
             "the records are of different times and hold no equal file to go by: measure both files in one run "
-            "with --measure, or give --not-interleaved"
+            "with --measure, or give --not-interleaved",
         )
         return None
     if ratio is None:
-        found.refusals["p50"] = "too few bursts for an interval: measure with mlbench run or mlbench measure"
+        found.refuse("p50", "too few bursts for an interval: measure with mlbench run or mlbench measure")
     return ratio
 
 
@@ -223,16 +271,22 @@ def _control(base: Side, ours: Side, device: str) -> tuple[Measurement, Measurem
     return None
 
 
-def _compare_errors(name: str, base: Side, ours: Side, error: Errors, found: Comparison, seed: int) -> None:
-    wanted = (base.artifact.id, error.device, error.test_set)
-    theirs = next((e for e in base.record.errors if (e.artifact, e.device, e.test_set) == wanted), None)
-    if theirs is None:
+def _compare_errors(name: str, base: Side, ours: Side, theirs: Errors, found: Comparison, seed: int) -> None:
+    wanted = (ours.artifact.id, theirs.device, theirs.test_set)
+    error = next((e for e in ours.record.errors if (e.artifact, e.device, e.test_set) == wanted), None)
+    if error is None:
+        measured = ours.measurement(theirs.device)
+        tested = measured is not None and measured.failure is None
+        found.refuse(
+            "mae",
+            f'{ours.artifact.id} was not tested on "{theirs.test_set}": give the same faces with --test'
+            if tested
+            else _unmeasured(ours, theirs.device),
+        )
         return
     prints = [_fingerprint(side.record, error.test_set) for side in (base, ours)]
     if prints[0] != prints[1] or theirs.faces != error.faces:
-        found.refusals["mae"] = (
-            f'the faces of "{error.test_set}" differ: test both on the same file with --test'
-        )
+        found.refuse("mae", f'the faces of "{error.test_set}" differ: test both on the same file with --test')
         return
     change = statistics.paired_difference(
         np.array(error.by_face_mae_px), np.array(theirs.by_face_mae_px), seed
@@ -304,11 +358,11 @@ class Condition:
         """The lines that exceed the limit and whose change is shown: their interval leaves out no change.
 
         Raises:
-            UsageError: the quantity was refused or not measured, so that nothing can be said.
+            UsageError: the quantity was refused for any model, or not measured, so that nothing can be said.
         """
         lines = [line for line in comparison.lines if line.quantity == self.quantity]
-        if not lines:
-            why = comparison.refusals.get(self.quantity, "it was not measured in both")
+        why = comparison.refusals.get(self.quantity, "" if lines else "it was not measured in both")
+        if why:
             message = f'--fail-if "{self.text}" cannot be judged: {why}.'
             raise UsageError(message)
         return [line for line in lines if self._value(line) > self.limit and line.change.low > 0]

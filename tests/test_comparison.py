@@ -14,7 +14,7 @@ from mlbench.comparison import Comparison, Line, compare, compare_within, parse_
 from mlbench.errors import UsageError
 from mlbench.records import Device, Record, Timing, write_record
 from tests.latency_noise import CALM, measured
-from tests.reports.example_records import HOST, example
+from tests.reports.example_records import HOST, PHONE, example, with_failure
 
 RECORD = example("basic", bursts=20)
 
@@ -103,6 +103,12 @@ def test_other_machines_are_refused_with_the_reason_unless_asked_for() -> None:
     assert any("different machines" in note for note in compare(RECORD, other, anyway=True).notes)
 
 
+def test_a_reason_that_holds_for_all_models_is_given_once() -> None:
+    device = HOST.model_copy(update={"threads": 4, "details": HOST.details | {"cores": "64"}})
+    told = compare(RECORD, RECORD.model_copy(update={"devices": (device,)})).refusals["p50"]
+    assert told.count("cores 2 and 64") == told.count("threads 1 and 4") == 1
+
+
 def test_errors_on_other_faces_are_refused() -> None:
     other = RECORD.model_copy(update={"test_sets": {"test": "ef" * 32}})
     assert "differ" in compare(RECORD, other).refusals["mae"]
@@ -144,6 +150,58 @@ def test_a_condition_about_what_was_refused_is_an_error_not_a_pass() -> None:
     found = compare(RECORD, on_machine(RECORD, "64"))
     with pytest.raises(UsageError, match="machines differ"):
         parse_condition("p50 > 5%").broken_by(found)
+
+
+def without(record: Record, model: str) -> Record:
+    """The record, as if this model's chain had been refused."""
+    kept: dict[str, object] = {"artifacts": tuple(a for a in record.artifacts if a.id != model)}
+    for part in ("measurements", "errors"):
+        kept[part] = tuple(row for row in getattr(record, part) if row.artifact != model)
+    return record.model_copy(update=kept)
+
+
+@pytest.mark.parametrize("condition", ["p50 > 5%", "memory > 10%", "mae > 0.05px"])
+def test_a_candidate_that_does_not_run_fails_no_condition_and_passes_none(condition: str) -> None:
+    found = compare(RECORD, with_failure(RECORD))
+    assert [row for row in found.lines if row.quantity == parse_condition(condition).quantity]
+    with pytest.raises(UsageError, match=r"basic · none did not run on host \(out of memory\)\.$"):
+        parse_condition(condition).broken_by(found)
+    parse_condition("size > 0%").broken_by(found)
+
+
+@pytest.mark.parametrize("condition", ["size > 0%", "p50 > 5%", "memory > 10%", "mae > 0.05px"])
+def test_a_model_that_the_candidate_lacks_is_an_error_not_a_pass(condition: str) -> None:
+    found = compare(RECORD, without(RECORD, "basic · svd"))
+    with pytest.raises(UsageError, match="basic · svd is missing from the candidate"):
+        parse_condition(condition).broken_by(found)
+
+
+def test_what_the_baseline_lacks_or_could_not_run_is_no_refusal() -> None:
+    assert not compare(without(RECORD, "basic · svd"), RECORD).refusals
+    assert not compare(with_failure(RECORD), RECORD).refusals
+
+
+def test_a_device_or_test_set_that_the_candidate_lacks_is_an_error_not_a_pass() -> None:
+    found = compare(example("basic", devices=(HOST, PHONE)), example("basic"))
+    assert "basic · svd was not measured on emulator-5554" in found.refusals["p50"]
+    more = RECORD.errors[0].model_copy(update={"test_set": "others"})
+    found = compare(RECORD.model_copy(update={"errors": (*RECORD.errors, more)}), RECORD)
+    assert 'basic · none was not tested on "others"' in found.refusals["mae"]
+    with pytest.raises(UsageError, match="not tested"):
+        parse_condition("mae > 0.05px").broken_by(found)
+
+
+def test_one_set_of_other_faces_is_an_error_though_another_is_equal() -> None:
+    more = tuple(error.model_copy(update={"test_set": "others"}) for error in RECORD.errors)
+    both = RECORD.model_copy(update={"errors": (*RECORD.errors, *more)})
+    prints = {"test": "cd" * 32, "others": "12" * 32}
+    found = compare(
+        both.model_copy(update={"test_sets": prints}),
+        both.model_copy(update={"test_sets": prints | {"test": "ef" * 32}}),
+    )
+    assert [row for row in found.lines if row.quantity == "mae"]
+    with pytest.raises(UsageError, match='faces of "test" differ'):
+        parse_condition("mae > 0.05px").broken_by(found)
 
 
 @pytest.mark.parametrize(("limit", "code"), [("5%", 1), ("60%", 0)])
