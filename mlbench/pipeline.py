@@ -309,17 +309,19 @@ def measure_files(
     sets = {test.name: test.load(progress) for test in tests} or {
         "sampled": Source(None, _SAMPLED_TEST_FACES, shuffle=False, seed=measuring.seed + 1).load(progress)
     }
-    findings = measure(artifacts, Path(), sets, measuring, runners, progress)
+    configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
+    prints = {name: faces.fingerprint for name, faces in sets.items()}
+    folder = out / f"measure-{key_of(configuration, prints)[:8]}"
+    findings = measure(artifacts, folder, sets, measuring, runners, progress)
     warnings = [_SAMPLED_TEST_WARNING] if sampled else []
     record = Record(
         mlbench_version=__version__,
         created=now(),
         command=command,
-        configuration={"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()},
+        configuration=configuration,
         environment=environment.machine() | environment.software(),
         **findings.with_warnings(warnings),
     )
-    folder = out / f"measure-{key_of(record.configuration, record.test_sets)[:8]}"
     write_record(record, folder / "record.json")
     return Finished(record, folder)
 

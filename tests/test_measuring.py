@@ -5,11 +5,14 @@ from typing import ClassVar
 
 import pytest
 
+from mlbench import pipeline
 from mlbench.contracts import DeviceRunner, Outcome
 from mlbench.errors import UsageError
+from mlbench.faces.sources import TestSet
 from mlbench.measuring import Measuring, measure
 from mlbench.progress import Silent
 from mlbench.records import Artifact, Device, Measurement
+from tests.reports.example_records import some_faces
 
 
 class _Device(DeviceRunner):
@@ -30,6 +33,7 @@ class _Device(DeviceRunner):
             message = "The phone has no space: remove something."
             raise UsageError(message)
         self._log.append(self._id)
+        self.folder = job.folder
         for artifact in job.artifacts:
             yield Outcome(Measurement(artifact=artifact.id, device=self._id, load_ms=1.0), {})
 
@@ -73,3 +77,15 @@ def test_a_device_that_is_not_there_is_named_before_anything_is_measured():
     with pytest.raises(UsageError, match="No phone"):
         _measure(_Device("host", log), _Device("phone", [], "device"))
     assert log == []
+
+
+def test_what_a_device_keeps_of_measured_files_lies_below_out(tmp_path, monkeypatch):
+    phone = _Device("phone", [])
+    monkeypatch.setattr(Measuring, "runners", lambda self: [phone])
+    monkeypatch.setattr(pipeline, "artifact_of", lambda path: ARTIFACT)
+    monkeypatch.setattr(TestSet, "load", lambda self, progress: some_faces())
+    settings = Measuring(detector=False, gallery=False, budgets=())
+    tests = [TestSet.parse("faces.npz")]
+    done = pipeline.measure_files([Path("tiny.tflite")], tests, settings, tmp_path, (), Silent())
+    assert phone.folder == done.folder
+    assert done.folder.parent == tmp_path

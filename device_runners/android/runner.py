@@ -2,7 +2,8 @@
 
 Every run is a process of its own, so that memory and load time are the artifact's; artifacts take turns over
 several rounds, in an order that the seed shuffles anew, so that heat and charge fall on all alike. A finished
-run is kept on the host at once: after a lost connection the next measurement goes on from there.
+run is kept on the host at once: after a lost connection the same job goes on from there, on the same phone.
+Once the job is complete nothing is kept, and the next one measures anew.
 """
 
 from __future__ import annotations
@@ -80,12 +81,16 @@ class AndroidRunner(DeviceRunner):
             progress.say(f"{phone.serial}: the harness app is installed")
         home = job.folder / "devices" / f"android-{phone.serial.encode().hex()[:60]}"
         inputs = write_inputs(job, home / "inputs")
-        session = Session(phone, job, inputs, apk, home, self._rounds)
+        session = Session(phone, job, inputs, apk, home, self._rounds, self._details["fingerprint"])
         lanes = [Lane(artifact, phone.serial, self._rounds) for artifact in job.artifacts]
         with _losses(lanes):
             self._measure(session, lanes, progress)
         self._details |= session.device_facts
-        yield from (lane.outcome(job) for lane in lanes)
+        outcomes = [lane.outcome(job) for lane in lanes]
+        yield from outcomes
+        if not any(_lost(outcome) for outcome in outcomes):
+            for lane in lanes:
+                session.forget(lane)
 
     def _measure(self, session: Session, lanes: list[Lane], progress: Progress) -> None:
         for lane in lanes:
@@ -141,6 +146,12 @@ def _losses(lanes: list[Lane]) -> Iterator[None]:
         for lane in lanes:
             if lane.waiting:
                 lane.fail("device", str(error))
+
+
+def _lost(outcome: Outcome) -> bool:
+    """Whether the phone went before it had finished."""
+    failure = outcome.measurement.failure
+    return failure is not None and failure.stage == "device"
 
 
 def apk_to_install() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,12 +38,17 @@ class Session:
 
     OnBytes = Callable[[int], None]
 
-    def __init__(self, phone: Phone, job: Job, inputs: Inputs, apk: Path, home: Path, turns: int) -> None:
-        """Keep results below `home` on the host."""
+    def __init__(
+        self, phone: Phone, job: Job, inputs: Inputs, apk: Path, home: Path, turns: int, system: str
+    ) -> None:
+        """Keep results below `home` on the host; `system` is the fingerprint of what runs on the phone."""
         self.phone, self.job, self.inputs = phone, job, inputs
         self.device_facts: dict[str, str] = {}
-        self._home, self._turns, self._apk_sha256 = home, turns, file_sha256(apk)
-        self._folder = f"{installation.FOLDER}/{key_of(inputs.digest, [a.sha256 for a in job.artifacts])}"
+        self._home, self._turns = home, turns
+        files = [artifact.sha256 for artifact in job.artifacts]
+        self._folder = f"{installation.FOLDER}/{key_of(inputs.digest, files)}"
+        settings = (job.threads, job.min_count, job.min_seconds, job.seed, turns)
+        self._key = key_of(files, inputs.digest, file_sha256(apk), system, settings)
         self._runs: list[str] = []
 
     def push(self, source: Path, name: str, on_bytes: OnBytes) -> None:
@@ -69,7 +74,7 @@ class Session:
         self.push(self.job.folder / lane.artifact.path, model_name(lane.artifact.sha256), on_bytes)
 
     def recall(self, lane: Lane) -> None:
-        """Give a lane the runs of an earlier, interrupted measurement."""
+        """Give a lane the runs of this very job, where it was interrupted."""
         for turn in range(self._turns):
             folder = self._home / self._name(lane, turn)
             with suppress(OSError, BadResultError):
@@ -94,6 +99,11 @@ class Session:
             lane.fail("process", f"{reason}{self._where(name)}")
             return
         self._collect(lane, turn, name)
+
+    def forget(self, lane: Lane) -> None:
+        """Remove what is kept of a lane here, so that the next job measures it anew."""
+        for turn in range(self._turns):
+            shutil.rmtree(self._home / self._name(lane, turn), ignore_errors=True)
 
     def clean(self) -> None:
         """Remove the job's folder and the app's results from the phone."""
@@ -151,10 +161,7 @@ class Session:
         self.phone.run(["chmod", "755", installation.FOLDER, self._folder])
 
     def _name(self, lane: Lane, turn: int) -> str:
-        job = self.job
-        parts = (lane.artifact.sha256, self.inputs.digest, self._apk_sha256, job.threads, job.min_count)
-        text = repr((*parts, job.min_seconds, job.seed, turn, self._turns))
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return key_of(self._key, lane.artifact.id, turn)
 
     def _where(self, name: str) -> str:
         noted = self.phone.pull(f"{RESULTS}/{name}/stage.txt", 100)

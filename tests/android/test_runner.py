@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,6 +95,14 @@ def test_the_same_app_is_not_installed_again(app: App, plug: Plug, built: Built,
     phone = plug(app, apk=built.path)
     measured(two, rounds=1)
     assert not [command for command in phone.phone.commands if command.startswith("pm install")]
+
+
+def test_a_finished_job_is_measured_anew(app: App, plug: Plug, built: Built, two: Job) -> None:
+    phone = plug(app, apk=built.path)
+    measured(two, rounds=1)
+    assert not list(two.folder.rglob("result.json")), "results of a finished job were kept"
+    measured(two, rounds=1)
+    assert app_starts(phone) == 4
 
 
 def test_the_second_of_two_phones(app: App, plug: Plug, built: Built, two: Job) -> None:
@@ -318,6 +327,31 @@ def test_fault_cable_pulled_while_running_and_the_rerun_goes_on(
     phone.connect()
     assert all(outcome.measurement.failure is None for outcome in measured(two, rounds=2).values())
     assert (before, app_starts(phone) - before) == (3, 2), "finished runs were run again, or not all were run"
+
+
+@pytest.mark.parametrize("changed", ["files", "system"])
+def test_only_the_same_job_on_the_same_system_goes_on(
+    changed: str, app: App, plug: Plug, built: Built, two: Job
+) -> None:
+    starts = 0
+
+    def second_pulls(arguments: dict[str, str], external: Path, say: Callable[[str], None]) -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            phone.phone.cut_on = "am instrument"
+        app(arguments, external, say)
+
+    phone = plug(second_pulls, apk=built.path)
+    measured(two, rounds=1)
+    before = app_starts(phone)
+    phone.connect()
+    if changed == "files":
+        two = dataclasses.replace(two, artifacts=two.artifacts[::-1])
+    else:
+        phone.phone.properties["ro.build.fingerprint"] = "double/double/double:15/AP3A/1:user/release-keys"
+    assert all(outcome.measurement.failure is None for outcome in measured(two, rounds=1).values())
+    assert (before, app_starts(phone) - before) == (2, 2), "runs of another job were taken for this one's"
 
 
 def test_fault_phone_falls_silent(
