@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -58,6 +59,37 @@ def _limit(quantity: str, value: str, text: str) -> float:
         message = f'"{text}": {value} is not a number of {suffix}; write e.g. {quantity}=4{suffix}.'
         raise UsageError(message) from error
     return limit / 100 if value.endswith("%") else limit
+
+
+def judge_worst(
+    budgets: tuple[Budget, ...], artifact: Artifact, found: list[tuple[Measurement, Errors | None]]
+) -> list[BudgetVerdict]:
+    """Verdicts on one artifact by the device where it does worst; of several, the reason names it.
+
+    Args:
+        budgets: the limits.
+        artifact: what shall keep them.
+        found: what each device measured, and the errors there.
+    """
+    if len(found) < 2:
+        return judge(budgets, artifact, *(found[0] if found else (None, None)))
+    by_device = [
+        [_named(verdict, measurement.device) for verdict in judge(budgets, artifact, measurement, errors)]
+        for measurement, errors in found
+    ]
+    return [max(verdicts, key=_badness) for verdicts in zip(*by_device, strict=True)]
+
+
+def _badness(verdict: BudgetVerdict) -> float:
+    return math.inf if verdict.value is None else verdict.value
+
+
+def _named(verdict: BudgetVerdict, device: str) -> BudgetVerdict:
+    """The verdict with its device; a file has one size on all."""
+    if verdict.quantity == "size":
+        return verdict
+    reason = f"on {device}: {verdict.reason}" if verdict.reason else f"on {device}"
+    return verdict.model_copy(update={"reason": reason})
 
 
 def judge(

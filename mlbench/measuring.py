@@ -10,7 +10,7 @@ from typing import Any
 
 from mlbench import environment, registry
 from mlbench.accuracy import errors_of
-from mlbench.budgets import PAPER_BUDGETS, Budget, judge
+from mlbench.budgets import PAPER_BUDGETS, Budget, judge_worst
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
 from mlbench.differences import differences_of
 from mlbench.errors import UsageError
@@ -172,13 +172,13 @@ def _verdicts(
     tests: dict[str, Faces],
     budgets: tuple[Budget, ...],
 ) -> list[BudgetVerdict]:
-    """Each artifact against each budget, by the first device and the first test set."""
+    """Each artifact against each budget, by the device where it does worst and the first test set."""
     first = next(iter(tests), "")
     rows = []
     for artifact in artifacts:
-        measured = next((o.measurement for o in outcomes if o.measurement.artifact == artifact.id), None)
-        error = next((e for e in errors if (e.artifact, e.test_set) == (artifact.id, first)), None)
-        rows += judge(budgets, artifact, measured, error)
+        measured = [o.measurement for o in outcomes if o.measurement.artifact == artifact.id]
+        tested = {e.device: e for e in errors if (e.artifact, e.test_set) == (artifact.id, first)}
+        rows += judge_worst(budgets, artifact, [(m, tested.get(m.device)) for m in measured])
     return rows
 
 

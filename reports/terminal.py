@@ -252,9 +252,8 @@ def _budgets(record: Record, part: Sequence[Artifact]) -> Table:
                 if (b.artifact, b.budget, b.limit) == (artifact.id, budget[0], budget[2])
             )
             mark = "[green]fits[/]" if verdict.fits else "[red]does not fit[/]"
-            value = verdict.value
-            told = escape(verdict.reason) if value is None else _amount(verdict.quantity, value)
-            cells.append(f"{mark}, {told}")
+            value = "" if verdict.value is None else _amount(verdict.quantity, verdict.value)
+            cells.append(f"{mark}, {' '.join(filter(None, (value, escape(verdict.reason))))}")
         table.add_row(f"{escape(budget[0])}: {_amount(budget[1], budget[2])}", *cells)
     return table
 

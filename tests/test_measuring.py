@@ -6,13 +6,14 @@ from typing import ClassVar
 import pytest
 
 from mlbench import pipeline
+from mlbench.budgets import Budget, judge_worst
 from mlbench.contracts import DeviceRunner, Outcome
 from mlbench.errors import UsageError
 from mlbench.faces.sources import TestSet
 from mlbench.measuring import Measuring, measure
 from mlbench.progress import Silent
-from mlbench.records import Artifact, Device, Measurement
-from tests.reports.example_records import some_faces
+from mlbench.records import Artifact, Device, Failure, Measurement, Memory
+from tests.reports.example_records import HOST, example, some_faces
 
 
 class _Device(DeviceRunner):
@@ -89,3 +90,46 @@ def test_what_a_device_keeps_of_measured_files_lies_below_out(tmp_path, monkeypa
     done = pipeline.measure_files([Path("tiny.tflite")], tests, settings, tmp_path, (), Silent())
     assert phone.folder == done.folder
     assert done.folder.parent == tmp_path
+
+
+def _found(device, kilobytes):
+    """A device's measurement with this peak of memory; None: it does not load."""
+    row = example("basic", devices=(HOST,)).measurements[0]
+    if kilobytes is None:
+        failure = Failure(stage="load", reason="out of memory")
+        return Measurement(artifact=row.artifact, device=device, failure=failure), None
+    memory = Memory(baseline_bytes=0, loaded_bytes=0, peak_bytes=1000 * kilobytes)
+    return row.model_copy(update={"device": device, "memory": memory}), None
+
+
+@pytest.mark.parametrize(
+    ("host", "phone", "value", "fits", "reason"),
+    [
+        (1, 2, 2000, True, "on phone"),
+        (1, 9, 9000, False, "on phone"),
+        (9, 1, 9000, False, "on host"),
+        (1, None, None, False, "on phone: out of memory"),
+    ],
+)
+def test_a_budget_is_judged_by_the_worst_device_and_names_it(host, phone, value, fits, reason):
+    budgets = (Budget("asset file", "size", 10), Budget("memory", "memory", 5000))
+    size, memory = judge_worst(budgets, ARTIFACT, [_found("host", host), _found("phone", phone)])
+    assert (size.value, size.fits, size.reason) == (1, True, "")
+    assert (memory.value, memory.fits, memory.reason) == (value, fits, reason)
+
+
+def test_a_budget_on_the_only_device_does_not_name_it():
+    (verdict,) = judge_worst((Budget("memory", "memory", 5000),), ARTIFACT, [_found("host", 1)])
+    assert (verdict.fits, verdict.reason) == (True, "")
+
+
+def test_budgets_of_a_record_are_those_of_all_devices():
+    class Found(_Device):
+        def measure(self, job, progress):
+            row, _ = _found(self._id, None if self._id == "phone" else 1)
+            yield Outcome(row.model_copy(update={"artifact": ARTIFACT.id}), {})
+
+    settings = Measuring(detector=False, budgets=(Budget("memory", "memory", 5000),))
+    devices = [Found("host", []), Found("phone", [])]
+    (verdict,) = measure([ARTIFACT], Path(), {}, settings, devices, Silent()).fields["budgets"]
+    assert (verdict.fits, verdict.value, verdict.reason) == (False, None, "on phone: out of memory")

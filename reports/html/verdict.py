@@ -37,7 +37,7 @@ def headline(digest: Digest) -> str:
         told += f", error {_spread(winner)} px"
         told += f" against {_spread(base)}" if base and base.mae_px is not None else ""
         told += f" ({winner.test_set}, {winner.faces:,} faces)"
-    return f"{told}; {_budget_words(digest, winner)}."
+    return f"{told}; {_budget_words(digest, winner)}{_failures(digest, winner)}."
 
 
 def _without_candidates(digest: Digest) -> str:
@@ -94,6 +94,13 @@ def _budget_words(digest: Digest, row: Row) -> str:
     return "it breaks the budget " + " and ".join(broken) if broken else "it fits all budgets"
 
 
+def _failures(digest: Digest, row: Row) -> str:
+    """The other devices that have no figures of a model."""
+    rows = [r for r in digest.rows if (r.run, r.model) == (row.run, row.model) and r.failure]
+    told = dict.fromkeys(f"{r.device} ({r.failure.rstrip('.')})" for r in rows)
+    return f", but it failed on {' and '.join(told)}" if told else ""
+
+
 def badges(digest: Digest) -> list[Badge]:
     """Budgets of every model shown in full, the verdict's first."""
     winner = digest.selection.winner
@@ -110,7 +117,7 @@ def _badge(model: str, verdict: BudgetVerdict) -> Badge:
     value = verdict.reason or "not measured"
     margin = ""
     if verdict.value is not None:
-        value = _amount(verdict.quantity, verdict.value)
+        value = f"{_amount(verdict.quantity, verdict.value)} {verdict.reason}".rstrip()
         share = verdict.value / verdict.limit - 1
         margin = f"{abs(share) * 100:.0f} % {'over' if share > 0 else 'to spare'}"
         if share > 1:

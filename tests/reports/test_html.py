@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from mlbench.cli import cli
 from mlbench.errors import UsageError
 from mlbench.record_files import RecordFiles
-from mlbench.records import Record, parse_record, write_record
+from mlbench.records import Failure, Record, parse_record, write_record
 from reports.html import HtmlReport
 from reports.html.curves import curve_charts
 from reports.html.digest import digest_of
@@ -63,6 +63,21 @@ def test_the_verdict_names_the_smallest_candidate_that_keeps_its_error(tmp_path:
     svd = next(e for e in record.errors if e.artifact == "basic · svd")
     assert f"error {svd.mae_px.value:.2f} ± " in told
     assert told in page_of([record], tmp_path)
+
+
+def test_the_verdict_names_a_device_where_the_candidate_failed() -> None:
+    record = example("basic", devices=(HOST, PHONE))
+    failure = Failure(stage="load", reason="out of memory")
+    rows = [
+        m.model_copy(update={"failure": failure, "network": None, "memory": None})
+        if (m.artifact, m.device) == ("basic · svd", PHONE.id)
+        else m
+        for m in record.measurements
+    ]
+    told = headline(digest_of([record.model_copy(update={"measurements": tuple(rows)})]))
+    assert told.endswith(
+        "it fits all budgets, but it failed on Some phone (emulator-5554), 2 threads (load: out of memory)."
+    )
 
 
 def test_the_verdict_names_a_long_chain_by_its_steps() -> None:
