@@ -6,6 +6,7 @@ again, does only what is missing; measuring is always done anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from mlbench.measuring import Measuring, measure, now
 from mlbench.records import Artifact, Data, Record, write_record
 from mlbench.records import Split as SplitFacts
 from mlbench.training import TrainingOptions, TuningOptions
+
+_SPLIT = "test"  # how the run's own test split is called among test sets
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Plan:
             "variants": list(self.variants),
             "chains": [str(chain) for chain in self.chains],
             "source": self.source.describe(),
+            "split": "shuffled" if self.source.shuffle else "file-order",
             "tests": [str(test) for test in self.tests],
             "training": self.training.model_dump(),
             "start_from": self.start_from,
@@ -73,16 +77,30 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     """
     variants: list[Variant] = [registry.load("variants", name) for name in plan.variants]
     runners = plan.measuring.runners()
+    _require_own_names(plan.tests, {_SPLIT: "the run's own test split"})
     start = _start(plan.start_from)
     _require_teacher(plan.tuning)
     require_writable(plan.out)
     given = {test.name: test.load(progress) for test in plan.tests}
     faces = plan.source.load(progress)
     split = plan.source.split(faces)
-    tests = {"test": faces.take(split.test)} | given
+    tests = {_SPLIT: faces.take(split.test)} | given
     return [
         _Run(plan, variant, start, runners, faces, split, tests, progress).finish() for variant in variants
     ]
+
+
+def _require_own_names(tests: Sequence[TestSet], taken: dict[str, str]) -> None:
+    """Refuse two test sets of one name; `taken` says what else has which name."""
+    owners = dict(taken)
+    for test in tests:
+        if test.name in owners:
+            message = (
+                f'{test.path} would be called "{test.name}" in tables, as {owners[test.name]} is: '
+                "give it once, or rename the file."
+            )
+            raise UsageError(message)
+        owners[test.name] = str(test.path)
 
 
 def require_writable(folder: Path) -> None:
@@ -300,6 +318,7 @@ def measure_files(
     Raises:
         UsageError: a file is not a landmark network, or other bad input.
     """
+    _require_own_names(tests, {})
     artifacts = [artifact_of(path) for path in files]
     if len({artifact.id for artifact in artifacts}) < len(artifacts):
         artifacts = [a.model_copy(update={"id": a.path, "variant": a.path}) for a in artifacts]

@@ -144,6 +144,13 @@ def test_faces_are_joined_and_picked_by_source(mlbench, faces_file, tmp_path):
     assert (code, "no face of the source" in err) == (2, True)
 
 
+def test_runs_that_split_otherwise_do_not_share_a_folder(mlbench, faces_file, tmp_path):
+    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector", "--split"]
+    assert mlbench(*command, "file-order")[0] == mlbench(*command, "shuffled")[0] == 0
+    records = [read_record(path) for path in (tmp_path / "runs").glob("*/record.json")]
+    assert {record.configuration["split"] for record in records} == {"file-order", "shuffled"}
+
+
 def test_without_a_gallery_the_record_holds_no_picture(mlbench, faces_file, tmp_path):
     command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector", "--no-gallery"]
     assert mlbench(*command)[0] == 0
@@ -169,6 +176,9 @@ def test_a_refused_chain_among_good_ones_is_a_note(mlbench, faces_file):
         (["run", "--data", "faces.txt"], "read from .npz or .csv"),
         (["run", "--test", "absent.npz"], "does not exist"),
         (["run", "--data", "faces.npz", "--test", "faces.npz:human"], "has no"),
+        (["run", "--test", "test.npz"], "as the run's own test split is"),
+        (["run", "--test", "a/faces.npz", "--test", "b/faces.npz"], "as a/faces.npz is"),
+        (["measure", "a.tflite", "--data", "faces.npz", "--test", "faces.npz"], "as faces.npz is"),
         (["run", "--epochs", "0"], "--epochs 0"),
         (["run", "--rate", "-1"], "--rate -1"),
         (["run", "--rate", "nan"], "--rate nan"),
