@@ -53,12 +53,16 @@ def _limit(quantity: str, value: str, text: str) -> float:
     if QUANTITIES[quantity] == "bytes":
         return float(parse_size(value))
     suffix = {"p50": "ms", "mae": "px", "nme": "%"}[quantity]
+    number = value.removesuffix(suffix)
     try:
-        limit = float(value.removesuffix(suffix))
-    except ValueError as error:
-        message = f'"{text}": {value} is not a number of {suffix}; write e.g. {quantity}=4{suffix}.'
-        raise UsageError(message) from error
-    return limit / 100 if value.endswith("%") else limit
+        limit = float(number) / (100 if suffix == "%" else 1)
+    except ValueError:
+        limit = math.nan
+    # A share without its sign could mean 4 or 4 %.
+    if not 0 < limit < math.inf or (suffix == "%" and number == value):
+        message = f'"{text}": {value} is not a number of {suffix} above 0; write e.g. {quantity}=4{suffix}.'
+        raise UsageError(message)
+    return limit
 
 
 def judge_worst(

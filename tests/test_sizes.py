@@ -45,7 +45,28 @@ def test_budgets_are_read(text, quantity, limit):
     assert (budget.quantity, budget.limit) == (quantity, limit)
 
 
-@pytest.mark.parametrize("text", ["size", "sice=3MB", "p50=fast", "size=0MB", "=3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "size",
+        "sice=3MB",
+        "p50=fast",
+        "size=0MB",
+        "=3",
+        "mae=nan",
+        "mae=0px",
+        "mae=-1px",
+        "p50=infms",
+        "nme=4",
+        "nme=1e-323%",
+        f"size={'9' * 400}MB",
+    ],
+)
 def test_bad_budgets_are_refused(text):
     with pytest.raises(UsageError):
         parse_budget(text)
+
+
+def test_a_share_without_its_sign_is_not_a_budget():
+    with pytest.raises(UsageError, match="nme=4%"):
+        parse_budget("nme=4")
