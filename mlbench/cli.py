@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlbench.records import Record
 
 _FILE = click.Path(path_type=Path)
+_SEED = click.IntRange(0, 2**31 - 1)
 _SAMPLED_FACES = 4000
 _SAMPLED_EPOCHS = 10
 
@@ -114,7 +115,11 @@ _LOSSES = click.Choice(["squared", "absolute"])
 _data_options = _options(
     click.option("--data", type=_FILE, help="Faces to train on (.npz or .csv). [default: sampled faces]"),
     click.option(
-        "--faces", default=_SAMPLED_FACES, show_default=True, help="How many faces to sample without --data."
+        "--faces",
+        default=_SAMPLED_FACES,
+        show_default=True,
+        type=click.IntRange(1),
+        help="How many faces to sample without --data.",
     ),
     click.option(
         "--split",
@@ -123,7 +128,9 @@ _data_options = _options(
         show_default=True,
         help="Validation: the last 10 % in file order as in the paper, or of a shuffled order.",
     ),
-    click.option("--seed", default=7, show_default=True, help="Fixes everything that is not hardware."),
+    click.option(
+        "--seed", default=7, show_default=True, type=_SEED, help="Fixes everything that is not hardware."
+    ),
 )
 
 _training_options = _options(
@@ -473,7 +480,7 @@ def compress(variant: str, chain: str, out: Path, pb: bool, start_from: str | No
 @click.option(
     "--data", "data", multiple=True, help="Test faces: FILE or FILE:ARRAY. [default: 500 sampled faces]"
 )
-@click.option("--seed", default=7, show_default=True)
+@click.option("--seed", default=7, show_default=True, type=_SEED)
 @_measuring_options
 @_output_options
 def measure(files: tuple[Path, ...], data: tuple[str, ...], out: Path, as_json: bool, **options: Any) -> None:
@@ -531,7 +538,7 @@ Examples:
 @click.option(
     "--data", "data", multiple=True, help="Test faces: FILE or FILE:ARRAY. [default: 500 sampled faces]"
 )
-@click.option("--seed", default=7, show_default=True)
+@click.option("--seed", default=7, show_default=True, type=_SEED)
 @_measuring_options
 @_output_options
 def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **options: Any) -> None:
@@ -674,7 +681,7 @@ def faces() -> None:
 
 @faces.command("sample", epilog="\b\nExample:\n  mlbench faces sample --count 5000 --out faces.npz")
 @click.option("--count", default=_SAMPLED_FACES, show_default=True, type=click.IntRange(1))
-@click.option("--seed", default=7, show_default=True)
+@click.option("--seed", default=7, show_default=True, type=_SEED)
 @click.option("--model", type=_FILE, help="[default: the bundled one]")
 @click.option("--out", type=_FILE, required=True, help="faces.npz or faces.csv.")
 def sample(count: int, seed: int, model: Path | None, out: Path) -> None:

@@ -204,6 +204,24 @@ def test_mistakes_are_one_sentence_and_exit_code_2(mlbench, faces_file, tmp_path
     assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.is_file()] == []
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("run", "--faces"),
+        ("run", "--seed"),
+        ("train", "--faces"),
+        ("compress", "--seed"),
+        ("measure", "--seed"),
+        ("compare", "--seed"),
+        ("faces sample", "--seed"),
+    ],
+)
+def test_seeds_and_counts_below_0_are_out_of_range(mlbench, command, option):
+    code, _, err = mlbench(*command.split(), option, "-1")
+    assert code == 2
+    assert f"'{option}': -1 is not in the range" in err
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(mlbench, faces_file, tmp_path, monkeypatch):
     import errno
 
