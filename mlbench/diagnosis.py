@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mlbench import registry
 from mlbench.cache import cache_folder
@@ -70,11 +71,14 @@ def show(found: list[Check]) -> None:
     for heading in ("what", "", "found", "what to do"):
         table.add_column(heading, overflow="fold")
     for check in found:
-        mark = (
-            "[green]good[/]" if check.good else ("[red]missing[/]" if check.needed else "[yellow]absent[/]")
-        )
-        table.add_row(check.name, mark, check.found, "" if check.good else check.remedy)
-    Console().print(table)
+        table.add_row(check.name, _mark(check), check.found, "" if check.good else check.remedy)
+    Console(markup=False).print(table)
+
+
+def _mark(check: Check) -> Text:
+    if check.good:
+        return Text("good", "green")
+    return Text("missing", "red") if check.needed else Text("absent", "yellow")
 
 
 def _python() -> Check:

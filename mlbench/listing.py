@@ -40,7 +40,7 @@ def tables(what: str | None = None) -> dict[str, list[Row]]:
 
 def show(found: dict[str, list[Row]]) -> None:
     """Print the tables."""
-    console = Console()
+    console = Console(markup=False)
     for title, rows in found.items():
         table = Table(title=title, title_justify="left", show_lines=title in ("compressors", _MODELS))
         for heading in rows[0] if rows else []:

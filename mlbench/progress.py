@@ -21,12 +21,12 @@ class Bars:
     def task(self, title: str, total: int, unit: str) -> Iterator[Callable[[int, str | None], None]]:
         """A bar of `total` steps; the given function takes steps done and a short text."""
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
             TimeRemainingColumn(),
             MofNCompleteColumn(),
-            TextColumn(unit + " {task.fields[text]}"),
+            TextColumn(unit + " {task.fields[text]}", markup=False),
         )
         if not self._console.is_terminal:
             self.say(f"{title}: {total} {unit}")
@@ -43,7 +43,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """One line."""
-        self._console.print(text, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class Silent:

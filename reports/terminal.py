@@ -146,7 +146,7 @@ _ARTIFACT_ROWS: list[tuple[str, Callable[[Artifact], str]]] = [
     ("MACs", lambda a: _MISSING if a.macs is None else f"{a.macs / 1e6:.1f} M"),
     ("file, raw bytes", lambda a: f"{a.file_bytes:,}"),
     ("file, deflated", lambda a: f"{a.deflated_bytes:,}"),
-    ("precision", lambda a: a.precision),
+    ("precision", lambda a: escape(a.precision)),
 ]
 
 

@@ -29,3 +29,10 @@ def test_few_candidates_are_one_table() -> None:
     out = StringIO()
     show(example(), Console(file=out, width=80))
     assert out.getvalue().count("paper, HTC 10") == 1
+
+
+def test_a_records_texts_are_no_markup() -> None:
+    record, out = example(), StringIO()
+    odd = [artifact.model_copy(update={"precision": "[/x]"}) for artifact in record.artifacts]
+    show(record.model_copy(update={"artifacts": tuple(odd)}), Console(file=out, width=120))
+    assert "[/x]" in out.getvalue()
