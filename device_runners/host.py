@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from mlbench import environment
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
@@ -262,7 +263,14 @@ def _predict(
                 def work(lane: _Lane, i: int = i, name: str = name) -> None:
                     out = scratch / "out.npy"
                     lane.worker.ask("predict", crops=str(inputs[f"set-{i}"]), out=str(out))
-                    lane.predictions[name] = np.load(out, allow_pickle=False)
+                    lane.predictions[name] = _finite(np.load(out, allow_pickle=False))
 
                 lane.attempt("inference", work)
                 advance(len(images), lane.artifact.id)
+
+
+def _finite(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if not np.isfinite(outputs).all():
+        message = "the network gives numbers that are not finite"
+        raise _WorkerFailedError(message)
+    return outputs

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.faces.dataset import OUTER_EYE_CORNERS
+from mlbench.faces.dataset import eye_distances
 from mlbench.records import Errors, Interval
 from mlbench.statistics import bootstrap_means, interval
 
@@ -35,9 +35,7 @@ def mse_per_face(predicted: Points, truth: Points) -> PerFace:
 
 def nme_per_face(predicted: Points, truth: Points) -> PerFace:
     """Mean point error over the distance of the outer eye corners [n]."""
-    left, right = OUTER_EYE_CORNERS
-    distance = np.linalg.norm(truth[:, left] - truth[:, right], axis=1)
-    return np.linalg.norm(predicted - truth, axis=2).mean(axis=1, dtype=np.float64) / distance
+    return np.linalg.norm(predicted - truth, axis=2).mean(axis=1, dtype=np.float64) / eye_distances(truth)
 
 
 def auc_per_face(nme: PerFace) -> PerFace:

@@ -84,7 +84,7 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     given = {test.name: test.load(progress) for test in plan.tests}
     faces = plan.source.load(progress)
     split = plan.source.split(faces)
-    tests = {_SPLIT: faces.take(split.test)} | given
+    tests = {_SPLIT: plan.source.tests(faces, split)} | given
     return [
         _Run(plan, variant, start, runners, faces, split, tests, progress).finish() for variant in variants
     ]

@@ -11,6 +11,7 @@ from device_runners.host import _WORKER, HostRunner
 from mlbench import converter, networks
 from mlbench.artifacts import artifact_of
 from mlbench.contracts import Job
+from mlbench.measuring import Measuring, measure
 from mlbench.progress import Silent
 from mlbench.training import predict
 from tests.conftest import TINY
@@ -74,6 +75,20 @@ def test_a_model_that_does_not_load_is_a_verdict_and_the_others_are_measured(fil
     assert outcomes[0].measurement.network is None
     assert outcomes[0].predictions == {}
     assert outcomes[1].measurement.failure is None
+
+
+def test_a_model_that_answers_nan_is_a_verdict_and_the_others_are_measured(files, sampled):
+    bias = networks.load(files / "network").get_weights()[-1]
+    content = (files / "float32.tflite").read_bytes()
+    assert bias.tobytes() in content
+    (files / "nan.tflite").write_bytes(content.replace(bias.tobytes(), np.full_like(bias, np.nan).tobytes()))
+    tests = {"test": sampled.take(slice(0, 20))}
+    job, settings = _job(files, sampled, "float32", "nan"), Measuring(detector=False, min_seconds=0.05)
+    fields = measure(list(job.artifacts), files, tests, settings, [HostRunner()], Silent()).fields
+    good, bad = fields["measurements"]
+    assert good.failure is None
+    assert (bad.failure.stage, "not finite" in bad.failure.reason) == ("inference", True)
+    assert {error.artifact for error in fields["errors"]} == {good.artifact}
 
 
 def test_a_killed_worker_is_a_verdict(files, sampled, monkeypatch):

@@ -63,6 +63,21 @@ def test_frontal_faces_are_a_subset_where_the_file_marks_them(sampled):
     assert list(subsets("dev", few)) == ["dev"]
 
 
+def test_test_faces_without_a_distance_of_the_eyes_are_named(tmp_path, sampled):
+    few = sampled.take(slice(0, 60))
+    points = few.points.copy()
+    points[:, 45] = points[:, 36]
+    blind = Faces(few.images, points, few.names)
+    write_npz(blind, tmp_path / "blind.npz")
+    with pytest.raises(UsageError, match=r"blind.npz: the outer eye corners .* row 0, .* \(60 such"):
+        TestSet(tmp_path / "blind.npz").load(Silent())
+    source = Source(tmp_path / "blind.npz", 40, shuffle=False, seed=7)
+    split = source.split(blind)
+    with pytest.raises(UsageError, match=f"blind.npz: .* row {split.test[0]}, .*{len(split.test)} such"):
+        source.tests(blind, split)
+    assert len(source.tests(few, split)) == len(split.test)
+
+
 def test_bad_rows_of_a_csv_are_told_and_the_good_ones_used(tmp_path, sampled):
     class Told(Silent):
         lines: ClassVar[list[str]] = []

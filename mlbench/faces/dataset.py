@@ -73,6 +73,12 @@ class Faces:
         return self.take(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
 
 
+def eye_distances(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Distances of the outer eye corners [n], px, of points [n,68,2]."""
+    left, right = OUTER_EYE_CORNERS
+    return np.asarray(np.linalg.norm(points[:, left] - points[:, right], axis=1))
+
+
 def joined(parts: Sequence[Faces]) -> Faces:
     """All faces of several sets, one after the other, with the extra arrays that each of them has."""
     shared = set.intersection(*(set(part.extra) for part in parts))

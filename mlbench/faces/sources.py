@@ -6,10 +6,13 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from mlbench.contracts import Progress
 from mlbench.errors import UsageError
 from mlbench.faces.csv_format import SkippedRowsWarning
-from mlbench.faces.dataset import Faces, Split, read_faces, split_faces
+from mlbench.faces.dataset import Faces, Split, eye_distances, read_faces, split_faces
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,15 @@ class Source:
         """
         return split_faces(faces, seed=self.seed, shuffle=self.shuffle)
 
+    def tests(self, faces: Faces, split: Split) -> Faces:
+        """The faces of the test split.
+
+        Raises:
+            UsageError: the error of one cannot be told.
+        """
+        _require_eyes_apart(faces, split.test, self.describe())
+        return faces.take(split.test)
+
 
 @dataclass(frozen=True)
 class TestSet:
@@ -96,12 +108,26 @@ class TestSet:
         """Its faces.
 
         Raises:
-            UsageError: the file cannot be read or has no such array.
+            UsageError: the file cannot be read or has no such array, or the error of a face cannot be told.
         """
         if self.path.suffix.lower() == ".csv" and self.label != "points":
             message = f"{self.path}:{self.label}: a .csv has one set of points; leave out :{self.label}."
             raise UsageError(message)
-        return _read_and_tell(self.path, self.label, progress)
+        faces = _read_and_tell(self.path, self.label, progress)
+        _require_eyes_apart(faces, np.arange(len(faces)), str(self.path))
+        return faces
+
+
+def _require_eyes_apart(faces: Faces, rows: npt.NDArray[np.int64], where: str) -> None:
+    """Refuse test faces whose NME would be a division by zero, before hours of work."""
+    distances = eye_distances(faces.points[rows])
+    bad = rows[~((distances > 0) & np.isfinite(distances))]
+    if len(bad):
+        message = (
+            f"{where}: the outer eye corners (points 36 and 45) of {faces.names[bad[0]]}, row {bad[0]}, are no "
+            f"distance apart ({len(bad)} such faces), so that their NME cannot be told; remove them."
+        )
+        raise UsageError(message)
 
 
 def _read_and_tell(path: Path, label: str, progress: Progress) -> Faces:
