@@ -108,7 +108,7 @@ class Stage(Value):
 class Timing(Value):
     """Latency of one part of the pipeline; every sample is kept, in the order measured."""
 
-    samples_ms: tuple[float, ...]
+    samples_ms: Annotated[tuple[float, ...], Field(min_length=1)]
     bursts: tuple[int, ...]  # how many samples each interleaved burst gave
     p50_ms: float
     p90_ms: float
@@ -239,7 +239,7 @@ class BudgetVerdict(Value):
     artifact: Text
     budget: Text  # "asset"
     quantity: Text  # "file_bytes"
-    limit: float
+    limit: Annotated[float, Field(gt=0)]
     value: float | None  # None: could not be measured
     fits: bool
     reason: Text = ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import re
 import subprocess
 import sys
@@ -318,6 +320,23 @@ def test_what_is_not_a_record_is_refused_in_one_sentence(text: str, said: str, t
     with pytest.raises(UsageError, match=said):
         page_of(list(RecordFiles([tmp_path])), tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("measurements", 0, "network", "samples_ms"), [], "measurements.0.network.samples_ms"),
+        (("budgets", 0, "limit"), 0, "budgets.0.limit"),
+    ],
+)
+def test_figures_that_no_page_can_be_made_of_are_named(
+    place: tuple[str | int, ...], value: object, said: str
+) -> None:
+    raw = json.loads(example().model_dump_json())
+    *way, last = place
+    functools.reduce(operator.getitem, way, raw)[last] = value
+    with pytest.raises(UsageError, match=re.escape(said)):
+        parse_record(json.dumps(raw), "record.json")
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
