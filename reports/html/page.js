@@ -16,8 +16,9 @@
     }
     try {
       const { view } = await window.vegaEmbed(place, specs[place.dataset.chart], options);
-      // The width, known only now, sets how many columns a legend has, and so the height.
+      // The width, known only now, sets how many columns a legend has, and so the height; so does any later width.
       await view.resize().runAsync();
+      window.addEventListener("resize", () => later(() => view.resize().runAsync()));
     } catch (error) {
       place.textContent = "This chart could not be drawn: " + error.message;
       console.error(error);

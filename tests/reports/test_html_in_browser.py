@@ -45,11 +45,14 @@ def test_no_complaint_and_no_request(seen: Visit, report: Path) -> None:
     assert [url for url in seen.requests if not url.startswith("data:")] == [report.resolve().as_uri()]
 
 
-@pytest.mark.parametrize("width", [390, 1200])
-def test_legends_of_many_models_are_whole(browser: Any, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(("width", "then"), [(390, 390), (1200, 1200), (1200, 700)])
+def test_legends_of_many_models_are_whole(browser: Any, tmp_path: Path, width: int, then: int) -> None:
     records = [read_record(path) for path in sorted(RECORDS.glob("*.json"))]
     HtmlReport().write(records, tmp_path / "report.html")
     with visit(browser, tmp_path / "report.html", width) as opened:
+        if then != width:
+            opened.page.set_viewport_size({"width": then, "height": 900})
+            opened.page.wait_for_timeout(2000)
         cut = opened.page.evaluate(
             """() => [...document.querySelectorAll("[data-chart] svg")].flatMap(svg => {
               const frame = svg.getBoundingClientRect();
