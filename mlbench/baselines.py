@@ -28,15 +28,16 @@ TRAINING_VERSION = 1
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training or tuning in the cache; the network is loaded when asked for."""
+    """A finished training or tuning in the cache; the network is loaded when asked for.
+
+    `faces` are the keys (`faces_key`) of all faces that it, and what it started from, learnt from.
+    """
 
     key: str
     folder: Path
     history: tuple[Epoch, ...]
     reused: bool
-    faces: frozenset[str] = (
-        frozenset()
-    )  # by `faces_key`: what it and the one that it started from learnt from
+    faces: frozenset[str] = frozenset()
 
     @property
     def best(self) -> Epoch:

@@ -241,10 +241,9 @@ class Tuned(Compressor):
     augment_strength: Annotated[
         float | None, Field(ge=0, le=2, description="--tune-augment-strength of this step")
     ] = None
-    teacher_share: Annotated[
-        float | None,
-        Field(ge=0, le=1, description="--teacher-share of this step"),
-    ] = None
+    teacher_share: Annotated[float | None, Field(ge=0, le=1, description="--teacher-share of this step")] = (
+        None
+    )
 
 
 # --- Device runners -----------------------------------------------------------------------------------

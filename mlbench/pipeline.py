@@ -78,15 +78,15 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     variants: list[Variant] = [registry.load("variants", name) for name in plan.variants]
     runners = plan.measuring.runners()
     _require_own_names(plan.tests, {_SPLIT: "the run's own test split"})
-    start = _start(plan.start_from)
-    _require_teacher(plan.tuning)
+    start, teacher = _named(plan.start_from), _named(plan.tuning.teacher)
     require_writable(plan.out)
     given = {test.name: test.load(progress) for test in plan.tests}
     faces = plan.source.load(progress)
     split = plan.source.split(faces)
     tests = {_SPLIT: plan.source.tests(faces, split)} | given
     return [
-        _Run(plan, variant, start, runners, faces, split, tests, progress).finish() for variant in variants
+        _Run(plan, variant, start, teacher, runners, faces, split, tests, progress).finish()
+        for variant in variants
     ]
 
 
@@ -126,6 +126,7 @@ class _Run:
     plan: Plan
     variant: Variant
     start: Trained | None
+    teacher: Trained | None
     runners: list[DeviceRunner]
     faces: Faces
     split: Split
@@ -161,8 +162,7 @@ class _Run:
 
     def _known_tests(self) -> list[str]:
         """Notes on networks that learnt from other faces, or another part of these, than this run does."""
-        teacher = self.plan.tuning.teacher
-        used = {"--start-from": self.start, "--teacher": baseline_named(teacher) if teacher else None}
+        used = {"--start-from": self.start, "--teacher": self.teacher}
         own = {faces_key(self.faces, self.split)}
         return [
             f"{option} {network.folder.name} learnt from other faces than this run, or splits them otherwise: "
@@ -224,14 +224,9 @@ class _Run:
         )
 
 
-def _start(name: str | None) -> Trained | None:
-    return None if name is None else baseline_named(name)
-
-
-def _require_teacher(tuning: TuningOptions) -> None:
-    """Say that a teacher is missing before hours of work, not after."""
-    if tuning.teacher:
-        baseline_named(tuning.teacher)
+def _named(name: str | None) -> Trained | None:
+    """A finished baseline that the options name, looked up before hours of work, not after."""
+    return baseline_named(name) if name else None
 
 
 def train_only(
@@ -249,7 +244,7 @@ def train_only(
         UsageError: bad input.
     """
     definition: Variant = registry.load("variants", variant)
-    start = _start(start_from)
+    start = _named(start_from)
     faces = source.load(progress)
     baseline = train_baseline(definition, faces, source.split(faces), training, progress, start)
     best = baseline.best
@@ -282,8 +277,8 @@ def compress_only(
     """
     definition: Variant = registry.load("variants", variant)
     require_writable(out.parent)
-    start = _start(start_from)
-    _require_teacher(tuning)
+    start = _named(start_from)
+    _named(tuning.teacher)
     faces = source.load(progress)
     split = source.split(faces)
     baseline = train_baseline(definition, faces, split, training, progress, start)

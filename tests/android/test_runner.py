@@ -308,19 +308,25 @@ def test_fault_cable_pulled_while_pushing_and_the_rerun_goes_on(
     assert all(outcome.measurement.failure is None for outcome in measured(two).values())
 
 
-def test_fault_cable_pulled_while_running_and_the_rerun_goes_on(
-    app: App, plug: Plug, built: Built, two: Job
-) -> None:
+def _pulled_at(start: int, app: App, plug: Plug, built: Built) -> Connected:
+    """A phone whose cable is pulled while the app starts for that time."""
     starts = 0
 
-    def third_pulls(arguments: dict[str, str], external: Path, say: Callable[[str], None]) -> None:
+    def pulling(arguments: dict[str, str], external: Path, say: Callable[[str], None]) -> None:
         nonlocal starts
         starts += 1
-        if starts == 2:
+        if starts == start:
             phone.phone.cut_on = "am instrument"
         app(arguments, external, say)
 
-    phone = plug(third_pulls, apk=built.path)
+    phone = plug(pulling, apk=built.path)
+    return phone
+
+
+def test_fault_cable_pulled_while_running_and_the_rerun_goes_on(
+    app: App, plug: Plug, built: Built, two: Job
+) -> None:
+    phone = _pulled_at(2, app, plug, built)
     outcomes = measured(two, rounds=2)
     assert {failure_of(outcome)[0] for outcome in outcomes.values()} == {"device"}
     before = app_starts(phone)
@@ -333,16 +339,7 @@ def test_fault_cable_pulled_while_running_and_the_rerun_goes_on(
 def test_only_the_same_job_on_the_same_system_goes_on(
     changed: str, app: App, plug: Plug, built: Built, two: Job
 ) -> None:
-    starts = 0
-
-    def second_pulls(arguments: dict[str, str], external: Path, say: Callable[[str], None]) -> None:
-        nonlocal starts
-        starts += 1
-        if starts == 1:
-            phone.phone.cut_on = "am instrument"
-        app(arguments, external, say)
-
-    phone = plug(second_pulls, apk=built.path)
+    phone = _pulled_at(1, app, plug, built)
     measured(two, rounds=1)
     before = app_starts(phone)
     phone.connect()
