@@ -295,7 +295,7 @@ def split_faces(faces: Faces, *, seed: int, test_share: float = 0.1, shuffle: bo
         )
         raise UsageError(message)
     order = "shuffled by the seed" if shuffle else "in file order"
-    unnamed = persons == [str(row) for row in range(len(faces))]
+    unnamed = all(str(name).isdecimal() for name in faces.names)  # numbers of rows
     whom = "faces" if unnamed else "persons"  # in the rule, since other faces are tested where names are lost
     rule = f"test: {test_share:.0%} of {whom} by hash; validation: last 10 % of the rest, {order}"
     return Split(rest[:cut], rest[cut:], test, rule)
