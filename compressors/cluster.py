@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from mlbench import surgery
 from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError
+from mlbench.networks import graph
 from mlbench.records import LayerChange
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ class Cluster(Tuned):
             raise RefusedCompressionError(message)
         names = {layer.name for layer in chosen}
 
-        def wrap(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
+        def wrap(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
             return [(self._wrapped(layer, form.export.sparse), None)] if layer.name in names else None
 
-        network = surgery.rebuild(form.network, wrap)
+        network = graph.rebuild(form.network, wrap)
         # The first call moves the wrappers' weights to another order, which checkpoints must not see.
         network(np.zeros((1, *network.input_shape[1:]), np.float32))
         return Form(network, form.export, tuple(self._change(layer) for layer in chosen))
@@ -59,7 +59,7 @@ class Cluster(Tuned):
         from tensorflow_model_optimization.python.core.clustering.keras import cluster_config, cluster_wrapper
 
         return cluster_wrapper.ClusterWeights(
-            surgery.built_copy(layer),
+            graph.built_copy(layer),
             number_of_clusters=self.clusters,
             cluster_centroids_init=cluster_config.CentroidInitialization.KMEANS_PLUS_PLUS,
             preserve_sparsity=sparse,
@@ -68,7 +68,7 @@ class Cluster(Tuned):
     def finish(self, form: Form) -> Form:
         """Plain layers with the clustered weights."""
 
-        def strip(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
+        def strip(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
             if not hasattr(layer, "update_clustered_weights_associations"):
                 return None
             layer.update_clustered_weights_associations()
@@ -76,7 +76,7 @@ class Cluster(Tuned):
             weights = [np.asarray(inner.kernel), *([inner.bias.numpy()] if inner.use_bias else [])]
             return [(type(inner).from_config(inner.get_config()), weights)]
 
-        return Form(surgery.rebuild(form.network, strip), form.export, form.changes)
+        return Form(graph.rebuild(form.network, strip), form.export, form.changes)
 
     def _change(self, layer: tf_keras.layers.Layer) -> LayerChange:
         count = layer.count_params()

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
-from compressors.allocation import allocate, growing_path, interpolated
-from mlbench import surgery
+from mlbench.compressors.allocation import allocate, growing_path, interpolated
 from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.networks import graph
 from mlbench.records import LayerChange
-from mlbench.sizes import parse_size
+from mlbench.system.sizes import parse_size
 
 if TYPE_CHECKING:
     import tf_keras
@@ -83,7 +83,7 @@ class Plan(ABC):
         """Share of the power that ranks keep."""
 
     @abstractmethod
-    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
+    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[graph.NewLayer]:
         """The new layers; `improved`: with more work for a nearer approximation, where there is such."""
 
     def change(self, ranks: Ranks) -> LayerChange:
@@ -178,13 +178,13 @@ class Factorising(Tuned):
             raise RefusedCompressionError(message)
         chosen = {p.layer.name: (p, r) for p, r in zip(plans, ranks, strict=True) if p.saves(r)}
 
-        def replace(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
+        def replace(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
             if layer.name not in chosen:
                 return None
             plan, ranks = chosen[layer.name]
             return plan.layers(ranks)
 
-        return Form(surgery.rebuild(form.network, replace), form.export, changes)
+        return Form(graph.rebuild(form.network, replace), form.export, changes)
 
     def _ranks(self, network: tf_keras.Model, plans: list[Plan], context: Context) -> list[Ranks]:
         if self.rank == "vbmf":
@@ -248,7 +248,7 @@ class Factorising(Tuned):
             )
             raise RefusedCompressionError(message)
         paths = [cost.path() for cost in costs]
-        probe = surgery.Probe(network, context.calibration.spread(_PROBED_FACES).images)
+        probe = graph.Probe(network, context.calibration.spread(_PROBED_FACES).images)
         curves = []
         for cost, path in zip(costs, paths, strict=True):
             context.progress.say(f"Measuring what ranks of {cost.plan.layer.name} are worth …")
@@ -303,6 +303,6 @@ def _budget(target: str) -> tuple[int, bool]:
 
 
 def _whole_cost(network: tf_keras.Model, in_macs: bool) -> int:
-    from mlbench import networks
+    from mlbench.networks import counting
 
-    return sum(layer.macs if in_macs else layer.parameters for layer in networks.layer_table(network))
+    return sum(layer.macs if in_macs else layer.parameters for layer in counting.layer_table(network))

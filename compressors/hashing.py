@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from compressors import multilinear
-from mlbench import surgery
+from mlbench.compressors import multilinear
 from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError
+from mlbench.networks import graph
 from mlbench.records import LayerChange
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Hashing(Tuned):
 
     def compress(self, form: Form, context: Context) -> Form:
         """Replace dense layers; buckets start near the trained layer, and nearer on what faces give."""
-        layers = surgery.dense_layers(form.network)
+        layers = graph.dense_layers(form.network)
         if self.layers == "largest":
             layers = sorted(layers, key=lambda layer: -math.prod(layer.kernel.shape))[:1]
         layers = [layer for layer in layers if layer.kernel.shape[0] >= 2 * self.ratio]
@@ -109,11 +109,11 @@ class Hashing(Tuned):
         build = self._sketch if self.form == "block" else self._entries
         made = {layer.name: build(layer, form.network, context) for layer in layers}
         changes = tuple(_change(layer, made[layer.name]) for layer in layers)
-        return Form(surgery.rebuild(form.network, lambda layer: made.get(layer.name)), form.export, changes)
+        return Form(graph.rebuild(form.network, lambda layer: made.get(layer.name)), form.export, changes)
 
     def _sketch(
         self, layer: tf_keras.layers.Dense, network: tf_keras.Model, context: Context
-    ) -> list[surgery.NewLayer]:
+    ) -> list[graph.NewLayer]:
         from tf_keras import layers as keras
 
         weights, inputs = layer.kernel.numpy(), int(layer.kernel.shape[0])
@@ -135,7 +135,7 @@ class Hashing(Tuned):
 
     def _entries(
         self, layer: tf_keras.layers.Dense, network: tf_keras.Model, context: Context
-    ) -> list[surgery.NewLayer]:
+    ) -> list[graph.NewLayer]:
         weights = layer.kernel.numpy()
         count = max(1, round(weights.size / self.ratio))
         hashed = hashed_dense()(
@@ -156,9 +156,9 @@ def _on_faces(
 ) -> tuple[Matrix, Matrix]:
     """Buckets and bias that give the layer's responses to faces, as near to the given buckets as that allows."""
     features, responses = [], []
-    for found in surgery.inputs_of(network, [layer], context.calibration.images):
+    for found in graph.inputs_of(network, [layer], context.calibration.images):
         features.append(sketched(found[layer.name], hashes))
-        responses.append(surgery.response_of(layer, found[layer.name]))
+        responses.append(graph.response_of(layer, found[layer.name]))
     z, y = np.concatenate(features), np.concatenate(responses)
     mean, centre = z.mean(axis=0), y.mean(axis=0)
     z -= mean
@@ -166,7 +166,7 @@ def _on_faces(
     return buckets, (centre - mean @ buckets).astype(np.float32)
 
 
-def _change(layer: tf_keras.layers.Dense, made: list[surgery.NewLayer]) -> LayerChange:
+def _change(layer: tf_keras.layers.Dense, made: list[graph.NewLayer]) -> LayerChange:
     after = sum(weight.size for _, weights in made for weight in weights or [])
     return LayerChange(
         layer=layer.name,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from compressors import multilinear
+from mlbench.compressors import multilinear
 
 Matrix = npt.NDArray[np.float32]
 Powers = npt.NDArray[np.float64]

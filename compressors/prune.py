@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench import surgery
 from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError
+from mlbench.networks import graph
 from mlbench.records import LayerChange
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Prune(Tuned):
 
     def compress(self, form: Form, context: Context) -> Form:
         """The network with TFMOT's pruning around its dense layers."""
-        layers = [layer for layer in surgery.dense_layers(form.network) if self._handles(layer)]
+        layers = [layer for layer in graph.dense_layers(form.network) if self._handles(layer)]
         if not layers:
             message = (
                 f"{self.describe()} found no dense layer of {self.smallest:,} weights or more"
@@ -79,11 +79,11 @@ class Prune(Tuned):
         changes = tuple(self._change(layer) for layer in layers)
         names = {layer.name for layer in layers}
 
-        def wrap(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
+        def wrap(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
             return [(self._wrapped(layer), None)] if layer.name in names else None
 
         export = form.with_export(sparse=True).export
-        return Form(surgery.rebuild(form.network, wrap), export, changes)
+        return Form(graph.rebuild(form.network, wrap), export, changes)
 
     def _handles(self, layer: tf_keras.layers.Layer) -> bool:
         inputs, units = layer.kernel.shape
@@ -97,7 +97,7 @@ class Prune(Tuned):
         constant = pruning_schedule.ConstantSparsity(self.sparsity, 1, end_step=1, frequency=1)
         # The ends are set before the first step, when the number of steps is known.
         growing = pruning_schedule.PolynomialDecay(0.0, self.sparsity, 1, 2, frequency=1)
-        inner = surgery.built_copy(layer)
+        inner = graph.built_copy(layer)
         if once:
             kernel = inner.kernel.numpy()
             inner.kernel.assign(kernel * magnitude_mask(kernel, self.sparsity, _BLOCKS[self.block]))
@@ -131,15 +131,15 @@ class Prune(Tuned):
     def finish(self, form: Form) -> Form:
         """Plain layers whose masks have been applied, at the full sparsity."""
 
-        def strip(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
+        def strip(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
             if not hasattr(layer, "pruning_step"):
                 return None
             kernel, *rest = layer.layer.get_weights()
             mask = magnitude_mask(kernel, self.sparsity, _BLOCKS[self.block])
-            [(plain, _)] = surgery.kept(layer.layer)
+            [(plain, _)] = graph.kept(layer.layer)
             return [(plain, [kernel * mask, *rest])]
 
-        return Form(surgery.rebuild(form.network, strip), form.export, form.changes)
+        return Form(graph.rebuild(form.network, strip), form.export, form.changes)
 
     def _change(self, layer: tf_keras.layers.Layer) -> LayerChange:
         kernel = layer.kernel.numpy()

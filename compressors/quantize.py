@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from mlbench import networks, surgery
 from mlbench.contracts import Compressor, Context, Form, Order, Precision, Tuned
 from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.networks import graph
 
 if TYPE_CHECKING:
     import tf_keras
@@ -73,7 +73,7 @@ class Int8(_PostTraining):
             message = "int8 needs training faces to measure ranges on: give some, or use dynamic."
             raise UsageError(message)
         for layer in form.network.layers:
-            if not networks.is_plain(layer):
+            if not graph.is_plain(layer):
                 message = (
                     f"int8 cannot measure ranges inside {layer.name} ({type(layer).__name__}): use dynamic."
                 )
@@ -129,7 +129,7 @@ def _annotated(network: tf_keras.Model) -> tf_keras.Model:
     import tf_keras
     from tensorflow_model_optimization.python.core.quantization.keras import quantize
 
-    copy = surgery.copy(network)
+    copy = graph.copy(network)
     last = copy.layers[-1].name
 
     def annotate(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
@@ -149,7 +149,7 @@ def _calibrated(quantised: tf_keras.Model, network: tf_keras.Model, images: np.n
     quantised(crops[:1], training=True)
     extremes = {"quantize_layer": (0.0, 1.0)}
     following = network.layers[1:]
-    for found in surgery.inputs_of(network, following, images):
+    for found in graph.inputs_of(network, following, images):
         for layer, before in zip(following, network.layers, strict=False):
             low, high = extremes.get(before.name, (0.0, 0.0))
             values = found[layer.name]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from mlbench import networks, surgery
 from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError
+from mlbench.networks import graph
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,34 +44,34 @@ class Dynamic4(Tuned):
     def compress(self, form: Form, context: Context) -> Form:
         """The network with rounding layers in the place of its dense layers but the last."""
         for layer in form.network.layers:
-            if not networks.is_plain(layer):
+            if not graph.is_plain(layer):
                 message = f"dynamic4 cannot round inside {layer.name} ({type(layer).__name__}): use dynamic."
                 raise RefusedCompressionError(message)
-        four_bits = {layer.name for layer in surgery.dense_layers(form.network)}
+        four_bits = {layer.name for layer in graph.dense_layers(form.network)}
         four_bits.discard(form.network.layers[-1].name)
 
-        def rounding(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
+        def rounding(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
             if layer.name not in four_bits:
                 return None
             weights = layer.get_weights()
             log_step = np.log(best_steps(weights[0]))
             return [(rounding_dense().from_config(layer.get_config()), [*weights, log_step])]
 
-        network = surgery.rebuild(form.network, rounding)
+        network = graph.rebuild(form.network, rounding)
         return Form(network, form.with_export(precision="dynamic4").export)
 
     def finish(self, form: Form) -> Form:
         """Plain layers with the rounded weights."""
         from tf_keras import layers as keras
 
-        def plain(layer: tf_keras.layers.Layer) -> list[surgery.NewLayer] | None:
+        def plain(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
             if type(layer) is not rounding_dense():
                 return None
             kernel, *rest, log_step = layer.get_weights()
             multiples, step = on_grid(kernel, log_step)
             return [(keras.Dense.from_config(layer.get_config()), [(multiples * step).numpy(), *rest])]
 
-        return Form(surgery.rebuild(form.network, plain), form.export, form.changes)
+        return Form(graph.rebuild(form.network, plain), form.export, form.changes)
 
     @classmethod
     def custom_layers(cls) -> dict[str, type]:

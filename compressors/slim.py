@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench import surgery
 from mlbench.contracts import Context, Form, Order, Tuned
 from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.networks import graph
 from mlbench.records import LayerChange
 
 if TYPE_CHECKING:
@@ -144,12 +144,12 @@ class Slim(Tuned):
             energy=removal.energy,
             note=f"{count} of {units} units stay",
         )
-        return surgery.rebuild(network, lambda found: made.get(found.name)), change
+        return graph.rebuild(network, lambda found: made.get(found.name)), change
 
 
 def _resized(
     layer: tf_keras.layers.Layer, units: int | None, weights: list[npt.NDArray[np.float32]]
-) -> list[surgery.NewLayer]:
+) -> list[graph.NewLayer]:
     config = layer.get_config()
     if units is None:
         config["use_bias"] = True
@@ -179,7 +179,7 @@ def _statistics(
     places = int(np.prod(consumer.kernel.shape[:-1])) // units if len(consumer.kernel.shape) == 2 else 1
     count, total, second = 0, np.zeros((places, units)), np.zeros((units, units))
     rng = np.random.default_rng(context.seed)
-    for found in surgery.inputs_of(network, [consumer], context.calibration.images):
+    for found in graph.inputs_of(network, [consumer], context.calibration.images):
         rows = found[consumer.name].reshape(-1, places, units).astype(np.float64)
         if places == 1 and len(rows) > 64 * _PLACES:
             rows = rows[rng.choice(len(rows), 64 * _PLACES, replace=False)]

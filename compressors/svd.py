@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from compressors import low_rank
-from compressors.evbmf import evb_rank
-from compressors.factorising import Factorising, Plan, Ranks
-from mlbench import surgery
+from mlbench.compressors import low_rank
+from mlbench.compressors.evbmf import evb_rank
+from mlbench.compressors.factorising import Factorising, Plan, Ranks
 from mlbench.contracts import Context
+from mlbench.networks import graph
 
 if TYPE_CHECKING:
     import tf_keras
@@ -61,7 +61,7 @@ class MatrixPlan(Plan):
     def _kernel(self) -> low_rank.Matrix:
         return self.layer.kernel.numpy().reshape(self.matrix_shape)
 
-    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
+    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[graph.NewLayer]:
         """X → x A → x A B + bias, of the same kind as the layer."""
         first, second = low_rank.factorise(self._kernel, self._spectrum, ranks[0])
         units, layer = self.matrix_shape[1], self.layer
@@ -70,9 +70,9 @@ class MatrixPlan(Plan):
         kernels = [factor.reshape(*spatial, *factor.shape) for factor in (first, second)]
         weights = [low_rank.recentred_bias(bias, self._spectrum, ranks[0])]
         return [
-            (surgery.like(layer, f"{layer.name}_a", ranks[0], bias=False), [kernels[0]]),
+            (graph.like(layer, f"{layer.name}_a", ranks[0], bias=False), [kernels[0]]),
             (
-                surgery.like(layer, f"{layer.name}_b", units, activation=layer.activation),
+                graph.like(layer, f"{layer.name}_b", units, activation=layer.activation),
                 [kernels[1], *weights],
             ),
         ]
@@ -88,9 +88,9 @@ def matrix_plans(
     if of == "weights" or not layers:
         return [MatrixPlan(layer, _weight_spectrum(layer)) for layer in layers]
     sums = {layer.name: low_rank.ResponseSums(int(layer.kernel.shape[-1])) for layer in layers}
-    for inputs in surgery.inputs_of(network, layers, context.calibration.images):
+    for inputs in graph.inputs_of(network, layers, context.calibration.images):
         for layer in layers:
-            sums[layer.name].add(surgery.response_of(layer, inputs[layer.name]))
+            sums[layer.name].add(graph.response_of(layer, inputs[layer.name]))
     return [MatrixPlan(layer, sums[layer.name].spectrum()) for layer in layers]
 
 
@@ -118,7 +118,7 @@ class Svd(Factorising):
 
     def plans(self, network: tf_keras.Model, context: Context) -> list[Plan]:
         """A plan for each dense layer."""
-        return matrix_plans(network, surgery.dense_layers(network), context, self.of)
+        return matrix_plans(network, graph.dense_layers(network), context, self.of)
 
 
 #: Where neither rank, energy nor target is given; docs/compression.md says what it gives and costs.

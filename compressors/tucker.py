@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator
 
-from compressors import multilinear
-from compressors.evbmf import evb_rank
-from compressors.factorising import Factorising, Plan, Ranks
-from compressors.low_rank import Powers, ResponseSums, Spectrum
-from compressors.multilinear import Tensor, Tucker
-from compressors.svd import Svd, matrix_plans
-from mlbench import surgery
+from mlbench.compressors import multilinear
+from mlbench.compressors.evbmf import evb_rank
+from mlbench.compressors.factorising import Factorising, Plan, Ranks
+from mlbench.compressors.low_rank import Powers, ResponseSums, Spectrum
+from mlbench.compressors.multilinear import Tensor, Tucker
+from mlbench.compressors.svd import Svd, matrix_plans
 from mlbench.contracts import Context
+from mlbench.networks import graph
 
 if TYPE_CHECKING:
     import tf_keras
@@ -173,12 +173,12 @@ class ConvPlan(_TensorPlan):
         given, made = (math.prod(s[1:-1]) for s in (self.layer.input_shape, self.layer.output_shape))
         return before * given + (core + after) * made
 
-    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
+    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[graph.NewLayer]:
         """1×1 → k×k → 1×1."""
         from tf_keras import layers as keras
 
         found, layer = self._decomposed(ranks, improved), self.layer
-        parts: list[surgery.NewLayer] = []
+        parts: list[graph.NewLayer] = []
         if 2 in found.factors:
             first = keras.Conv2D(ranks[0], 1, use_bias=False, name=f"{layer.name}_in")
             parts.append((first, [found.factors[2][None, None]]))
@@ -221,7 +221,7 @@ class MapPlan(_TensorPlan):
             + ru * self._weights.shape[3]
         )
 
-    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[surgery.NewLayer]:
+    def layers(self, ranks: Ranks, *, improved: bool = True) -> list[graph.NewLayer]:
         """1×1, h×1 and w×1 convolutions between reshapes, then two dense layers."""
         from tf_keras import layers as keras
 
@@ -393,10 +393,10 @@ def _flows(
     totals = {name: np.zeros(shape) for name, shape in shapes.items()}
     counts = dict.fromkeys(shapes, 0)
     sums = {layer.name: ResponseSums(int(layer.kernel.shape[-1])) for layer in layers}
-    for inputs in surgery.inputs_of(network, layers, images):
+    for inputs in graph.inputs_of(network, layers, images):
         for layer in layers:
             name, values = layer.name, inputs[layer.name]
-            sums[name].add(surgery.response_of(layer, values))
+            sums[name].add(graph.response_of(layer, values))
             rows = values.reshape(-1, *shapes[name])
             totals[name] += rows.sum(axis=0, dtype=np.float64)
             counts[name] += len(rows)
@@ -404,7 +404,7 @@ def _flows(
     def again(layer: tf_keras.layers.Layer) -> Callable[[], Iterator[npt.NDArray[np.float32]]]:
         shape = shapes[layer.name]
         return lambda: (
-            found[layer.name].reshape(-1, *shape) for found in surgery.inputs_of(network, [layer], images)
+            found[layer.name].reshape(-1, *shape) for found in graph.inputs_of(network, [layer], images)
         )
 
     return {

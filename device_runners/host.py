@@ -21,10 +21,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from mlbench import environment
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
 from mlbench.faces.detection import cascade_path
 from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Timing
+from mlbench.system import environment
 
 _WORKER = Path(__file__).with_name("host_worker.py")
 _ROUNDS = 20

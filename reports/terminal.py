@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mlbench.chain import short_names
+from mlbench.compression.chain import short_names
 from mlbench.contracts import Report
-from mlbench.files import write_atomically
 from mlbench.records import Artifact, Difference, Errors, Interval, Measurement, Record, Timing
-from mlbench.sizes import format_size
-from reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS, PaperResult
+from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS, PaperResult
+from mlbench.system.files import write_atomically
+from mlbench.system.sizes import format_size
 
 _MISSING = "–"
 _PAPER_ACCURACY = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlbench import registry
+from mlbench import plugins
 from mlbench.contracts import Block, Variant
 from mlbench.faces.dataset import Faces, write_npz
 
@@ -57,9 +57,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv(
             "PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
         )
-        registry._found.cache_clear()
+        plugins._found.cache_clear()
         yield folder
-    registry._found.cache_clear()
+    plugins._found.cache_clear()
     sys.modules.pop("tiny_variant", None)
 
 

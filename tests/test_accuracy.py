@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlbench import accuracy, statistics
+from mlbench.evaluation import statistics
+from mlbench.faces import accuracy
 from mlbench.records import Interval, Timing
 
 

@@ -6,15 +6,15 @@ import threading
 
 import pytest
 
-from mlbench.cache import one_at_a_time
 from mlbench.errors import UsageError
-from mlbench.progress import Silent
+from mlbench.system.cache import one_at_a_time
+from mlbench.system.progress import Silent
 
 _HOLDING = """
 import sys, time
 from pathlib import Path
-from mlbench.cache import one_at_a_time
-from mlbench.progress import Silent
+from mlbench.system.cache import one_at_a_time
+from mlbench.system.progress import Silent
 with one_at_a_time(Path(sys.argv[1]), Silent()):
     print("held", flush=True)
     time.sleep(600)

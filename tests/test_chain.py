@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench.chain import parse_chain, short_names
+from mlbench.compression.chain import parse_chain, short_names
 from mlbench.errors import UsageError
 
 _steps = st.one_of(

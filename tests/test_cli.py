@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from mlbench.cli import _TUNING, _tuning, cli, main
+from mlbench.cli import cli, main
+from mlbench.cli.options import TUNING, tuning_of
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import read_faces
 from mlbench.records import parse_record, read_record
-from mlbench.training import TrainingOptions, TuningOptions
+from mlbench.training.options import TrainingOptions, TuningOptions
 
 _QUICK = [
     "--variant",
@@ -275,10 +276,10 @@ def test_help_does_not_import_tensorflow():
 
 def test_tuning_is_as_training_where_nothing_else_is_asked_for():
     training = TrainingOptions(epochs=60, optimizer="muon", loss="absolute", patience=4)
-    usual = _tuning(training, **dict.fromkeys(_TUNING))
+    usual = tuning_of(training, **dict.fromkeys(TUNING))
     assert usual == TuningOptions(**training.model_dump() | {"epochs": 10})
-    asked = dict.fromkeys(_TUNING) | {"tune_optimizer": "adam", "tune_loss": "squared", "tune_patience": 0}
-    other = _tuning(training, **asked)
+    asked = dict.fromkeys(TUNING) | {"tune_optimizer": "adam", "tune_loss": "squared", "tune_patience": 0}
+    other = tuning_of(training, **asked)
     assert (other.optimizer, other.loss, other.patience) == ("adam", "squared", 0)
     with pytest.raises(UsageError, match="--tune-rate 0"):
-        _tuning(training, **dict.fromkeys(_TUNING) | {"tune_rate": 0})
+        tuning_of(training, **dict.fromkeys(TUNING) | {"tune_rate": 0})

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from mlbench.cli import cli
-from mlbench.comparison import Comparison, Line, compare, compare_within, parse_condition
 from mlbench.errors import UsageError
+from mlbench.evaluation.between_runs import Comparison, Line, compare, compare_within, parse_condition
 from mlbench.records import Device, Record, Timing, write_record
 from tests.latency_noise import CALM, measured
 from tests.reports.example_records import HOST, PHONE, example, with_failure

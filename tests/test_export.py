@@ -7,16 +7,18 @@ import sys
 import numpy as np
 import pytest
 
-from device_runners.android.op_versions import operators
-from mlbench import baselines, converter, networks
-from mlbench.artifacts import answers, artifact_of, require_landmark_model
-from mlbench.compression import start
+from mlbench.compression.stages import start
+from mlbench.device_runners.android.op_versions import operators
 from mlbench.errors import UsageError
-from mlbench.export import export
+from mlbench.export import convert
+from mlbench.export.artifacts import answers, artifact_of, require_landmark_model
+from mlbench.export.delivery import export
 from mlbench.faces.dataset import split_faces
-from mlbench.files import deflated_size, file_sha256
-from mlbench.progress import Silent
-from mlbench.training import TrainingOptions
+from mlbench.networks import building, storage
+from mlbench.system.files import deflated_size, file_sha256
+from mlbench.system.progress import Silent
+from mlbench.training import baselines
+from mlbench.training.options import TrainingOptions
 from tests.conftest import TINY
 
 _OPTIONS = TrainingOptions(epochs=1, batch=64, threads=1)
@@ -25,16 +27,16 @@ _OPTIONS = TrainingOptions(epochs=1, batch=64, threads=1)
 @pytest.fixture(scope="module")
 def network(tmp_path_factory, sampled):
     folder = tmp_path_factory.mktemp("network")
-    built = networks.build(TINY, 7)
-    networks.start_from_mean(built, sampled.points.mean(axis=0))
-    networks.save(built, folder)
+    built = building.build(TINY, 7)
+    building.start_from_mean(built, sampled.points.mean(axis=0))
+    storage.save(built, folder)
     np.save(folder / "crops.npy", sampled.images[:100])
     return folder
 
 
 def _convert(network, out, precision="float32", **options):
     options = {"sparse": False, "frozen_graph": None} | options
-    return converter.convert(str(network), str(out), str(network / "crops.npy"), precision, **options)
+    return convert.convert(str(network), str(out), str(network / "crops.npy"), precision, **options)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8", "int4", "dynamic4"])
@@ -54,21 +56,21 @@ def test_equal_networks_give_equal_bytes(network, tmp_path):
 
 
 def test_a_file_without_weights_is_an_error_and_not_written(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(converter, "_converted", lambda *_: b"\0\0\0\0TFL3")
+    monkeypatch.setattr(convert, "_converted", lambda *_: b"\0\0\0\0TFL3")
     with pytest.raises(UsageError, match="weights are missing"):
         _convert(network, tmp_path / "net.tflite")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_answers_otherwise_is_an_error_and_not_written(network, tmp_path, monkeypatch):
-    real = converter._converted
+    real = convert._converted
 
     def altered(model, *arguments):
         content = real(model, *arguments)
         model.layers[-1].bias.assign_add(np.full(136, 0.5))
         return content
 
-    monkeypatch.setattr(converter, "_converted", altered)
+    monkeypatch.setattr(convert, "_converted", altered)
     with pytest.raises(UsageError, match=r"differ by 0\.500 px"):
         _convert(network, tmp_path / "net.tflite")
     assert not list(tmp_path.iterdir())
@@ -109,7 +111,7 @@ def test_a_failing_converter_is_one_sentence(sampled, cache, tmp_path):
 
 
 def start_without_network(baseline):
-    from mlbench.compression import Compressed
+    from mlbench.compression.stages import Compressed
     from mlbench.contracts import ExportOptions
 
     return Compressed(baseline.key, baseline.folder, ExportOptions(), ())
@@ -145,19 +147,19 @@ def test_the_converter_is_a_process_that_prints_json(network, tmp_path):
         )
     )
     done = subprocess.run(
-        [sys.executable, "-m", "mlbench.converter", str(job)], capture_output=True, text=True
+        [sys.executable, "-m", "mlbench.export.convert", str(job)], capture_output=True, text=True
     )
     assert "does not hold a saved network" in json.loads(done.stdout.splitlines()[-1])["error"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "dynamic", "int8", "dynamic4"])
 def test_a_trimmed_file_answers_the_same_in_fewer_bytes(network, tmp_path, precision, sampled, monkeypatch):
-    monkeypatch.setattr(converter, "_TRIMMED_UP_TO", 0)
+    monkeypatch.setattr(convert, "_TRIMMED_UP_TO", 0)
     _convert(network, tmp_path / "net.tflite", precision)
     whole = (tmp_path / "net.tflite").read_bytes()
-    small = converter.trimmed(whole)
+    small = convert.trimmed(whole)
     assert len(small) < len(whole) - 700
-    assert converter.trimmed(small) == small
+    assert convert.trimmed(small) == small
     crops = sampled.images[:40]
     np.testing.assert_array_equal(answers(small, crops), answers(whole, crops))
     (tmp_path / "small.tflite").write_bytes(small)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlbench.errors import UsageError
-from mlbench.files import deflated_size, key_of, write_atomically
+from mlbench.system.files import deflated_size, key_of, write_atomically
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
-from mlbench import baselines, networks
 from mlbench.contracts import Block, Variant
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import split_faces
-from mlbench.growing import grown
-from mlbench.progress import Silent
-from mlbench.training import TrainingOptions, predict
+from mlbench.networks import building
+from mlbench.networks.growing import grown
+from mlbench.system.progress import Silent
+from mlbench.training import baselines
+from mlbench.training.loop import predict
+from mlbench.training.options import TrainingOptions
 
 _BLOCKS = (Block(4, 3, pool=True), Block(4, 2, pool=True), Block(6, 2, pool=True))
 COARSE = Variant("coarse", "three pools", blocks=_BLOCKS, dense=(20, 12))
@@ -73,8 +75,8 @@ def test_a_baseline_starts_from_another_and_has_its_own_place(trained, sampled, 
     fresh = baselines.baseline_key(FINE, sampled, split, options)
     assert fine.key != fresh
     validation = sampled.take(split.validation)
-    untrained = networks.build(FINE, 7)
-    networks.start_from_mean(untrained, sampled.points.mean(axis=0))
+    untrained = building.build(FINE, 7)
+    building.start_from_mean(untrained, sampled.points.mean(axis=0))
     chance = np.abs(predict(untrained, validation.images) - validation.points).mean()
     assert fine.history[0].validation_mae_px < 0.8 * chance
     assert baselines.train_baseline(FINE, sampled, split, options, Silent(), start).reused

@@ -7,26 +7,27 @@ import sys
 import numpy as np
 import pytest
 
-from device_runners.host import _WORKER, HostRunner
-from mlbench import converter, networks
-from mlbench.artifacts import artifact_of
 from mlbench.contracts import Job
-from mlbench.measuring import Measuring, measure
-from mlbench.progress import Silent
-from mlbench.training import predict
+from mlbench.device_runners.host import _WORKER, HostRunner
+from mlbench.export import convert
+from mlbench.export.artifacts import artifact_of
+from mlbench.networks import building, storage
+from mlbench.runs.measuring import Measuring, measure
+from mlbench.system.progress import Silent
+from mlbench.training.loop import predict
 from tests.conftest import TINY
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, sampled):
     folder = tmp_path_factory.mktemp("files")
-    built = networks.build(TINY, 7)
-    networks.start_from_mean(built, sampled.points.mean(axis=0))
-    networks.save(built, folder / "network")
+    built = building.build(TINY, 7)
+    building.start_from_mean(built, sampled.points.mean(axis=0))
+    storage.save(built, folder / "network")
     np.save(folder / "crops.npy", sampled.images[:100])
     for precision in ("float32", "dynamic"):
         out = str(folder / f"{precision}.tflite")
-        converter.convert(str(folder / "network"), out, str(folder / "crops.npy"), precision, False, None)
+        convert.convert(str(folder / "network"), out, str(folder / "crops.npy"), precision, False, None)
     return folder
 
 
@@ -44,7 +45,7 @@ def _job(files, sampled, *names, frames=0):
 
 def test_predictions_are_the_files_outputs(files, sampled):
     outcomes = list(HostRunner().measure(_job(files, sampled, "float32"), Silent()))
-    expected = predict(networks.load(files / "network"), sampled.images[:20])
+    expected = predict(storage.load(files / "network"), sampled.images[:20])
     np.testing.assert_allclose(outcomes[0].predictions["test"], expected, atol=1e-3)
 
 
@@ -78,7 +79,7 @@ def test_a_model_that_does_not_load_is_a_verdict_and_the_others_are_measured(fil
 
 
 def test_a_model_that_answers_nan_is_a_verdict_and_the_others_are_measured(files, sampled):
-    bias = networks.load(files / "network").get_weights()[-1]
+    bias = storage.load(files / "network").get_weights()[-1]
     content = (files / "float32.tflite").read_bytes()
     assert bias.tobytes() in content
     (files / "nan.tflite").write_bytes(content.replace(bias.tobytes(), np.full_like(bias, np.nan).tobytes()))
@@ -92,7 +93,7 @@ def test_a_model_that_answers_nan_is_a_verdict_and_the_others_are_measured(files
 
 
 def test_a_killed_worker_is_a_verdict(files, sampled, monkeypatch):
-    from device_runners import host
+    from mlbench.device_runners import host
 
     real = host._Worker.ask
 

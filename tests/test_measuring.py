@@ -5,14 +5,14 @@ from typing import ClassVar
 
 import pytest
 
-from mlbench import pipeline
-from mlbench.budgets import Budget, judge_worst
 from mlbench.contracts import DeviceRunner, Outcome
 from mlbench.errors import UsageError
+from mlbench.evaluation.budgets import Budget, judge_worst
 from mlbench.faces.sources import TestSet
-from mlbench.measuring import Measuring, measure
-from mlbench.progress import Silent
 from mlbench.records import Artifact, Device, Failure, Measurement, Memory
+from mlbench.runs import pipeline
+from mlbench.runs.measuring import Measuring, measure
+from mlbench.system.progress import Silent
 from tests.reports.example_records import HOST, example, some_faces
 
 

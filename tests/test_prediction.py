@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mlbench import converter, networks
 from mlbench.cli import main
 from mlbench.errors import UsageError
+from mlbench.export import convert
 from mlbench.faces.frames import compose_frames
-from mlbench.prediction import predict_photograph
+from mlbench.faces.prediction import predict_photograph
+from mlbench.networks import building, storage
 from tests.conftest import TINY
 
 
@@ -19,14 +20,14 @@ from tests.conftest import TINY
 def model(tmp_path_factory, sampled):
     """A network that answers every crop with the mean face."""
     folder = tmp_path_factory.mktemp("model")
-    network = networks.build(TINY, 7)
-    networks.start_from_mean(network, sampled.points.mean(axis=0))
+    network = building.build(TINY, 7)
+    building.start_from_mean(network, sampled.points.mean(axis=0))
     last = network.layers[-1]
     last.kernel.assign(np.zeros(last.kernel.shape))
-    networks.save(network, folder)
+    storage.save(network, folder)
     np.save(folder / "crops.npy", sampled.images[:64])
     out = folder / "mean.tflite"
-    converter.convert(str(folder), str(out), str(folder / "crops.npy"), "float32", False, None)
+    convert.convert(str(folder), str(out), str(folder / "crops.npy"), "float32", False, None)
     return out
 
 

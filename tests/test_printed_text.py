@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mlbench import diagnosis, listing
-from mlbench.progress import Bars
+from mlbench.cli import diagnosis, listing
+from mlbench.system.progress import Bars
 
 _BRACKETS = ["pip install 'mlbench[prepare]'", "line 3: [/x] is not a number"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mlbench.files import file_sha256
+from mlbench.system.files import file_sha256
 
 _KILLS = 10
 

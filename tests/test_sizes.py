@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench.budgets import parse_budget
 from mlbench.errors import UsageError
-from mlbench.sizes import format_size, parse_size
+from mlbench.evaluation.budgets import parse_budget
+from mlbench.system.sizes import format_size, parse_size
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces, write_faces, write_npz
 from mlbench.faces.sources import Source, TestSet
-from mlbench.measuring import subsets
-from mlbench.progress import Silent
+from mlbench.runs.measuring import subsets
+from mlbench.system.progress import Silent
 
 
 @pytest.mark.parametrize(

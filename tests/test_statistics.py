@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlbench import statistics
+from mlbench.evaluation import statistics
+from mlbench.evaluation.statistics import (
+    SAME_RATIO,
+    latency_ratio,
+    rank_sum_interval,
+    signed_rank_interval,
+    verdict,
+)
 from mlbench.records import Interval, Timing
-from mlbench.statistics import SAME_RATIO, latency_ratio, rank_sum_interval, signed_rank_interval, verdict
 from tests.latency_noise import BUSY, CALM, STARVED, Noise, measured
 
 TRIALS = 1500

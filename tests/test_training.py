@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from mlbench import baselines, networks, training
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import split_faces
-from mlbench.progress import Silent
-from mlbench.training import TrainingOptions, TuningOptions, fit
+from mlbench.networks import building
+from mlbench.system.progress import Silent
+from mlbench.training import baselines, loop
+from mlbench.training.loop import fit
+from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
 
 _OPTIONS = TrainingOptions(epochs=4, batch=32, threads=1)
@@ -20,8 +22,8 @@ def parts(sampled):
 
 
 def _network(train):
-    network = networks.build(TINY, 7)
-    networks.start_from_mean(network, train.points.mean(axis=0))
+    network = building.build(TINY, 7)
+    building.start_from_mean(network, train.points.mean(axis=0))
     return network
 
 
@@ -48,7 +50,7 @@ def test_training_lowers_the_validation_error(parts, tmp_path, how):
 def test_the_weights_are_the_best_epochs(parts, tmp_path):
     network, result = _fit(parts, tmp_path)
     best = min(epoch.validation_mae_px for epoch in result.history)
-    found = np.abs(training.predict(network, parts[1].images) - parts[1].points).mean()
+    found = np.abs(loop.predict(network, parts[1].images) - parts[1].points).mean()
     assert found == pytest.approx(best, abs=1e-5)
     assert result.history[result.best_epoch].validation_mae_px == best
 
@@ -59,7 +61,7 @@ def test_the_weights_are_the_best_epochs(parts, tmp_path):
 def test_an_interrupted_training_ends_with_the_same_weights(parts, tmp_path, monkeypatch, stop_after, how):
     options = _OPTIONS.model_copy(update=how)
     whole, history = _fit(parts, tmp_path / "whole", options)
-    real, done = training._train_epoch, []
+    real, done = loop._train_epoch, []
 
     def killed(*arguments):
         if len(done) == stop_after:
@@ -67,10 +69,10 @@ def test_an_interrupted_training_ends_with_the_same_weights(parts, tmp_path, mon
         done.append(None)
         return real(*arguments)
 
-    monkeypatch.setattr(training, "_train_epoch", killed)
+    monkeypatch.setattr(loop, "_train_epoch", killed)
     with pytest.raises(_KilledError):
         _fit(parts, tmp_path / "killed", options)
-    monkeypatch.setattr(training, "_train_epoch", real)
+    monkeypatch.setattr(loop, "_train_epoch", real)
     resumed, again = _fit(parts, tmp_path / "killed", options)
     assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
     assert [e.validation_mae_px for e in history.history] == [e.validation_mae_px for e in again.history]
@@ -97,23 +99,19 @@ def test_divergence_is_one_sentence(parts, tmp_path):
 
 def test_a_teacher_draws_the_student_to_its_answers(parts, tmp_path):
     teacher = _network(parts[0])
-    networks.start_from_mean(teacher, parts[0].points.mean(axis=0) + 10)
+    building.start_from_mean(teacher, parts[0].points.mean(axis=0) + 10)
     options = _OPTIONS.model_copy(update={"epochs": 8, "rate": 0.01, "augment": False})
     alone = options.model_copy(update={"teacher_share": 1.0})
     student = _network(parts[0])
-    before = np.abs(
-        training.predict(student, parts[1].images) - training.predict(teacher, parts[1].images)
-    ).mean()
+    before = np.abs(loop.predict(student, parts[1].images) - loop.predict(teacher, parts[1].images)).mean()
     # Validation error rises as the student follows a wrong teacher, so the last weights are looked at, not the best.
-    from mlbench.trainer import Trainer
+    from mlbench.training.step import Trainer
 
     trainer = Trainer(student, teacher, alone, steps_per_epoch=10)
     for epoch in range(8):
-        for images, points in training.batches(parts[0], alone, epoch):
+        for images, points in loop.batches(parts[0], alone, epoch):
             trainer.step(images, points)
-    after = np.abs(
-        training.predict(student, parts[1].images) - training.predict(teacher, parts[1].images)
-    ).mean()
+    after = np.abs(loop.predict(student, parts[1].images) - loop.predict(teacher, parts[1].images)).mean()
     assert after < 0.5 * before
 
 
@@ -125,11 +123,11 @@ def test_bfloat16_trains_the_float32_network(parts, tmp_path):
 
 def test_batches_cover_every_face_once_and_follow_from_the_seed(parts):
     options = _OPTIONS.model_copy(update={"augment": False})
-    rows = np.concatenate([points for _, points in training.batches(parts[0], options, 3)])
+    rows = np.concatenate([points for _, points in loop.batches(parts[0], options, 3)])
     assert sorted(rows[:, 0, 0]) == sorted(parts[0].points[:, 0, 0])
-    first, again = (next(iter(training.batches(parts[0], _OPTIONS, 3)))[0] for _ in range(2))
+    first, again = (next(iter(loop.batches(parts[0], _OPTIONS, 3)))[0] for _ in range(2))
     assert (first == again).all()
-    other = next(iter(training.batches(parts[0], _OPTIONS, 4)))[0]
+    other = next(iter(loop.batches(parts[0], _OPTIONS, 4)))[0]
     assert (first != other).any()
 
 
@@ -138,9 +136,9 @@ def test_an_error_while_preparing_batches_reaches_the_training(parts, monkeypatc
         message = "no such augmentation"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(training.Augmentation, "apply", broken)
+    monkeypatch.setattr(loop.Augmentation, "apply", broken)
     with pytest.raises(RuntimeError, match="no such augmentation"):
-        list(training.batches(parts[0], _OPTIONS, 0))
+        list(loop.batches(parts[0], _OPTIONS, 0))
 
 
 def test_a_baseline_is_trained_once(sampled, cache):
@@ -156,7 +154,7 @@ def test_a_baseline_is_trained_once(sampled, cache):
 
 @pytest.mark.parametrize("shape", [(40, 12), (12, 40), (16, 16)])
 def test_an_orthogonalised_matrix_keeps_its_directions_and_evens_their_lengths(shape):
-    from mlbench.muon import orthogonal
+    from mlbench.training.muon import orthogonal
 
     matrix = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     rows, lengths, columns = np.linalg.svd(matrix, full_matrices=False)
@@ -174,7 +172,7 @@ def test_muon_leaves_vectors_and_large_matrices_to_adam_and_shortens_its_steps_b
     import tensorflow as tf
     import tf_keras
 
-    from mlbench.muon import Muon
+    from mlbench.training.muon import Muon
 
     def moved(optimizer):
         variable = tf.Variable(tf.zeros(shape))
@@ -192,11 +190,11 @@ def test_muon_leaves_vectors_and_large_matrices_to_adam_and_shortens_its_steps_b
 
 @pytest.mark.parametrize(("loss", "expected"), [("squared", 9.0), ("absolute", np.sqrt(9.25) - 0.5)])
 def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
-    from mlbench.trainer import Trainer
+    from mlbench.training.step import Trainer
 
     network = _network(parts[0])
     network.layers[-1].kernel.assign(network.layers[-1].kernel * 0)
-    answers = training.predict(network, parts[0].images[:8])
+    answers = loop.predict(network, parts[0].images[:8])
     trainer = Trainer(network, None, _OPTIONS.model_copy(update={"loss": loss}), steps_per_epoch=1)
     assert float(trainer.step(parts[0].images[:8], answers + 3)) == pytest.approx(expected, rel=1e-4)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mlbench import networks, registry
+from mlbench import plugins
+from mlbench.networks import building, counting, storage
 from tests.conftest import TINY
 
 
@@ -15,7 +16,7 @@ from tests.conftest import TINY
     ],
 )
 def test_the_papers_networks_have_its_sizes(name, parameters, mmacs, feature_map):
-    variant = registry.load("variants", name)
+    variant = plugins.load("variants", name)
     assert variant.parameters == parameters
     assert round(variant.macs / 1e6, 1) == mmacs
     assert variant.feature_map == feature_map
@@ -30,28 +31,28 @@ def test_the_papers_networks_have_its_sizes(name, parameters, mmacs, feature_map
     ],
 )
 def test_feature_maps_shrink_as_valid_padding_says(name, sides):
-    layers = registry.load("variants", name).layers()
+    layers = plugins.load("variants", name).layers()
     assert [layer.output[0] for layer in layers if layer.kind in ("conv", "pool")] == sides
 
 
 def test_the_built_network_is_the_definition():
-    for variant in (registry.load("variants", "basic"), TINY):
-        network = networks.build(variant, seed=7)
-        rows = networks.layer_table(network)
+    for variant in (plugins.load("variants", "basic"), TINY):
+        network = building.build(variant, seed=7)
+        rows = counting.layer_table(network)
         assert network.count_params() == variant.parameters
         assert sum(row.macs for row in rows) == variant.macs
         assert network.output_shape == (None, 136)
 
 
 def test_equal_seeds_give_equal_networks():
-    first, again, other = (networks.build(TINY, seed).get_weights() for seed in (7, 7, 8))
+    first, again, other = (building.build(TINY, seed).get_weights() for seed in (7, 7, 8))
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert any((a != b).any() for a, b in zip(first, other, strict=True))
 
 
 def test_a_saved_network_is_the_network(tmp_path):
-    network = networks.build(TINY, seed=7)
-    networks.save(network, tmp_path)
-    loaded = networks.load(tmp_path)
+    network = building.build(TINY, seed=7)
+    storage.save(network, tmp_path)
+    loaded = storage.load(tmp_path)
     assert loaded.get_config()["layers"] == network.get_config()["layers"]
     assert all((a == b).all() for a, b in zip(network.get_weights(), loaded.get_weights(), strict=True))

@@ -6,19 +6,20 @@ import shutil
 import numpy as np
 import pytest
 
-from mlbench import registry, zoo
-from mlbench.artifacts import answers
+from mlbench import plugins
 from mlbench.errors import UsageError
+from mlbench.export.artifacts import answers
 from mlbench.faces.appearance import AppearanceModel
+from mlbench.records import ready_models
 
-NAMES = sorted(zoo.paths())
+NAMES = sorted(ready_models.paths())
 _KIB = 1024
 _LARGEST = {"basic": 96 * _KIB}  # bytes; of others 128 KiB
 
 
 @pytest.fixture(scope="module")
 def models():
-    return {model.name: model for model in zoo.models()}
+    return {model.name: model for model in ready_models.models()}
 
 
 def test_there_is_one_of_each_variant():
@@ -52,17 +53,17 @@ def test_it_finds_the_landmarks_of_sampled_faces(models, name):
 
 
 def test_a_name_is_a_file_and_a_path_stays_one(tmp_path):
-    assert zoo.file_named("basic") == zoo.paths()["basic"]
-    assert zoo.file_named("runs/net.tflite").name == "net.tflite"
+    assert ready_models.file_named("basic") == ready_models.paths()["basic"]
+    assert ready_models.file_named("runs/net.tflite").name == "net.tflite"
     with pytest.raises(UsageError, match='no model "baisc"; did you mean "basic"'):
-        zoo.file_named("baisc")
+        ready_models.file_named("baisc")
 
 
 def test_a_file_that_its_record_does_not_know_is_refused(tmp_path, monkeypatch):
-    path = zoo.paths()["basic"]
+    path = ready_models.paths()["basic"]
     shutil.copy(path.with_suffix(".json"), tmp_path / "basic.json")
     (tmp_path / "basic.tflite").write_bytes(path.read_bytes() + b"\0")
-    monkeypatch.setattr(registry, "names", lambda kind: ["here"])
-    monkeypatch.setattr(registry, "load", lambda kind, name: tmp_path)
+    monkeypatch.setattr(plugins, "names", lambda kind: ["here"])
+    monkeypatch.setattr(plugins, "load", lambda kind, name: tmp_path)
     with pytest.raises(UsageError, match="not one of the files that"):
-        zoo.models()
+        ready_models.models()

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlbench.files import write_atomically
+from mlbench.system.files import write_atomically
 
 #: Stored libraries are mapped straight from the APK; 16 KB serves every page size.
 LIBRARY_ALIGNMENT = 16 * 1024

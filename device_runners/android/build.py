@@ -11,11 +11,11 @@ from pathlib import Path
 
 import platformdirs
 
-from device_runners.android import apk, checks, maven, signing
-from device_runners.android.tools import SHORT_JAVA, Command, Tools, call
-from mlbench.cache import cache_folder
 from mlbench.contracts import Progress
+from mlbench.device_runners.android import apk, checks, maven, signing
+from mlbench.device_runners.android.tools import SHORT_JAVA, Command, Tools, call
 from mlbench.errors import UsageError
+from mlbench.system.cache import cache_folder
 
 #: The app's source, beside the package: builds are made from a checkout.
 HARNESS = Path(__file__).resolve().parents[2] / "android_harness"

@@ -7,8 +7,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_runners.android import apk, dex, elf
-from device_runners.android.tools import Tools, call
+from mlbench.device_runners.android import apk, dex, elf
+from mlbench.device_runners.android.tools import Tools, call
 from mlbench.errors import UsageError
 
 _SCHEME = re.compile(r"^Verified using (v[\d.]+) scheme.*: true$", re.MULTILINE)

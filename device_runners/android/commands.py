@@ -41,8 +41,8 @@ def build(abis: tuple[str, ...], out: Path | None, keystore: Path | None, key_al
 
     The password of --keystore is read from the environment variable MLBENCH_KEYSTORE_PASSWORD.
     """
-    from device_runners.android import build as building
-    from device_runners.android import signing
+    from mlbench.device_runners.android import build as building
+    from mlbench.device_runners.android import signing
 
     key = signing.users_keystore(keystore, key_alias) if keystore else None
     built = building.build(tuple(dict.fromkeys(abis)), out or building.default_apk(), _progress(), key)
@@ -68,11 +68,11 @@ def build(abis: tuple[str, ...], out: Path | None, keystore: Path | None, key_al
 )
 def install(serial: str | None, models: tuple[str, ...]) -> None:
     """Install the app, and give its live screen networks to choose from."""
-    from device_runners.android import installation, live, phone
-    from device_runners.android.runner import apk_to_install
-    from mlbench import zoo
+    from mlbench.device_runners.android import installation, live, phone
+    from mlbench.device_runners.android.runner import apk_to_install
+    from mlbench.records import ready_models
 
-    files = tuple(zoo.file_named(model) for model in models)
+    files = tuple(ready_models.file_named(model) for model in models)
     live.check(files)
     target, progress = phone.connect(serial), _progress()
     new = installation.install(target, apk_to_install(), progress)
@@ -87,6 +87,6 @@ def install(serial: str | None, models: tuple[str, ...]) -> None:
 def _progress() -> Progress:
     from rich.console import Console
 
-    from mlbench.progress import Bars
+    from mlbench.system.progress import Bars
 
     return Bars(Console(stderr=True))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from device_runners.android import facts
-from device_runners.android.build import PACKAGE
-from device_runners.android.phone import Phone
+from mlbench.device_runners.android import facts
+from mlbench.device_runners.android.build import PACKAGE
+from mlbench.device_runners.android.phone import Phone
 
 #: Stages that the app notes before it begins them.
 STAGES = {

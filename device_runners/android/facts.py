@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from device_runners.android.phone import Phone
+from mlbench.device_runners.android.phone import Phone
 
 _PROPERTY = re.compile(r"^\[([\w.-]+)\]: \[(.*)\]$", re.MULTILINE)
 _MAX_TEXT = 200

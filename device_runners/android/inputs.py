@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mlbench.contracts import Job
 from mlbench.faces.detection import cascade_path
-from mlbench.files import file_sha256, write_atomically
+from mlbench.system.files import file_sha256, write_atomically
 
 _CONFIG_SCHEMA = 1
 _MAX_SECONDS = 120.0  # of each timed part in one run: a bound, not an aim

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from device_runners.android import facts
-from device_runners.android.build import MINIMUM_SDK, PACKAGE
-from device_runners.android.phone import Phone, RefusedError
 from mlbench.contracts import Progress
-from mlbench.files import file_sha256
+from mlbench.device_runners.android import facts
+from mlbench.device_runners.android.build import MINIMUM_SDK, PACKAGE
+from mlbench.device_runners.android.phone import Phone, RefusedError
+from mlbench.system.files import file_sha256
 
 #: Everything of mlbench on a phone, readable by the app and not executable.
 FOLDER = "/data/local/tmp/mlbench"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from device_runners.android.results import MemoryReadings, Result, Series
 from mlbench.contracts import Job, Outcome
+from mlbench.device_runners.android.results import MemoryReadings, Result, Series
 from mlbench.records import Artifact, Failure, Measurement, Memory, Timing
 
 

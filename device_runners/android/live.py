@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from device_runners.android import installation
-from device_runners.android.op_versions import unsupported
-from device_runners.android.phone import Phone
 from mlbench.contracts import Progress
+from mlbench.device_runners.android import installation
+from mlbench.device_runners.android.op_versions import unsupported
+from mlbench.device_runners.android.phone import Phone
 from mlbench.errors import UsageError
 from mlbench.faces.detection import cascade_path
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from device_runners.android.tools import Tools
+from mlbench.device_runners.android.tools import Tools
 from mlbench.errors import UsageError
-from mlbench.files import file_sha256
+from mlbench.system.files import file_sha256
 
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 _TIMEOUT_S = 1800

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from device_runners.android import facts
-from device_runners.android.phone import Phone
 from mlbench.contracts import Progress
+from mlbench.device_runners.android import facts
+from mlbench.device_runners.android.phone import Phone
 
 
 @dataclass(frozen=True)

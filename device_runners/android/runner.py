@@ -16,15 +16,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from device_runners.android import build, facts, installation, tools
-from device_runners.android import phone as phones
-from device_runners.android.inputs import write_inputs
-from device_runners.android.lane import Lane
-from device_runners.android.op_versions import unsupported
-from device_runners.android.phone import Phone, PhoneError, RefusedError
-from device_runners.android.readiness import Readiness
-from device_runners.android.session import Session
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
+from mlbench.device_runners.android import build, facts, installation, tools
+from mlbench.device_runners.android import phone as phones
+from mlbench.device_runners.android.inputs import write_inputs
+from mlbench.device_runners.android.lane import Lane
+from mlbench.device_runners.android.op_versions import unsupported
+from mlbench.device_runners.android.phone import Phone, PhoneError, RefusedError
+from mlbench.device_runners.android.readiness import Readiness
+from mlbench.device_runners.android.session import Session
 from mlbench.errors import UsageError
 from mlbench.records import Device
 

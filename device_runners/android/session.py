@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from device_runners.android import death, facts, installation
-from device_runners.android.build import PACKAGE
-from device_runners.android.inputs import Inputs, configuration, model_name
-from device_runners.android.instrumentation import Listener
-from device_runners.android.lane import Lane
-from device_runners.android.phone import OverdueError, Phone, RefusedError
-from device_runners.android.results import (
+from mlbench.contracts import Job
+from mlbench.device_runners.android import death, facts, installation
+from mlbench.device_runners.android.build import PACKAGE
+from mlbench.device_runners.android.inputs import Inputs, configuration, model_name
+from mlbench.device_runners.android.instrumentation import Listener
+from mlbench.device_runners.android.lane import Lane
+from mlbench.device_runners.android.phone import OverdueError, Phone, RefusedError
+from mlbench.device_runners.android.results import (
     MAX_RESULT_BYTES,
     BadResultError,
     Result,
     parse_outputs,
     parse_result,
 )
-from mlbench.contracts import Job
-from mlbench.files import file_sha256, key_of, write_atomically
+from mlbench.system.files import file_sha256, key_of, write_atomically
 
 #: Where the app writes: its own folder on shared storage, which adb may read.
 RESULTS = f"/sdcard/Android/data/{PACKAGE}/files"

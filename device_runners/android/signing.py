@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_runners.android.tools import Command, Tools, call
+from mlbench.device_runners.android.tools import Command, Tools, call
 from mlbench.errors import UsageError
 
 #: Environment variable with the password of a keystore of one's own: never an argument that `ps` would show.

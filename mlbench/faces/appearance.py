@@ -24,7 +24,7 @@ from mlbench.errors import UsageError
 from mlbench.faces import capture
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces
 from mlbench.faces.thin_plate import ThinPlate, pulled, settled
-from mlbench.files import file_sha256, write_atomically
+from mlbench.system.files import file_sha256, write_atomically
 
 BUNDLED = Path(__file__).with_name("appearance.npz")
 

@@ -8,15 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.errors import UsageError
-from mlbench.faces.appearance import (
-    FRAME,
-    MARGIN,
-    RING,
-    AppearanceModel,
-    face_outline,
-    posed,
-    soft_mask,
-)
+from mlbench.faces.appearance import FRAME, MARGIN, RING, AppearanceModel, face_outline, posed, soft_mask
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces
 from mlbench.faces.thin_plate import ThinPlate, pulled
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces
-from mlbench.files import write_atomically
+from mlbench.system.files import write_atomically
 
 PIXELS = CROP * CROP
 

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.data.npz_arrays import NPZ_ERRORS, Entry, entries
 from mlbench.errors import UsageError
-from mlbench.faces.npz_arrays import NPZ_ERRORS, Entry, entries
-from mlbench.files import write_atomically
+from mlbench.system.files import write_atomically
 
 #: Side of a crop in pixels, and landmarks a face (paper, section 3).
 CROP = 96

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mlbench.errors import UsageError
 from mlbench.faces.detection import Box
-from mlbench.files import file_sha256
+from mlbench.system.files import file_sha256
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 PREDICTOR_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"

@@ -30,7 +30,7 @@ from mlbench.faces.detection import HaarDetector
 from mlbench.faces.labelling import DlibLabeller, find_predictor, require_dlib
 from mlbench.faces.photographs import Recipe, find_photos
 from mlbench.faces.shards import Queue, Shard, shards_of, work_folder
-from mlbench.files import write_atomically
+from mlbench.system.files import write_atomically
 
 if TYPE_CHECKING:
     from mlbench.contracts import Progress

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.data.npz_arrays import NPZ_ERRORS, entries
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import CROP, LANDMARKS
 from mlbench.faces.decoding import BadImageError
-from mlbench.faces.npz_arrays import NPZ_ERRORS, entries
 from mlbench.faces.photographs import LabelledCrop, Photo, Recipe
-from mlbench.files import key_of, write_atomically
+from mlbench.system.files import key_of, write_atomically
 
 #: Photographs of a shard: what a kill costs a worker, at most.
 SHARD = 16

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from mlbench.contracts import Report
 from mlbench.errors import UsageError
-from mlbench.files import write_atomically
 from mlbench.records import Record
+from mlbench.system.files import write_atomically
 
 
 class HtmlReport(Report):
@@ -27,8 +27,8 @@ class HtmlReport(Report):
         if target is None:
             message = "The html report is a file: say where with -o report.html."
             raise UsageError(message)
-        from reports.html.digest import digest_of  # what draws charts takes a second to import
-        from reports.html.page import render
+        from mlbench.reports.html.digest import digest_of  # what draws charts takes a second to import
+        from mlbench.reports.html.page import render
 
         text = render(digest_of(records))
         with write_atomically(target) as part:

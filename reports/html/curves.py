@@ -7,8 +7,18 @@ import math
 import altair as alt
 
 from mlbench.records import Record
-from reports.html.charts import Chart, Values, chosen, colour, finish, inline, line_legend, log_axis, picker
-from reports.html.digest import Digest
+from mlbench.reports.html.charts import (
+    Chart,
+    Values,
+    chosen,
+    colour,
+    finish,
+    inline,
+    line_legend,
+    log_axis,
+    picker,
+)
+from mlbench.reports.html.digest import Digest
 
 
 def curve_charts(digest: Digest) -> list[Chart]:

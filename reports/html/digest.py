@@ -16,8 +16,8 @@ from PIL import Image
 
 from mlbench.errors import UsageError
 from mlbench.records import BudgetVerdict, Difference, GalleryFace, Point, Record, Stage, Timing
-from reports.html.rows import Row, device_label, named, rows_of
-from reports.html.selection import Selection, select
+from mlbench.reports.html.rows import Row, device_label, named, rows_of
+from mlbench.reports.html.selection import Selection, select
 
 _QUANTILES = (0, 1, 2, 3, 5, *range(10, 95, 5), 95, 97, 98, 99, 99.5, 100)
 _LARGEST_PICTURE = 256  # px; anything larger is not a crop

@@ -9,8 +9,8 @@ import altair as alt
 
 from mlbench.faces.dataset import CROP
 from mlbench.records import Point
-from reports.html.charts import Chart, Values, chosen, finish, inline, picker
-from reports.html.digest import Digest
+from mlbench.reports.html.charts import Chart, Values, chosen, finish, inline, picker
+from mlbench.reports.html.digest import Digest
 
 
 def dots(points: Iterable[Point]) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import altair as alt
 
 from mlbench.records import LayerChange
-from reports.html.charts import Chart, Values, chosen, colour, finish, inline, log_axis, picker
-from reports.html.digest import Digest
+from mlbench.reports.html.charts import Chart, Values, chosen, colour, finish, inline, log_axis, picker
+from mlbench.reports.html.digest import Digest
 
 _FACTOR = re.compile(r"(_[a-z]+\d*)+$")  # dense1_a, dense1_core and dense1_buckets are what dense1 became
 _BEFORE, _AFTER = "baseline", "this model"

@@ -17,14 +17,14 @@ from markupsafe import Markup
 
 from mlbench import __version__
 from mlbench.records import Record
-from mlbench.sizes import format_size
-from reports.html import faces, layers, paper, verdict
-from reports.html.curves import curve_charts
-from reports.html.digest import Digest
-from reports.html.rows import COLUMNS, Column, Row
-from reports.html.speed import speed_charts
-from reports.html.tradeoff import tradeoff_charts
-from reports.paper_results import PAPER_DETECTOR_FPS
+from mlbench.reports.html import faces, layers, paper, verdict
+from mlbench.reports.html.curves import curve_charts
+from mlbench.reports.html.digest import Digest
+from mlbench.reports.html.rows import COLUMNS, Column, Row
+from mlbench.reports.html.speed import speed_charts
+from mlbench.reports.html.tradeoff import tradeoff_charts
+from mlbench.reports.paper_results import PAPER_DETECTOR_FPS
+from mlbench.system.sizes import format_size
 
 #: A string of a record that is longer is cut where it is shown; the record keeps it whole.
 _LONGEST = 300
@@ -92,7 +92,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _file(name: str) -> str:
-    return resources.files("reports.html").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("mlbench.reports.html").joinpath(name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: list[str]) -> str:

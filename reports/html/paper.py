@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.html.digest import Digest
-from reports.html.rows import Row
-from reports.paper_results import PAPER_RESULTS, PaperResult
+from mlbench.reports.html.digest import Digest
+from mlbench.reports.html.rows import Row
+from mlbench.reports.paper_results import PAPER_RESULTS, PaperResult
 
 
 @dataclass(frozen=True)

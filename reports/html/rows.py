@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlbench.chain import short_names
+from mlbench.compression.chain import short_names
 from mlbench.records import Artifact, Device, Errors, Interval, Measurement, Record
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from reports.html.rows import Row
+from mlbench.reports.html.rows import Row
 
 Key = tuple[int, str]  # run, model
 

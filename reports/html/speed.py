@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from reports.html.charts import (
+from mlbench.reports.html.charts import (
     SHAPES,
     Chart,
     Values,
@@ -19,9 +19,9 @@ from reports.html.charts import (
     log_axis,
     picker,
 )
-from reports.html.digest import Digest, Latency
-from reports.html.rows import Row
-from reports.html.selection import Key
+from mlbench.reports.html.digest import Digest, Latency
+from mlbench.reports.html.rows import Row
+from mlbench.reports.html.selection import Key
 
 _PARTS = {"fps_network": "network alone", "fps_detector": "detector alone", "fps_both": "both"}
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import altair as alt
 
-from mlbench.sizes import format_size
-from reports.html.charts import Chart, Values, chosen, colour, finish, inline, log_axis, picker, shape
-from reports.html.digest import Digest
-from reports.html.rows import Row
-from reports.paper_results import PAPER_RESULTS
+from mlbench.reports.html.charts import Chart, Values, chosen, colour, finish, inline, log_axis, picker, shape
+from mlbench.reports.html.digest import Digest
+from mlbench.reports.html.rows import Row
+from mlbench.reports.paper_results import PAPER_RESULTS
+from mlbench.system.sizes import format_size
 
 _TITLES = {
     "file_bytes": ("File size against error", "file, bytes"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlbench.records import BudgetVerdict
-from mlbench.sizes import format_size
-from reports.html.digest import Digest
-from reports.html.rows import Row, device_label
+from mlbench.reports.html.digest import Digest
+from mlbench.reports.html.rows import Row, device_label
+from mlbench.system.sizes import format_size
 
 
 @dataclass(frozen=True)

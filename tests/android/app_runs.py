@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device_runners.android.inputs import configuration, write_inputs
-from device_runners.android.results import Result, parse_result
 from mlbench.contracts import Job
+from mlbench.device_runners.android.inputs import configuration, write_inputs
+from mlbench.device_runners.android.results import Result, parse_result
 
 from .jvm.jvm_host import JvmHost
 

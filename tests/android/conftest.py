@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from device_runners.android import build
-from device_runners.android.build import Built
-from device_runners.android.tools import BUILD_TOOLS, Tools
 from mlbench.contracts import Job
-from mlbench.files import file_sha256
-from mlbench.progress import Silent
+from mlbench.device_runners.android import build
+from mlbench.device_runners.android.build import Built
+from mlbench.device_runners.android.tools import BUILD_TOOLS, Tools
 from mlbench.records import Artifact
+from mlbench.system.files import file_sha256
+from mlbench.system.progress import Silent
 
 from .double.phone import PACKAGE, App, FakePhone, Plugged
 from .jvm.jvm_host import JvmHost

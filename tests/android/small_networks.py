@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from mlbench.converter import in_four_and_eight_bits, in_four_bits
+from mlbench.export.convert import in_four_and_eight_bits, in_four_bits
 
 
 def network(rank: int | None = None) -> tf_keras.Model:

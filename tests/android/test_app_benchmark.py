@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from device_runners.android.results import parse_outputs
+from mlbench.device_runners.android.results import parse_outputs
 
 from .app_runs import AppRun, instrument, lay_out
 from .conftest import FORMS, job

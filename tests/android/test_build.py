@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from device_runners.android import apk, build, checks, elf, maven, signing
-from device_runners.android.build import Built
-from device_runners.android.commands import android
-from device_runners.android.tools import Tools
+from mlbench.device_runners.android import apk, build, checks, elf, maven, signing
+from mlbench.device_runners.android.build import Built
+from mlbench.device_runners.android.commands import android
+from mlbench.device_runners.android.tools import Tools
 from mlbench.errors import UsageError
-from mlbench.progress import Silent
+from mlbench.system.progress import Silent
 
 
 def said(*command: str | Path) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from device_runners.android.build import Built
 from mlbench.cli import main
+from mlbench.device_runners.android.build import Built
 from mlbench.records import read_record
 
 from .conftest import Plug

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from device_runners.android.op_versions import HIGHEST_VERSION, operators, unsupported
+from mlbench.device_runners.android.op_versions import HIGHEST_VERSION, operators, unsupported
 
 from .jvm import bionic_libraries
 from .jvm.jvm_host import JvmHost

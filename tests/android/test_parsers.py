@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_runners.android import apk, death, dex, elf, facts
-from device_runners.android.instrumentation import Listener
-from device_runners.android.op_versions import unsupported
-from device_runners.android.results import BadResultError, OutputsReport, parse_outputs, parse_result
+from mlbench.device_runners.android import apk, death, dex, elf, facts
+from mlbench.device_runners.android.instrumentation import Listener
+from mlbench.device_runners.android.op_versions import unsupported
+from mlbench.device_runners.android.results import BadResultError, OutputsReport, parse_outputs, parse_result
 from mlbench.errors import UsageError
 
 

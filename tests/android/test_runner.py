@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from device_runners.android.build import Built
-from device_runners.android.readiness import Readiness
-from device_runners.android.runner import AndroidRunner
 from mlbench.contracts import Job, Outcome
+from mlbench.device_runners.android.build import Built
+from mlbench.device_runners.android.readiness import Readiness
+from mlbench.device_runners.android.runner import AndroidRunner
 from mlbench.errors import UsageError
-from mlbench.progress import Silent
+from mlbench.system.progress import Silent
 
 from .conftest import Connected, Plug, job
 from .double.apps import killed, leaving, on_jvm

@@ -21,15 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from compressors import multilinear
-from compressors.prune import magnitude_mask
-from mlbench import networks, registry, surgery
-from mlbench.chain import parse_chain
+from mlbench import plugins
+from mlbench.compression.chain import parse_chain
+from mlbench.compressors import multilinear
+from mlbench.compressors.prune import magnitude_mask
 from mlbench.contracts import Context, ExportOptions, Form
-from mlbench.conversion import file_of, written
+from mlbench.export.written import file_of, written
 from mlbench.faces.appearance import AppearanceModel
-from mlbench.progress import Silent
-from mlbench.training import TrainingOptions
+from mlbench.networks import building, graph, storage
+from mlbench.system import quiet
+from mlbench.system.progress import Silent
+from mlbench.training.options import TrainingOptions
 from tests.benchmarks.file_latency import resident
 
 _FACES = 1000
@@ -37,9 +39,9 @@ _FACES = 1000
 
 def decomposition(variant: str = "one_pool") -> None:
     """Ranks and factors of a whole network, tuning apart."""
-    network = networks.build(registry.load("variants", variant), 7)
+    network = building.build(plugins.load("variants", variant), 7)
     context = Context(AppearanceModel.load().sample(_FACES, seed=7), 7, Silent())
-    _plant(network.get_layer("dense1"), registry.load("variants", variant).feature_map)
+    _plant(network.get_layer("dense1"), plugins.load("variants", variant).feature_map)
     network(np.zeros((64, 96, 96, 1), np.float32))
     for text in ("svd(rank=vbmf)", "svd(target=8MB)", "tucker", "tucker(rank=vbmf)", "tucker(target=4MB)"):
         # Resetting the high-water mark makes each technique's peak its own.
@@ -84,21 +86,21 @@ def hashing() -> None:
 
 def pruning(variant: str = "two_pool") -> None:
     """Every dense layer at 90 % zeros, as prune leaves it."""
-    network = networks.build(registry.load("variants", variant), 7)
+    network = building.build(plugins.load("variants", variant), 7)
 
-    def pruned(layer: Any) -> list[surgery.NewLayer] | None:
-        if layer not in surgery.dense_layers(network):
+    def pruned(layer: Any) -> list[graph.NewLayer] | None:
+        if layer not in graph.dense_layers(network):
             return None
-        [(copy, _)] = surgery.kept(layer)
+        [(copy, _)] = graph.kept(layer)
         kernel, bias = layer.get_weights()
         return [(copy, [kernel * magnitude_mask(kernel, 0.9, (4, 1)), bias])]
 
-    _beside(network, surgery.rebuild(network, pruned), ExportOptions(sparse=True))
+    _beside(network, graph.rebuild(network, pruned), ExportOptions(sparse=True))
 
 
 def chains(variant: str = "two_pool") -> None:
     """Partitions and latency of factorised networks, the baseline first."""
-    network = networks.build(registry.load("variants", variant), 7)
+    network = building.build(plugins.load("variants", variant), 7)
     context = Context(AppearanceModel.load().sample(200, seed=7), 7, Silent())
     for text in ("svd", "tucker", "tucker+svd(energy=0.98)"):
         form = Form(network)
@@ -112,15 +114,15 @@ def tuning(variant: str = "basic", batches: int = 10, rounds: int = 4) -> None:
     """One process, in turns: Trainer with a teacher, and a bare loop with the teacher's forward pass."""
     import tf_keras
 
-    from mlbench.trainer import Trainer
+    from mlbench.training.step import Trainer
 
     options = TrainingOptions(epochs=100)
     faces = AppearanceModel.load().sample(batches * options.batch, seed=7)
-    teacher = networks.build(registry.load("variants", variant), 7)
+    teacher = building.build(plugins.load("variants", variant), 7)
     [step] = parse_chain("tucker").compressors
     student = step.compress(Form(teacher), Context(faces.take(slice(0, 200)), 7, Silent())).network
-    trainer = Trainer(surgery.copy(student), teacher, options, batches)
-    bare = surgery.copy(student)
+    trainer = Trainer(graph.copy(student), teacher, options, batches)
+    bare = graph.copy(student)
     bare.compile(optimizer=tf_keras.optimizers.Adam(1e-3), loss="mse")
     inputs, targets = faces.images[..., None].astype(np.float32) / 255, faces.points.reshape(len(faces), -1)
     parts = [slice(start, start + options.batch) for start in range(0, len(faces), options.batch)]
@@ -155,7 +157,7 @@ def _beside(dense: Any, small: Any, export: ExportOptions) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, network, options in (("baseline", dense, ExportOptions()), ("compressed", small, export)):
             place = Path(folder, name)
-            networks.save(network, place)
+            storage.save(network, place)
             written(place, options, faces)
             print(name, _of_file(file_of(place, options)), flush=True)
 
@@ -179,7 +181,7 @@ def _of_file(path: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    networks.quiet_tensorflow()
+    quiet.quiet_tensorflow()
     parts = {f.__name__: f for f in (decomposition, hashing, pruning, chains, tuning)}
     chosen, *rest = sys.argv[1:] or ["help"]
     if chosen in parts:

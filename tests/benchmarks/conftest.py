@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlbench import registry
-from mlbench.artifacts import artifact_of
-from mlbench.baselines import train_baseline
-from mlbench.chain import parse_chain
-from mlbench.compression import Bench, Compressed, compress
+from mlbench import plugins
+from mlbench.compression.chain import parse_chain
+from mlbench.compression.stages import Bench, Compressed, compress
 from mlbench.contracts import Job, Outcome, Variant
-from mlbench.export import export
+from mlbench.export.artifacts import artifact_of
+from mlbench.export.delivery import export
 from mlbench.faces.dataset import Faces, split_faces
 from mlbench.faces.frames import compose_frames
 from mlbench.faces.sources import Source
-from mlbench.progress import Silent
 from mlbench.records import Artifact
-from mlbench.sizes import format_size
-from mlbench.training import TrainingOptions, TuningOptions
+from mlbench.system.progress import Silent
+from mlbench.system.sizes import format_size
+from mlbench.training.baselines import train_baseline
+from mlbench.training.options import TrainingOptions, TuningOptions
 
 _FACES, _EPOCHS = 600, 1
 
@@ -124,7 +124,7 @@ def make(request: pytest.FixtureRequest, workshop: Path, faces: Faces) -> Any:
 
     def of(variant: str, chain: str) -> Made:
         if (variant, chain) not in done:
-            definition: Variant = registry.load("variants", variant)
+            definition: Variant = plugins.load("variants", variant)
             bench = Bench(faces, split, TuningOptions(epochs=1), Silent())
             baseline = train_baseline(definition, faces, split, training, Silent())
             compressed = compress(baseline, parse_chain(chain), bench)
@@ -147,7 +147,7 @@ def _measured(path: Path, test: Faces) -> Outcome:
         min_count=20,
         min_seconds=0.0,
     )
-    return next(iter(registry.load("device_runners", "host")().measure(job, Silent())))
+    return next(iter(plugins.load("device_runners", "host")().measure(job, Silent())))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from device_runners.host import _Worker
+from mlbench.device_runners.host import _Worker
 
 _BARE = """
 import numpy

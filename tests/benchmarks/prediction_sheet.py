@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mlbench import zoo
-from mlbench.artifacts import answers
+from mlbench.export.artifacts import answers
 from mlbench.faces.appearance import AppearanceModel
+from mlbench.records import ready_models
 
 _SCALE = 2
 _FACES = 6
@@ -25,7 +25,7 @@ def sheet() -> np.ndarray:
     """A row a network, a column a face; white the true points, green the network's."""
     faces = AppearanceModel.load().sample(_FACES, seed=_SEED)
     rows = []
-    for name, path in zoo.paths().items():
+    for name, path in ready_models.paths().items():
         found = answers(path, faces.images)
         row = np.hstack([_drawn(*face) for face in zip(faces.images, faces.points, found, strict=True)])
         size = f"{name}: {path.stat().st_size:,} bytes, {np.abs(found - faces.points).mean():.2f} px on these"

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mlbench.chain import short_names
+from mlbench.compression.chain import short_names
 from mlbench.errors import UsageError
 from mlbench.records import Artifact, Errors, Interval, Measurement, Record, Stage, read_record
-from mlbench.sizes import format_size
-from reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS
+from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS
+from mlbench.system.sizes import format_size
 
 Row = list[str]
 

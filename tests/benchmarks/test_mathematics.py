@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compressors import evbmf, hashing, low_rank, multilinear, prune
+from mlbench.compressors import evbmf, hashing, low_rank, multilinear, prune
 from tests.benchmarks.conftest import once
 
 _RANK = 64

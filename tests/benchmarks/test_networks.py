@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from mlbench.export import export
+from mlbench.export.delivery import export
 from mlbench.faces.detection import HaarDetector
 
 

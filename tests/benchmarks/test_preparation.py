@@ -12,7 +12,7 @@ import pytest
 from mlbench.errors import UsageError
 from mlbench.faces import labelling, preparation
 from mlbench.faces.frames import compose_frames
-from mlbench.progress import Silent
+from mlbench.system.progress import Silent
 from tests.benchmarks.conftest import once
 
 

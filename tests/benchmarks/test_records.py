@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlbench.record_files import RecordFiles
 from mlbench.records import read_record, write_record
-from reports.html import HtmlReport
+from mlbench.records.collection import RecordFiles
+from mlbench.reports.html import HtmlReport
 from tests.benchmarks.conftest import once
 from tests.reports.example_records import example
 

@@ -1,4 +1,4 @@
-"""Training beside a bare loop: images/s of `mlbench.training` with augmentation, and of `train_on_batch` on arrays.
+"""Training beside a bare loop: images/s of `batches` with augmentation, and of `train_on_batch` on arrays.
 
     python -m tests.benchmarks.training_speed --variant basic
 
@@ -13,9 +13,11 @@ import time
 
 import numpy as np
 
-from mlbench import networks, registry, training
+from mlbench import plugins
 from mlbench.faces.appearance import AppearanceModel
-from mlbench.trainer import Trainer
+from mlbench.networks import building
+from mlbench.training.options import TrainingOptions
+from mlbench.training.step import Trainer
 
 
 def main() -> None:
@@ -27,16 +29,16 @@ def main() -> None:
     given = parser.parse_args()
     import tf_keras
 
-    options = training.TrainingOptions(epochs=100)
+    options = TrainingOptions(epochs=100)
     faces = AppearanceModel.load().sample(given.batches * options.batch, seed=7)
-    variant = registry.load("variants", given.variant)
-    trainer = Trainer(networks.build(variant, 7), None, options, steps_per_epoch=given.batches)
-    bare = networks.build(variant, 7)
+    variant = plugins.load("variants", given.variant)
+    trainer = Trainer(building.build(variant, 7), None, options, steps_per_epoch=given.batches)
+    bare = building.build(variant, 7)
     bare.compile(optimizer=tf_keras.optimizers.Adam(1e-3), loss="mse")
     inputs, targets = faces.images[..., None].astype(np.float32) / 255, faces.points.reshape(len(faces), -1)
 
     def ours(epoch: int) -> None:
-        for images, points in training.batches(faces, options, epoch):
+        for images, points in loop.batches(faces, options, epoch):
             loss = trainer.step(images, points)
         float(loss)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compressors.allocation import Curve, allocate, growing_path, interpolated
+from mlbench.compressors.allocation import Curve, allocate, growing_path, interpolated
 
 _curves = st.lists(
     st.lists(st.tuples(st.integers(1, 50), st.floats(0, 10)), min_size=1, max_size=5).map(

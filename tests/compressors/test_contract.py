@@ -6,22 +6,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlbench import baselines, networks, registry, training
-from mlbench.artifacts import answers
-from mlbench.chain import parse_chain
-from mlbench.compression import Bench, compress
+from mlbench import plugins
+from mlbench.compression.chain import parse_chain
+from mlbench.compression.stages import Bench, compress
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Order
-from mlbench.conversion import file_of, written
 from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.export.artifacts import answers
+from mlbench.export.written import file_of, written
 from mlbench.faces.dataset import split_faces
-from mlbench.networks import enumerate_weights
-from mlbench.progress import Silent
-from mlbench.training import TrainingOptions, TuningOptions, predict
+from mlbench.networks import building
+from mlbench.networks.storage import enumerate_weights
+from mlbench.system.progress import Silent
+from mlbench.training import baselines, loop
+from mlbench.training.loop import predict
+from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
 
-NAMES = registry.names("compressors")
-TUNED = [name for name in NAMES if registry.load("compressors", name).needs_tuning]
-EXACT = [name for name in NAMES if registry.load("compressors", name).exact is not None]
+NAMES = plugins.names("compressors")
+TUNED = [name for name in NAMES if plugins.load("compressors", name).needs_tuning]
+EXACT = [name for name in NAMES if plugins.load("compressors", name).exact is not None]
 
 _TRAINING = TrainingOptions(epochs=2, batch=64, threads=1)
 _TUNING = TuningOptions(epochs=2, batch=64, rate=3e-4, threads=1)
@@ -35,7 +38,7 @@ def _chain(name, options):
 
 
 def _example(name):
-    return parse_chain(_chain(name, registry.load("compressors", name).example))
+    return parse_chain(_chain(name, plugins.load("compressors", name).example))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +79,7 @@ def context(bench):
 
 def _redundant():
     """A network in which every kernel is of rank 1 in all modes, and the latter half of all units is dead."""
-    network = networks.build(TINY, 7)
+    network = building.build(TINY, 7)
     rng = np.random.default_rng(3)
     for layer in network.layers:
         weights = layer.get_weights()
@@ -98,7 +101,7 @@ def _redundant():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_describes_itself(name):
-    technique = registry.load("compressors", name)
+    technique = plugins.load("compressors", name)
     assert technique.name == name
     assert technique.summary
     assert technique.source
@@ -116,12 +119,12 @@ def test_the_result_is_smaller_with_the_same_input_and_output(name, compressed, 
     plain = written(baseline.folder, ExportOptions(), bench.calibration())
     assert after.file_bytes < plain.file_bytes or after.deflated_bytes < 0.9 * plain.deflated_bytes
     assert after.parameters <= before.parameters
-    if registry.load("compressors", name).order == Order.QUANTISE:
+    if plugins.load("compressors", name).order == Order.QUANTISE:
         assert after.parameters == before.parameters
     network = result.network()
     assert network.input_shape == (None, 96, 96, 1)
     assert network.output_shape == (None, 136)
-    assert after.history == () or registry.load("compressors", name).needs_tuning
+    assert after.history == () or plugins.load("compressors", name).needs_tuning
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,7 +154,7 @@ def test_it_is_deterministic_and_leaves_the_given_network_alone(name, baseline, 
 @pytest.mark.parametrize("name", EXACT)
 def test_nothing_is_lost_where_the_network_is_redundant_enough(name, context):
     network = _redundant()
-    technique = registry.load("compressors", name)
+    technique = plugins.load("compressors", name)
     [step] = parse_chain(_chain(name, technique.exact)).compressors
     form = step.finish(step.compress(Form(network), context))
     images = context.calibration.images[:50]
@@ -161,7 +164,7 @@ def test_nothing_is_lost_where_the_network_is_redundant_enough(name, context):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_options_are_one_sentence(name):
-    technique = registry.load("compressors", name)
+    technique = plugins.load("compressors", name)
     with pytest.raises(UsageError, match="no option"):
         parse_chain(f"{name}(nonsense=1)")
     for field in technique.model_fields:
@@ -190,7 +193,7 @@ class _KilledError(Exception):
 @pytest.mark.parametrize("name", TUNED)
 def test_its_tuning_goes_on_where_it_was(name, compressed, baseline, bench, monkeypatch, tmp_path):
     whole = compressed(name)
-    real, epochs = training._train_epoch, []
+    real, epochs = loop._train_epoch, []
 
     def killed(*arguments):
         if epochs:
@@ -199,10 +202,10 @@ def test_its_tuning_goes_on_where_it_was(name, compressed, baseline, bench, monk
         return real(*arguments)
 
     monkeypatch.setenv("MLBENCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(training, "_train_epoch", killed)
+    monkeypatch.setattr(loop, "_train_epoch", killed)
     with pytest.raises(_KilledError):
         compress(baseline, _example(name), bench)
-    monkeypatch.setattr(training, "_train_epoch", real)
+    monkeypatch.setattr(loop, "_train_epoch", real)
     resumed = compress(baseline, _example(name), bench)
     assert [e.epoch for e in resumed.stages[-1].history] == [0, 1, 2]
     for (_, a), (_, b) in zip(
@@ -249,17 +252,17 @@ def test_what_would_be_larger_is_refused_with_the_numbers(baseline, bench):
         def compress(self, form, context):
             import tf_keras
 
-            from mlbench import surgery
+            from mlbench.networks import graph
 
             last = form.network.layers[-1]
             extra = (tf_keras.layers.Dense(136, name="more"), [np.eye(136, dtype=np.float32), np.zeros(136)])
             return Form(
-                surgery.rebuild(
-                    form.network, lambda layer: [*surgery.kept(layer), extra] if layer is last else None
+                graph.rebuild(
+                    form.network, lambda layer: [*graph.kept(layer), extra] if layer is last else None
                 )
             )
 
-    from mlbench.chain import Chain
+    from mlbench.compression.chain import Chain
 
     with pytest.raises(RefusedCompressionError, match=r"larger \([\d,]+ to [\d,]+ parameters\)"):
         compress(baseline, Chain((Doubling(),)), bench)

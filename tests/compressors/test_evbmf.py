@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compressors.evbmf import evb_rank
+from mlbench.compressors.evbmf import evb_rank
 
 
 def _rank_of(matrix):

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compressors import hashing
-from mlbench import networks
-from mlbench.artifacts import answers
-from mlbench.chain import parse_chain
+from mlbench.compression.chain import parse_chain
+from mlbench.compressors import hashing
 from mlbench.contracts import Block, Context, Form, Variant
-from mlbench.conversion import file_of, written
 from mlbench.errors import RefusedCompressionError
-from mlbench.progress import Silent
-from mlbench.training import predict
+from mlbench.export.artifacts import answers
+from mlbench.export.written import file_of, written
+from mlbench.networks import building, storage
+from mlbench.system.progress import Silent
+from mlbench.training.loop import predict
 from tests.conftest import TINY
 
 
@@ -54,10 +54,10 @@ def test_the_ratio_is_nearly_as_asked_and_blocks_fit(inputs, ratio):
 
 
 def _file(text, sampled, folder):
-    network = networks.build(TINY, 7)
+    network = building.build(TINY, 7)
     [step] = parse_chain(text).compressors
     form = step.compress(Form(network), Context(sampled.take(slice(0, 200)), 7, Silent()))
-    networks.save(form.network, folder)
+    storage.save(form.network, folder)
     return network, form, written(folder, form.export, sampled)
 
 
@@ -67,7 +67,7 @@ def test_the_file_holds_buckets_alone_and_answers_like_the_network(sampled, tmp_
     matrix = 4 * network.get_layer("dense1").count_params()
     assert facts.file_bytes < 4 * network.count_params() - 0.85 * matrix + 12_000
     found = answers(file_of(tmp_path, made.export), sampled.images[:20])
-    again = networks.load(tmp_path)
+    again = storage.load(tmp_path)
     np.testing.assert_allclose(found, predict(again, sampled.images[:20]), atol=1e-2)
     np.testing.assert_allclose(found, predict(made.network, sampled.images[:20]), atol=1e-2)
 
@@ -94,18 +94,18 @@ def test_chens_hashes_spread_over_buckets_and_signs():
 def test_a_layer_too_small_for_the_ratio_is_refused(sampled):
     [step] = parse_chain("hashing(1000)").compressors
     with pytest.raises(RefusedCompressionError, match="smaller ratio"):
-        step.compress(Form(networks.build(TINY, 7)), Context(sampled.take(slice(0, 8)), 7, Silent()))
+        step.compress(Form(building.build(TINY, 7)), Context(sampled.take(slice(0, 8)), 7, Silent()))
 
 
 def test_int8_after_entry_wise_hashing_is_refused_and_dynamic_is_not(sampled, tmp_path):
-    network = networks.build(TINY, 7)
+    network = building.build(TINY, 7)
     chain = parse_chain("hashing(8,form=entry)+int8").compressors
     hashed = chain[0].compress(Form(network), Context(sampled.take(slice(0, 64)), 7, Silent()))
     with pytest.raises(RefusedCompressionError, match="use dynamic"):
         chain[1].compress(hashed, Context(sampled, 7, Silent()))
     [dynamic] = parse_chain("dynamic").compressors
     form = dynamic.compress(hashed, Context(sampled, 7, Silent()))
-    networks.save(form.network, tmp_path)
+    storage.save(form.network, tmp_path)
     written(tmp_path, form.export, sampled)
     assert np.isfinite(answers(file_of(tmp_path, form.export), sampled.images[:5])).all()
 
@@ -121,11 +121,11 @@ _WIDE = Variant(
 @pytest.mark.parametrize("form", ["block", "entry"])
 def test_neither_the_file_nor_the_running_process_holds_the_matrix(sampled, tmp_path, form):
     """7744×1000 in float32 are 31 MB; memory is the high-water mark of a process that ran the file."""
-    network = networks.build(_WIDE, 7)
+    network = building.build(_WIDE, 7)
     matrix = 4 * network.get_layer("dense1").count_params()
     [step] = parse_chain(f"hashing(64,form={form})").compressors
     made = step.compress(Form(network), Context(sampled.take(slice(0, 64)), 7, Silent()))
-    networks.save(made.network, tmp_path)
+    storage.save(made.network, tmp_path)
     facts = written(tmp_path, made.export, sampled.take(slice(0, 64)))
     assert facts.file_bytes < matrix / 20
     command = [sys.executable, "-m", "tests.benchmarks.file_latency", str(file_of(tmp_path, made.export))]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compressors import low_rank
+from mlbench.compressors import low_rank
 
 
 def _planted(rng, m, n, rank, noise=0.0):

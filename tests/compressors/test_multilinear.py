@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorly.decomposition import partial_tucker
 
-from compressors import multilinear
+from mlbench.compressors import multilinear
 
 
 def _bases(tensor, ranks):

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from mlbench import networks
-from mlbench.chain import parse_chain
+from mlbench.compression.chain import parse_chain
 from mlbench.contracts import Context, ExportOptions, Form
-from mlbench.conversion import file_of, written
-from mlbench.progress import Silent
+from mlbench.export.written import file_of, written
+from mlbench.networks import building, storage
+from mlbench.system.progress import Silent
 from tests.conftest import TINY
 
 
@@ -23,12 +23,12 @@ def _partitions(file: Path) -> int:
     "chain", ["svd(rank=4)", "tucker(rank=4)", "hashing(8)", "slim", "tucker(rank=4)+int8"]
 )
 def test_no_more_partitions_than_before(sampled, tmp_path, chain):
-    form = Form(networks.build(TINY, 7))
-    networks.save(form.network, tmp_path / "before")
+    form = Form(building.build(TINY, 7))
+    storage.save(form.network, tmp_path / "before")
     written(tmp_path / "before", ExportOptions(), sampled)
     for step in parse_chain(chain).compressors:
         form = step.compress(form, Context(sampled.take(slice(0, 64)), 7, Silent()))
-    networks.save(form.network, tmp_path / "after")
+    storage.save(form.network, tmp_path / "after")
     written(tmp_path / "after", form.export, sampled)
     before = _partitions(file_of(tmp_path / "before", ExportOptions()))
     assert 1 <= _partitions(file_of(tmp_path / "after", form.export)) <= before

@@ -5,15 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compressors.prune import magnitude_mask
-from mlbench import networks, surgery
-from mlbench.artifacts import answers
-from mlbench.chain import parse_chain
+from mlbench.compression.chain import parse_chain
+from mlbench.compressors.prune import magnitude_mask
 from mlbench.contracts import Context, Form
-from mlbench.conversion import file_of, written
 from mlbench.errors import UsageError
-from mlbench.progress import Silent
-from mlbench.training import TrainingOptions, fit, predict
+from mlbench.export.artifacts import answers
+from mlbench.export.written import file_of, written
+from mlbench.networks import building, graph, storage
+from mlbench.system.progress import Silent
+from mlbench.training.loop import fit, predict
+from mlbench.training.options import TrainingOptions
 from tests.conftest import TINY
 
 
@@ -53,8 +54,8 @@ def _zeros(network):
 
 @pytest.mark.parametrize("schedule", ["gradual", "once"])
 def test_the_sparsity_is_reached_and_stays_while_tuning(sampled, tmp_path, schedule):
-    network = networks.build(TINY, 7)
-    networks.start_from_mean(network, sampled.points.mean(axis=0))
+    network = building.build(TINY, 7)
+    building.start_from_mean(network, sampled.points.mean(axis=0))
     step, form = _form(f"prune(0.8,schedule={schedule},smallest=0)", network, sampled)
     options = TrainingOptions(epochs=4, batch=64, threads=1)
     fit(
@@ -78,10 +79,10 @@ def test_the_sparsity_is_reached_and_stays_while_tuning(sampled, tmp_path, sched
 
 @pytest.mark.parametrize("block", ["4x1", "1x1"])
 def test_the_file_is_sparse_and_answers_like_the_network(sampled, tmp_path, block):
-    network = networks.build(TINY, 7)
+    network = building.build(TINY, 7)
     step, form = _form(f"prune(0.9,block={block},smallest=0)", network, sampled)
     shipped = step.finish(form)
-    networks.save(shipped.network, tmp_path)
+    storage.save(shipped.network, tmp_path)
     facts = written(tmp_path, shipped.export, sampled)
     assert facts.file_bytes < 4 * TINY.parameters / 4
     found = answers(file_of(tmp_path, shipped.export), sampled.images[:20])
@@ -89,9 +90,9 @@ def test_the_file_is_sparse_and_answers_like_the_network(sampled, tmp_path, bloc
 
 
 def test_small_layers_and_inputs_that_blocks_do_not_divide_stay_dense(sampled):
-    network = networks.build(TINY, 7)
+    network = building.build(TINY, 7)
     step, form = _form("prune(0.5,smallest=5000)", network, sampled)
-    sizes = {layer.name: layer.kernel.shape for layer in surgery.dense_layers(network)}
+    sizes = {layer.name: layer.kernel.shape for layer in graph.dense_layers(network)}
     expected = {name for name, (m, n) in sizes.items() if m * n >= 5000 and m % 4 == 0}
     assert {change.layer for change in form.changes} == expected
     assert len(expected) < len(sizes)
@@ -102,13 +103,13 @@ def test_small_layers_and_inputs_that_blocks_do_not_divide_stay_dense(sampled):
 
 @pytest.mark.parametrize("then", ["float16", "dynamic", "int8"])
 def test_zeros_survive_quantisation_and_the_file_loads(sampled, tmp_path, then):
-    network = networks.build(TINY, 7)
-    networks.start_from_mean(network, sampled.points.mean(axis=0))
+    network = building.build(TINY, 7)
+    building.start_from_mean(network, sampled.points.mean(axis=0))
     step, form = _form("prune(0.9,smallest=0)", network, sampled)
     shipped = step.finish(form)
     [last] = parse_chain(then).compressors
     final = last.compress(shipped, Context(sampled, 7, Silent()))
-    networks.save(final.network, tmp_path)
+    storage.save(final.network, tmp_path)
     facts = written(tmp_path, final.export, sampled)
     assert np.isfinite(answers(file_of(tmp_path, final.export), sampled.images[:5])).all()
     assert facts.deflated_bytes < 0.5 * facts.file_bytes
@@ -121,7 +122,7 @@ def test_what_would_undo_the_zeros_is_refused(chain):
 
 
 def test_clustering_may_follow_and_keeps_zeros(sampled):
-    network = networks.build(TINY, 7)
+    network = building.build(TINY, 7)
     step, form = _form("prune(0.8,smallest=0)", network, sampled)
     shipped = step.finish(form)
     [cluster] = parse_chain("cluster(8)").compressors

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from compressors.slim import remove_units
-from mlbench import networks
-from mlbench.chain import parse_chain
+from mlbench.compression.chain import parse_chain
+from mlbench.compressors.slim import remove_units
 from mlbench.contracts import Context, Form
-from mlbench.progress import Silent
-from mlbench.training import predict
+from mlbench.networks import building
+from mlbench.system.progress import Silent
+from mlbench.training.loop import predict
 from tests.conftest import TINY
 
 
@@ -37,8 +37,8 @@ def test_the_least_important_units_go(rng):
 
 
 def test_layers_shrink_and_the_answers_hardly_move(sampled):
-    network = networks.build(TINY, 7)
-    networks.start_from_mean(network, sampled.points.mean(axis=0))
+    network = building.build(TINY, 7)
+    building.start_from_mean(network, sampled.points.mean(axis=0))
     [step] = parse_chain("slim(0.25)").compressors
     form = step.compress(Form(network), Context(sampled.take(slice(0, 200)), 7, Silent()))
     widths = {layer.name: layer.kernel.shape[-1] for layer in form.network.layers if hasattr(layer, "kernel")}
@@ -51,7 +51,7 @@ def test_layers_shrink_and_the_answers_hardly_move(sampled):
 
 
 def test_it_composes_with_factorised_networks(sampled):
-    network = networks.build(TINY, 7)
+    network = building.build(TINY, 7)
     first, second = parse_chain("svd(rank=8)+slim(0.5)").compressors
     context = Context(sampled.take(slice(0, 64)), 7, Silent())
     form = second.compress(first.compress(Form(network), context), context)

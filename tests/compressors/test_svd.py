@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from mlbench import networks
-from mlbench.chain import parse_chain
+from mlbench.compression.chain import parse_chain
 from mlbench.contracts import Context, Form
 from mlbench.errors import RefusedCompressionError, UsageError
-from mlbench.progress import Silent
-from mlbench.training import predict
+from mlbench.networks import building
+from mlbench.system.progress import Silent
+from mlbench.training.loop import predict
 from tests.conftest import TINY
 
 
 @pytest.fixture(scope="module")
 def network():
-    return networks.build(TINY, 7)
+    return building.build(TINY, 7)
 
 
 def _compress(text, network, faces):
@@ -42,7 +42,7 @@ def test_the_given_network_is_not_changed(network, sampled):
 
 @pytest.mark.parametrize("of", ["responses", "weights"])
 def test_the_largest_rank_that_saves_is_nearly_exact_on_a_low_rank_network(network, sampled, of):
-    planted = networks.build(TINY, 7)
+    planted = building.build(TINY, 7)
     kernel, bias = planted.get_layer("dense1").get_weights()
     u, s, v = np.linalg.svd(kernel, full_matrices=False)
     planted.get_layer("dense1").set_weights([(u[:, :3] * s[:3]) @ v[:3], bias])

@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from compressors import tucker
-from mlbench import networks, surgery
-from mlbench.chain import parse_chain
+from mlbench.compression.chain import parse_chain
+from mlbench.compressors import tucker
 from mlbench.contracts import Context, Form
 from mlbench.errors import RefusedCompressionError, UsageError
-from mlbench.progress import Silent
-from mlbench.training import predict
+from mlbench.networks import building, counting, graph
+from mlbench.system.progress import Silent
+from mlbench.training.loop import predict
 from tests.conftest import TINY
 
 
 @pytest.fixture(scope="module")
 def network(sampled):
-    built = networks.build(TINY, 7)
-    networks.start_from_mean(built, sampled.points.mean(axis=0))
+    built = building.build(TINY, 7)
+    building.start_from_mean(built, sampled.points.mean(axis=0))
     return built
 
 
@@ -47,13 +47,13 @@ def test_parameters_and_macs_are_foreseen(network, sampled, of):
     context = Context(sampled.take(slice(0, 64)), 7, Silent())
     for plan in technique.plans(network, context):
         ranks = tuple(min(3, size) for size in plan.sizes)
-        from mlbench import surgery
+        from mlbench.networks import graph
 
-        made = surgery.rebuild(
+        made = graph.rebuild(
             network, lambda layer, p=plan, r=ranks: p.layers(r) if layer.name == p.layer.name else None
         )
         assert made.count_params() - network.count_params() == plan.parameters(ranks) - plan.whole
-        macs = [sum(row.macs for row in networks.layer_table(net)) for net in (made, network)]
+        macs = [sum(row.macs for row in counting.layer_table(net)) for net in (made, network)]
         assert macs[0] - macs[1] == plan.macs(ranks) - plan.whole_macs
 
 
@@ -61,10 +61,10 @@ def test_parameters_and_macs_are_foreseen(network, sampled, of):
 def test_full_ranks_of_each_layer_are_exact(network, sampled, of):
     technique = parse_chain(f"tucker(energy=1,of={of})").compressors[0]
     context = Context(sampled.take(slice(0, 64)), 7, Silent())
-    from mlbench import surgery
+    from mlbench.networks import graph
 
     for plan in technique.plans(network, context):
-        made = surgery.rebuild(
+        made = graph.rebuild(
             network, lambda layer, p=plan: p.layers(p.sizes) if layer.name == p.layer.name else None
         )
         np.testing.assert_allclose(
@@ -93,7 +93,7 @@ def test_responses_stay_nearer_than_when_weights_are_kept(network, sampled):
 def test_a_target_is_kept_and_used(network, sampled, target):
     form = _compress(f"tucker(target={target})", network, sampled)
     if target.endswith("MAC"):
-        used, allowed = sum(row.macs for row in networks.layer_table(form.network)), 0.2e6
+        used, allowed = sum(row.macs for row in counting.layer_table(form.network)), 0.2e6
     else:
         used, allowed = form.network.count_params() * 4, float(target[:-2]) * 1000
     assert 0.75 * allowed < used <= allowed
@@ -101,7 +101,7 @@ def test_a_target_is_kept_and_used(network, sampled, target):
 
 def test_what_no_face_shows_has_no_power(network, sampled):
     """A channel that is silent on all faces counts for nothing, however large its weights are."""
-    quiet = surgery.copy(network)
+    quiet = graph.copy(network)
     kernel, bias = quiet.get_layer("conv3").get_weights()
     quiet.get_layer("conv3").set_weights([kernel, np.where(np.arange(len(bias)) == 3, -100, bias)])
     weights, bias = quiet.get_layer("dense1").get_weights()

@@ -8,9 +8,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mlbench.accuracy import errors_of, mae_per_face
 from mlbench.contracts import Variant
-from mlbench.differences import differences_of
+from mlbench.evaluation.within_run import differences_of
+from mlbench.faces.accuracy import errors_of, mae_per_face
 from mlbench.faces.appearance import AppearanceModel
 from mlbench.faces.dataset import Faces
 from mlbench.records import (
@@ -31,7 +31,7 @@ from mlbench.records import (
     Stage,
     Timing,
 )
-from variants.paper import BASIC, ONE_POOL, TWO_POOL
+from mlbench.variants.paper import BASIC, ONE_POOL, TWO_POOL
 
 VARIANTS = {"basic": BASIC, "two_pool": TWO_POOL, "one_pool": ONE_POOL}
 CHAINS = {"none": 1.0, "svd": 0.6, "svd+int8": 0.15}

@@ -16,15 +16,15 @@ from click.testing import CliRunner
 
 from mlbench.cli import cli
 from mlbench.errors import UsageError
-from mlbench.record_files import RecordFiles
 from mlbench.records import Failure, Record, parse_record, write_record
-from reports.html import HtmlReport
-from reports.html.curves import curve_charts
-from reports.html.digest import digest_of
-from reports.html.faces import dots
-from reports.html.layers import folded
-from reports.html.selection import pareto
-from reports.html.verdict import headline
+from mlbench.records.collection import RecordFiles
+from mlbench.reports.html import HtmlReport
+from mlbench.reports.html.curves import curve_charts
+from mlbench.reports.html.digest import digest_of
+from mlbench.reports.html.faces import dots
+from mlbench.reports.html.layers import folded
+from mlbench.reports.html.selection import pareto
+from mlbench.reports.html.verdict import headline
 from tests.reports.example_records import HOST, PHONE, example, with_failure
 
 HOSTILE = "</script><script>document.title='owned'</script>\"'`&<img src=x onerror=alert(1)>\u202e\u2067rtl"
@@ -272,7 +272,7 @@ def test_fifty_runs_fit_in_three_megabytes(tmp_path: Path) -> None:
 _MANY = """
 import sys
 from pathlib import Path
-from mlbench.record_files import RecordFiles
+from mlbench.records.collection import RecordFiles
 from reports.html import HtmlReport
 HtmlReport().write(RecordFiles([Path(sys.argv[1])]), Path(sys.argv[2]))
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))

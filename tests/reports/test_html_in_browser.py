@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlbench.records import Record, read_record
-from reports.html import HtmlReport
+from mlbench.reports.html import HtmlReport
 from tests.reports.browser import Visit, photograph, started, visit
 from tests.reports.example_records import HOST, PHONE, example
 from tests.reports.test_html import _hostile

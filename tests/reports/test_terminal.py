@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from reports.terminal import show
+from mlbench.reports.terminal import show
 from tests.reports.example_records import CHAINS, example
 
 

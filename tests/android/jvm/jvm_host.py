@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from device_runners.android import build, maven
-from device_runners.android.tools import SHORT_JAVA, Tools
+from mlbench.device_runners.android import build, maven
+from mlbench.device_runners.android.tools import SHORT_JAVA, Tools
 
 from . import bionic_libraries
 

@@ -1,0 +1,36 @@
+"""The command line: parse, call, print, one file per command.
+
+Everything heavy is imported by the command that needs it.
+"""
+
+from mlbench.cli.cache import cache
+from mlbench.cli.compare import compare
+from mlbench.cli.compress import compress
+from mlbench.cli.doctor import doctor
+from mlbench.cli.faces import faces
+from mlbench.cli.group import cli, main
+from mlbench.cli.list import list_plugins
+from mlbench.cli.measure import measure
+from mlbench.cli.predict import predict
+from mlbench.cli.prepare import prepare
+from mlbench.cli.report import report
+from mlbench.cli.run import run
+from mlbench.cli.train import train
+
+__all__ = ["cli", "main"]
+
+for _command in (
+    cache,
+    compare,
+    compress,
+    doctor,
+    faces,
+    list_plugins,
+    measure,
+    predict,
+    prepare,
+    report,
+    run,
+    train,
+):
+    cli.add_command(_command)

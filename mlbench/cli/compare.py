@@ -1,0 +1,79 @@
+"""`mlbench compare`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlbench.cli.measure import measure_files
+from mlbench.cli.options import FILE, SEED, measuring_options, output_options
+from mlbench.errors import UsageError
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  mlbench compare runs/two_pool-1a2b3c4d runs/two_pool-5e6f7a8b
+  mlbench compare old.tflite new.tflite --measure --no-detector
+  mlbench compare old.tflite new.tflite --measure --fail-if "p50 > 5%" --fail-if "mae > 0.05px"
+"""
+)
+@click.argument("base", type=FILE)
+@click.argument("candidate", type=FILE)
+@click.option(
+    "--measure", "measured", is_flag=True, help="BASE and CANDIDATE are .tflite files: measure them now."
+)
+@click.option(
+    "--fail-if",
+    "conditions",
+    multiple=True,
+    help='End with exit code 1 if so: "p50 > 5%", "size > 0%", "memory > 10%", "mae > 0.05px".',
+)
+@click.option(
+    "--not-interleaved",
+    "anyway",
+    is_flag=True,
+    help="Compare latencies of other machines or times all the same, and say so.",
+)
+@click.option(
+    "--data", "data", multiple=True, help="Test faces: FILE or FILE:ARRAY. [default: 500 sampled faces]"
+)
+@click.option("--seed", default=7, show_default=True, type=SEED)
+@measuring_options
+@output_options
+def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **options: Any) -> None:
+    """Say what CANDIDATE changed against BASE, and how surely: two runs, or two .tflite files with --measure."""
+    from rich.console import Console
+
+    from mlbench.cli import comparison_table
+    from mlbench.evaluation import between_runs
+    from mlbench.records import read_record
+
+    conditions = [between_runs.parse_condition(text) for text in options.pop("conditions")]
+    anyway = options.pop("anyway")
+    if measured:
+        finished = measure_files((base, candidate), **options)
+        found = between_runs.compare_within(finished.record, 0, 1)
+    else:
+        _refuse_models(base, candidate)
+        found = between_runs.compare(read_record(base), read_record(candidate), anyway)
+    if as_json:
+        click.echo(json.dumps(comparison_table.as_json(found)))
+    else:
+        comparison_table.show(found, Console())
+    broken = [(c.text, line) for c in conditions for line in c.broken_by(found)]
+    for text, line in broken:
+        click.echo(f"Failed: {text}: {line.quantity} of {line.model} is {line.said}.", err=True)
+    if broken:
+        sys.exit(1)
+
+
+def _refuse_models(*places: Path) -> None:
+    for place in places:
+        if place.suffix == ".tflite":
+            message = f"{place} is a network, not a record: give --measure to measure both files now."
+            raise UsageError(message)

@@ -1,0 +1,134 @@
+"""What is installed and what is missing, each with the way to get it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mlbench import plugins
+from mlbench.errors import UsageError
+from mlbench.system.cache import cache_folder
+from mlbench.system.sizes import format_size
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: whether it is good, whether the main job needs it, and what to do."""
+
+    name: str
+    good: bool
+    needed: bool
+    found: str
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "name": self.name,
+            "good": self.good,
+            "needed": self.needed,
+            "found": self.found,
+            "remedy": "" if self.good else self.remedy,
+        }
+
+
+def checks() -> list[Check]:
+    """Everything that a run, preparation or a device may need."""
+    return [
+        _python(),
+        *(
+            _package(name, needed=True, remedy="pip install mlbench")
+            for name in ("tensorflow", "tf_keras", "numpy")
+        ),
+        _package("ai-edge-litert", needed=True, remedy="pip install mlbench"),
+        _package("opencv-python-headless", needed=True, remedy="pip install 'opencv-python-headless<5'"),
+        _guarded("face detector", _cascade, needed=True, remedy="pip install 'opencv-python-headless<5'"),
+        _guarded("appearance model", _appearance, needed=True, remedy="reinstall mlbench"),
+        _package("dlib-bin", needed=False, remedy="pip install 'mlbench[prepare]' (for mlbench prepare)"),
+        _room(
+            "memory",
+            psutil.virtual_memory().available,
+            2 * 2**30,
+            "close other programs (one_pool needs 8 GB)",
+        ),
+        _disk(),
+        *_device_requirements(),
+    ]
+
+
+def show(found: list[Check]) -> None:
+    """Print the checks as a table."""
+    table = Table(title="mlbench doctor", title_justify="left")
+    for heading in ("what", "", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for check in found:
+        table.add_row(check.name, _mark(check), check.found, "" if check.good else check.remedy)
+    Console(markup=False).print(table)
+
+
+def _mark(check: Check) -> Text:
+    if check.good:
+        return Text("good", "green")
+    return Text("missing", "red") if check.needed else Text("absent", "yellow")
+
+
+def _python() -> Check:
+    running = sys.version_info
+    good = (3, 11) <= running < (3, 14)
+    return Check("python", good, True, ".".join(map(str, running[:3])), "use Python 3.11, 3.12 or 3.13")
+
+
+def _package(name: str, needed: bool, remedy: str) -> Check:
+    try:
+        return Check(name, True, needed, version(name))
+    except PackageNotFoundError:
+        return Check(name, False, needed, "not installed", remedy)
+
+
+def _guarded(name: str, look: Callable[[], str], needed: bool, remedy: str) -> Check:
+    try:
+        return Check(name, True, needed, look())
+    except (UsageError, ImportError, OSError) as error:
+        return Check(name, False, needed, str(error), remedy)
+
+
+def _cascade() -> str:
+    from mlbench.faces.detection import cascade_path
+
+    return cascade_path().name
+
+
+def _appearance() -> str:
+    from mlbench.faces.appearance import AppearanceModel
+
+    return f"sha256 {AppearanceModel.load().fingerprint[:12]}"
+
+
+def _room(name: str, free: int, wanted: int, remedy: str) -> Check:
+    return Check(name, free >= wanted, False, f"{format_size(free)} free", remedy)
+
+
+def _device_requirements() -> list[Check]:
+    runners = [plugins.load("device_runners", name) for name in plugins.names("device_runners")]
+    found = [(runner.name, *row) for runner in runners for row in runner.requirements()]
+    return [
+        Check(f"{name} ({device})", good, False, text if good else "not found", text)
+        for device, name, good, text in found
+    ]
+
+
+def _disk() -> Check:
+    folder = cache_folder()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    return _room(
+        "disk for the cache", shutil.disk_usage(existing).free, 5 * 10**9, f"free space in {existing}"
+    )

@@ -1,0 +1,78 @@
+"""`mlbench faces`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlbench.cli.options import FILE, SAMPLED_FACES, SEED
+from mlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlbench.faces.dataset import Faces
+
+
+@click.group()
+def faces() -> None:
+    """The bundled appearance model: sample faces from it, or fit another."""
+
+
+@faces.command("sample", epilog="\b\nExample:\n  mlbench faces sample --count 5000 --out faces.npz")
+@click.option("--count", default=SAMPLED_FACES, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=7, show_default=True, type=SEED)
+@click.option("--model", type=FILE, help="[default: the bundled one]")
+@click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
+def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
+    """Write faces sampled from an appearance model."""
+    from mlbench.faces.appearance import AppearanceModel
+    from mlbench.faces.dataset import require_faces_suffix, write_faces
+
+    require_faces_suffix(out)
+    write_faces(AppearanceModel.load(model).sample(count, seed=seed), out)
+    click.echo(f"Wrote {count} sampled faces to {out}.")
+
+
+@faces.command(
+    "join",
+    epilog="\b\nExamples:\n  mlbench faces join mine.npz yours.npz --out all.npz\n"
+    "  mlbench faces join all.npz --source congress --out congress.npz",
+)
+@click.argument("inputs", nargs=-1, required=True, type=FILE)
+@click.option("--source", help="Use only rows whose `source` is this.")
+@click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
+def join(inputs: tuple[Path, ...], source: str | None, out: Path) -> None:
+    """One file of faces from several; with --source, of one source's faces alone."""
+    from mlbench.faces.dataset import joined, require_faces_suffix, write_faces
+
+    require_faces_suffix(out)
+    found = joined([_of_source(path, source) for path in inputs])
+    write_faces(found, out)
+    click.echo(f"Wrote {len(found)} faces to {out}.")
+
+
+def _of_source(path: Path, source: str | None) -> Faces:
+    """The faces of a file, or those of one source."""
+    from mlbench.faces.dataset import read_faces
+
+    given = read_faces(path)
+    if source is None:
+        return given
+    if "source" not in given.extra or not (given.extra["source"] == source).any():
+        message = f'{path} has no face of the source "{source}": leave out --source to use all.'
+        raise UsageError(message)
+    return given.take(given.extra["source"] == source)
+
+
+@faces.command("fit", epilog="\b\nExample:\n  mlbench faces fit portraits.npz --out appearance.npz")
+@click.argument("data", type=FILE)
+@click.option("--source", help="Use only rows whose `source` is this.")
+@click.option("--out", type=FILE, required=True)
+def fit(data: Path, source: str | None, out: Path) -> None:
+    """Fit an appearance model on labelled faces."""
+    from mlbench.faces.appearance_fit import fit as fit_model
+
+    given = _of_source(data, source)
+    fit_model(given).save(out)
+    click.echo(f"Fitted on {len(given)} faces: {out} ({out.stat().st_size:,} bytes).")

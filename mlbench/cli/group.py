@@ -1,0 +1,73 @@
+"""The command `mlbench` itself: sub-commands, those of plug-ins too, and how errors end."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+from mlbench import __version__
+from mlbench.errors import UsageError
+
+
+class _Commands(click.Group):
+    """Takes in the commands of plug-ins, and says what was meant when a command is not known."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *entry_points(group="mlbench.commands").names})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        plugged = entry_points(group="mlbench.commands", name=cmd_name)
+        return found or next((point.load() for point in plugged), None)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            from mlbench.plugins import did_you_mean
+
+            message = f'There is no command "{args[0]}"{did_you_mean(args[0], self.list_commands(ctx))}'
+            raise UsageError(message)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  mlbench run --variant two_pool --compress svd
+  mlbench run --variant all --compress svd --compress svd+int8 --data faces.npz
+  mlbench list compressors
+  mlbench doctor
+
+\b
+Tab completion (bash; zsh and fish likewise):
+  eval "$(_MLBENCH_COMPLETE=bash_source mlbench)"
+""",
+)
+@click.version_option(__version__, prog_name="mlbench")
+def cli() -> None:
+    """Which form of this network fits this device, and what does it cost in accuracy?
+
+    Trains a landmark network, compresses it, and measures the very file that would ship:
+    bytes, memory, error, frames per second.
+    """
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one sentence and exit code 2."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except UsageError as error:
+        click.echo(f"Error: {error}", err=True)
+    except click.ClickException as error:
+        error.show()
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Stopped. The same command goes on where it was.", err=True)
+        sys.exit(130)
+    except MemoryError:
+        click.echo("Error: not enough memory; close other programs or choose a smaller variant.", err=True)
+    sys.exit(2)

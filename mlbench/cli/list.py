@@ -1,0 +1,26 @@
+"""`mlbench list`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command(
+    "list",
+    epilog="\b\nExamples:\n  mlbench list\n  mlbench list compressors\n  mlbench list variants --json",
+)
+@click.argument(
+    "what", required=False, type=click.Choice(["variants", "compressors", "devices", "reports", "models"])
+)
+@click.option("--json", "as_json", is_flag=True)
+def list_plugins(what: str | None, as_json: bool) -> None:
+    """Variants, compressors with their options, devices, reports and ready models that are installed."""
+    from mlbench.cli import listing
+
+    tables = listing.tables(what)
+    if as_json:
+        click.echo(json.dumps(tables))
+    else:
+        listing.show(tables)

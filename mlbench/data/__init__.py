@@ -1,0 +1,1 @@
+"""Data sets in general: their files and arrays."""

@@ -1,0 +1,1 @@
+"""What measurements are worth: statistics, differences, verdicts and budgets."""

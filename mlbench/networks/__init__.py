@@ -1,0 +1,1 @@
+"""Keras networks: built, stored, counted, operated on."""

@@ -1,0 +1,69 @@
+"""Records on disk: written by atomic rename, validated when read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mlbench.errors import UsageError
+from mlbench.records.schema import SCHEMA_VERSION, Record
+from mlbench.system.files import write_atomically
+
+#: A record holds raw samples and a few small pictures; anything larger is not a record.
+MAX_RECORD_BYTES = 64 * 2**20
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Write a record as JSON, by atomic rename."""
+    with write_atomically(path) as part:
+        part.write_text(record.model_dump_json() + "\n", encoding="utf-8")
+
+
+def read_record(path: Path) -> Record:
+    """Read and validate a record.
+
+    Args:
+        path: a `record.json`, or the folder of a run that holds one.
+
+    Raises:
+        UsageError: no such file, too large, not JSON, from a newer version of mlbench, or not a record.
+    """
+    if path.is_dir():
+        path = path / "record.json"
+    try:
+        size = path.stat().st_size
+        text = path.read_text(encoding="utf-8") if size <= MAX_RECORD_BYTES else ""
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} cannot be read as a record: {error}; give a record.json or the folder of a run."
+        raise UsageError(message) from error
+    if not text:
+        message = f"{path} is empty or larger than {MAX_RECORD_BYTES >> 20} MB: not a record of mlbench."
+        raise UsageError(message)
+    return parse_record(text, str(path))
+
+
+def parse_record(text: str, where: str) -> Record:
+    """Validate the JSON text of a record; `where` names it in errors.
+
+    Raises:
+        UsageError: see `read_record`.
+    """
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        raise UsageError(_not_a_record(text, where, error)) from error
+
+
+def _not_a_record(text: str, where: str, error: ValidationError) -> str:
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as fault:
+        return f"{where} is not valid JSON ({fault}): the file is truncated or not a record; run again."
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        return f"{where} has schema version {version}, this mlbench reads up to {SCHEMA_VERSION}: update mlbench."
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the top level"
+    return f"{where} is not a record of mlbench: {place}: {first['msg']} ({error.error_count()} faults)."

@@ -1,0 +1,1 @@
+"""The machine, its files and TensorFlow; nothing of what is benchmarked."""

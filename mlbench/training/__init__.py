@@ -1,0 +1,1 @@
+"""Training and tuning of networks, and baselines kept in the cache."""

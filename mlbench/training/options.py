@@ -1,0 +1,50 @@
+"""How a network is trained or tuned: options, validated, and which of them decide the weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: Not in a key at their defaults: what was trained before they came keeps its name.
+_LATER = {"optimizer", "loss", "augment_strength", "teacher"}
+
+
+class TrainingOptions(BaseModel):
+    """How a network is trained (the defaults are the paper's, section 4.2: Adam, batch 120, 300 epochs, seed 7)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 300
+    batch: Annotated[int, Field(ge=1, le=4096)] = 120
+    seed: int = 7
+    rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
+    augment: bool = True
+    patience: Annotated[int, Field(ge=0)] = 0  # epochs without a better validation error; 0: never stop early
+    teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # of the loss, where there is a teacher
+    compute: Literal["float32", "bfloat16"] = "float32"
+    threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
+    optimizer: Literal["adam", "muon"] = "adam"
+    loss: Literal["squared", "absolute"] = "squared"
+    augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # of `Augmentation`'s usual extents
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide the weights, for keys of the cache."""
+        fields = type(self).model_fields
+        usual = {name for name in _LATER & fields.keys() if getattr(self, name) == fields[name].default}
+        return self.model_dump(exclude={"threads", *usual})
+
+
+class TuningOptions(TrainingOptions):
+    """How a compressed network is tuned: as it is trained, with a teacher."""
+
+    sampled_faces: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # of the appearance model, added to the data
+    teacher: str = ""  # name of a finished baseline; none: the one that is compressed
+
+    def deciding(self) -> dict[str, Any]:
+        """The options that decide the weights, for keys of the cache."""
+        decided = super().deciding()
+        if not self.teacher_share:
+            decided.pop("teacher", None)
+        return decided

@@ -1,0 +1,174 @@
+"""One optimisation step and its state, in TensorFlow; `mlbench.training.loop` holds the loop around it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.errors import UsageError
+from mlbench.networks import graph, storage
+from mlbench.system import quiet
+from mlbench.training.muon import Muon
+
+quiet.quiet_tensorflow()
+
+import tensorflow as tf  # noqa: E402
+import tf_keras  # noqa: E402
+
+if TYPE_CHECKING:
+    from mlbench.training.options import TrainingOptions
+
+Images = npt.NDArray[np.uint8]
+
+_OPTIMIZERS = {"adam": tf_keras.optimizers.Adam, "muon": Muon}
+_ROUNDED_BELOW = 0.5  # px: an absolute error is squared about zero, so that small errors are not overshot
+
+
+class Trainer:
+    """A network with its optimiser; a step at a time, saved and restored whole."""
+
+    def __init__(
+        self,
+        network: tf_keras.Model,
+        teacher: tf_keras.Model | None,
+        options: TrainingOptions,
+        steps_per_epoch: int,
+        before_step: Callable[[tf_keras.Model, int, int], None] | None = None,
+        settle: Callable[[tf_keras.Model], None] | None = None,
+    ) -> None:
+        """Prepare to train `network` in place; for the hooks see `mlbench.contracts.Compressor`."""
+        use_threads(options.threads)
+        self._network = network
+        self._options = options
+        self._steps = steps_per_epoch * options.epochs
+        # Wrappers of pruning, clustering and the like compute in float32 alone.
+        low = options.compute == "bfloat16" and all(map(graph.computes_in_bfloat16, network.layers))
+        self._working = _in_bfloat16(network) if low else network
+        self._teacher = _in_bfloat16(teacher) if low and teacher is not None else teacher
+        self._before_step = before_step
+        self._settle = settle
+        self._predict = predictor(network)
+        self._loss = {"squared": squared_error, "absolute": absolute_error}[options.loss]
+        self._optimizer = _OPTIMIZERS[options.optimizer](options.rate)
+        self._optimizer.build(self._working.trainable_variables)
+        self._step = tf.function(self._step_eagerly, reduce_retracing=True)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+        return float(self._optimizer.learning_rate)
+
+    def step(self, images: npt.NDArray[np.uint8], points: npt.NDArray[np.float32]) -> tf.Tensor:
+        """One step on a batch [n,96,96], [n,68,2]; returns the loss in px², or in px if it is absolute."""
+        done = int(self._optimizer.iterations)
+        if self._options.schedule == "cosine":
+            self._optimizer.learning_rate = (
+                self._options.rate * 0.5 * (1 + math.cos(math.pi * done / self._steps))
+            )
+        if self._before_step is not None:
+            self._before_step(self._working, done, self._steps)
+        try:
+            return self._step(tf.constant(images), tf.constant(points.reshape(len(points), -1)))
+        except tf.errors.ResourceExhaustedError as error:
+            message = f"Training ran out of memory: give a smaller --batch than {self._options.batch}."
+            raise UsageError(message) from error
+
+    def _step_eagerly(self, images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+        inputs = tf.cast(images[..., None], tf.float32) / 255.0
+        share = self._options.teacher_share if self._teacher is not None else 0.0
+        if self._teacher is not None:
+            points = (1 - share) * points + share * self._teacher(inputs, training=False)
+        with tf.GradientTape() as tape:
+            outputs = self._working(inputs, training=True)
+            loss = self._loss(tf.cast(outputs, tf.float32) - points)
+        variables = self._working.trainable_variables
+        self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss
+
+    def current(self) -> tf_keras.Model:
+        """The network with the weights of the last step."""
+        if self._settle is not None:
+            self._settle(self._working)
+        if self._working is not self._network:
+            self._network.set_weights(self._working.get_weights())
+        return self._network
+
+    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Landmarks [n,68,2] that the current network gives for crops [n,96,96]."""
+        self.current()
+        return self._predict(images)
+
+    def save(self, path: Path, history: str) -> None:
+        """Write weights, optimiser and history (any text), by atomic rename."""
+        arrays = {f"weight{i:03d}": value for i, value in enumerate(self._working.get_weights())}
+        arrays |= {f"optimizer{i:03d}": v.numpy() for i, v in enumerate(self._optimizer.variables)}
+        arrays["history"] = np.array(history)
+        storage.save_arrays(arrays, path)
+
+    def restore(self, path: Path) -> str:
+        """Take up a checkpoint; returns its history.
+
+        Raises:
+            UsageError: damaged, or of another network.
+        """
+        arrays = storage.load_arrays(path)
+        try:
+            self._working.set_weights([arrays[key] for key in sorted(arrays) if key.startswith("weight")])
+            for i, variable in enumerate(self._optimizer.variables):
+                variable.assign(arrays[f"optimizer{i:03d}"])
+            return str(arrays["history"])
+        except (KeyError, ValueError) as error:
+            message = f"{path} belongs to another training ({error}): remove it and run again."
+            raise UsageError(message) from error
+
+
+def squared_error(differences: tf.Tensor) -> tf.Tensor:
+    """Mean squared error, px² (paper, eq. 1, as its training script has it)."""
+    return tf.reduce_mean(tf.square(differences))
+
+
+def absolute_error(differences: tf.Tensor) -> tf.Tensor:
+    """Mean absolute error, px, rounded off below half a pixel: sqrt(d² + 0.25) - 0.5."""
+    return tf.reduce_mean(tf.sqrt(tf.square(differences) + _ROUNDED_BELOW**2)) - _ROUNDED_BELOW
+
+
+def _in_bfloat16(network: tf_keras.Model) -> tf_keras.Model:
+    """A copy that computes in bfloat16 and keeps float32 weights; the last layer computes in float32."""
+    last = network.layers[-1].name
+
+    def copy(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+        dtype = "float32" if layer.name == last else "mixed_bfloat16"
+        return type(layer).from_config({**layer.get_config(), "dtype": dtype})
+
+    working = tf_keras.models.clone_model(network, clone_function=copy)
+    working.set_weights(network.get_weights())
+    return working
+
+
+def predictor(network: tf_keras.Model, batch: int = 120) -> Callable[[Images], npt.NDArray[np.float32]]:
+    """A function from crops uint8 [n,96,96] to landmarks [n,68,2] in pixels, computed in batches."""
+
+    @tf.function(reduce_retracing=True)
+    def outputs(images: tf.Tensor) -> tf.Tensor:
+        return network(tf.cast(images[..., None], tf.float32) / 255.0, training=False)
+
+    def predict(images: Images) -> npt.NDArray[np.float32]:
+        starts = range(0, len(images), batch)
+        parts = [outputs(tf.constant(images[start : start + batch])).numpy() for start in starts]
+        return np.concatenate(parts).reshape(len(images), -1, 2)
+
+    return predict
+
+
+def use_threads(threads: int) -> None:
+    """Pin TensorFlow's threads; too late (and skipped) once it has computed."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError:
+        return
