@@ -30,6 +30,8 @@ def predict(image: Path, model: str, out: Path | None, as_json: bool) -> None:
     from mlbench.records import ready_models
 
     found = prediction.predict_photograph(image, ready_models.file_named(model))
+    if found.note:
+        click.echo(f"Note: {image}: {found.note}.", err=True)
     target = out or image.with_name(f"{image.stem}-points.png")
     prediction.draw(found, target)
     box = found.box

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mlbench.errors import UsageError
 from mlbench.faces.appearance import AppearanceModel
 from mlbench.faces.dataset import CROP, Faces
+from mlbench.faces.decoding import BadImageError, read_grey
 from mlbench.faces.thin_plate import pulled
 
 #: Height and width of the paper's camera frame.
@@ -180,10 +181,9 @@ def _grain(scene: Picture, rng: np.random.Generator) -> Image:
 
 def _read_grey(path: Path) -> Image | None:
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
-    except cv2.error:  # more pixels than OpenCV allows
+        return read_grey(path) if path.is_file() else None
+    except BadImageError:
         return None
-    return None if image is None else np.asarray(image, np.uint8)
 
 
 def _fit_into(scene: Picture, photo: Image) -> None:

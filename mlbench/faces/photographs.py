@@ -7,6 +7,7 @@ predictor places 68 points; the box is cut and resized to 96×96, and the points
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import PIL
 
 from mlbench.errors import UsageError
-from mlbench.faces.decoding import MAX_PIXELS, SUFFIXES, BadImageError, read_grey
+from mlbench.faces.decoding import MAX_PIXELS, REMEDIES, SUFFIXES, BadImageError, Grey, decode_grey
 from mlbench.faces.detection import Box, HaarDetector, crop, map_points
 from mlbench.faces.labelling import PREDICTOR_SHA256, DlibLabeller, require_dlib
 
@@ -37,38 +38,83 @@ class Photo:
         return self.name, self.size, self.changed_ns
 
 
-def find_photos(inputs: Sequence[Path]) -> list[Photo]:
+@dataclass(frozen=True)
+class Found:
+    """What folders and files hold.
+
+    Attributes:
+        photos: the images, each once, by name.
+        left_out: how many files were not taken, by ending or by what else they are, the most frequent first.
+    """
+
+    photos: list[Photo]
+    left_out: dict[str, int]
+
+    def left_out_lines(self) -> list[str]:
+        """What was not taken, a line each, with what can be done."""
+        return [
+            f"{count:,} × {kind}{f' ({REMEDIES[kind]})' if kind in REMEDIES else ''}"
+            for kind, count in self.left_out.items()
+        ]
+
+
+def find_photos(inputs: Sequence[Path]) -> Found:
     """The images in folders (with sub-folders, by their endings) and the given files, each once, by name.
 
-    Names are paths relative to the input; where there are several inputs, a folder's own name leads.
+    Names are paths relative to the input; where there are several inputs, a folder's own name leads. Links to
+    files and folders are followed, once for each file and folder; what is hidden is not looked into.
 
     Raises:
         UsageError: an input does not exist, or there is no image.
     """
     found: dict[Path, Photo] = {}
+    left_out: Counter[str] = Counter()
+    visited: set[Path] = set()
     for given in inputs:
         if given.is_dir():
-            base = given.resolve().parent if len(inputs) > 1 else given.resolve()
-            for path in sorted(_images_below(given.resolve())):
-                found.setdefault(path, _photo(path, path.relative_to(base).as_posix()))
+            folder = given.resolve()
+            lead = Path(folder.name) if len(inputs) > 1 else Path()
+            for path in _images_below(folder, visited, left_out):
+                name = (lead / path.relative_to(folder)).as_posix()
+                if found.setdefault(path.resolve(), _photo(path, name)).path != path:
+                    left_out["links to an image taken by another name"] += 1
         elif given.is_file():
             found.setdefault(given.resolve(), _photo(given.resolve(), given.name))
         else:
             message = f"{given} does not exist: give folders or image files."
             raise UsageError(message)
+    taken = Found(
+        sorted(found.values(), key=lambda photo: (photo.name, str(photo.path))), dict(left_out.most_common())
+    )
     if not found:
-        message = (
-            f"{', '.join(map(str, inputs)) or 'Nothing'} holds no image ({', '.join(sorted(SUFFIXES))})."
-        )
+        what = ", ".join(map(str, inputs)) or "Nothing"
+        other = f"; not taken: {', '.join(taken.left_out_lines())}" if left_out else ""
+        message = f"{what} holds no image ({', '.join(sorted(SUFFIXES))}){other}."
         raise UsageError(message)
-    return sorted(found.values(), key=lambda photo: (photo.name, str(photo.path)))
+    return taken
 
 
-def _images_below(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+def _images_below(folder: Path, visited: set[Path], left_out: Counter[str]) -> Iterator[Path]:
+    """The images in a folder and its sub-folders, in order; all else is counted in `left_out`."""
+    if folder.resolve() in visited:  # by a link, perhaps one that leads back
+        return
+    visited.add(folder.resolve())
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        left_out["folders that cannot be read"] += 1
+        return
+    for path in entries:
+        if path.name.startswith("."):
+            left_out["hidden files and folders"] += 1
+        elif path.is_dir():
+            yield from _images_below(path, visited, left_out)
+        elif not path.is_file():
+            left_out["links to nothing, or no files"] += 1
+        elif path.suffix.lower() in SUFFIXES:
             yield path
+        else:
+            left_out[path.suffix.lower() or "no ending"] += 1
 
 
 def _photo(path: Path, name: str) -> Photo:
@@ -84,6 +130,7 @@ class LabelledCrop:
     image: npt.NDArray[np.uint8]
     points: npt.NDArray[np.float64]
     detector: str  # "dlib" or "haar"
+    note: str = ""  # what decoding had to assume
 
 
 @dataclass(frozen=True)
@@ -105,7 +152,8 @@ class Recipe:
         """All that determines the outcome besides the photograph, versions included."""
         haar = self.fallback
         settings = (self.margin, self.labeller.upsample, haar.scale_factor, haar.neighbours, haar.min_size)
-        return (PREDICTOR_SHA256, *settings, require_dlib(), cv2.__version__, PIL.__version__, np.__version__)
+        decoders = (cv2.__version__, PIL.__version__, *sorted(SUFFIXES))
+        return (PREDICTOR_SHA256, *settings, require_dlib(), *decoders, np.__version__)
 
     def faces_of(self, path: Path) -> list[LabelledCrop]:
         """All faces of a photograph, the largest first.
@@ -113,15 +161,17 @@ class Recipe:
         Raises:
             BadImageError: it cannot be decoded, or neither detector finds a face.
         """
-        grey = read_grey(path, MAX_PIXELS // 4**self.labeller.upsample)
+        decoded = decode_grey(path, MAX_PIXELS // 4**self.labeller.upsample)
+        grey = decoded.pixels
         boxes, detector = self.labeller.detect(grey), "dlib"
         if not boxes:
             boxes, detector = self.fallback.detect(grey), "haar"
         if not boxes:
             message = "no face found, neither by dlib nor by OpenCV"
             raise BadImageError(message)
-        return [self._labelled(grey, box, detector) for box in boxes]
+        return [self._labelled(decoded, box, detector) for box in boxes]
 
-    def _labelled(self, grey: npt.NDArray[np.uint8], box: Box, detector: str) -> LabelledCrop:
-        image, affine = crop(grey, box, self.margin)
-        return LabelledCrop(image, map_points(self.labeller.label(grey, box), affine), detector)
+    def _labelled(self, photo: Grey, box: Box, detector: str) -> LabelledCrop:
+        image, affine = crop(photo.pixels, box, self.margin)
+        points = map_points(self.labeller.label(photo.pixels, box), affine)
+        return LabelledCrop(image, points, detector, photo.note)

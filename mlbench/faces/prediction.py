@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mlbench.errors import UsageError
 from mlbench.export.artifacts import answers, require_landmark_model
 from mlbench.faces.dataset import CROP
-from mlbench.faces.decoding import BadImageError, read_grey
+from mlbench.faces.decoding import BadImageError, decode_grey
 from mlbench.faces.detection import Box, HaarDetector, crop, map_points
 from mlbench.system.files import write_atomically
 
@@ -26,6 +26,7 @@ class Prediction:
     photograph: npt.NDArray[np.uint8]
     box: Box
     points: npt.NDArray[np.float64]
+    note: str = ""  # what decoding had to assume
 
     def as_json(self) -> dict[str, Any]:
         """Box and points as JSON values."""
@@ -40,17 +41,18 @@ def predict_photograph(image: Path, model: Path) -> Prediction:
     """
     require_landmark_model(model)
     try:
-        grey = read_grey(image)
+        decoded = decode_grey(image)
     except BadImageError as error:
         message = f"{image} cannot be used: {error}; give a JPEG or PNG photograph."
         raise UsageError(message) from error
+    grey = decoded.pixels
     box = HaarDetector(min_size=CROP // 2).largest(grey)
     if box is None:
         message = f"{image} shows no face that the detector finds: use a frontal photograph, the face 50 px or wider."
         raise UsageError(message)
     face, to_crop = crop(grey, box)
     points = map_points(answers(model, face[None])[0], cv2.invertAffineTransform(to_crop).astype(np.float64))
-    return Prediction(grey, box, points)
+    return Prediction(grey, box, points, decoded.note)
 
 
 def draw(found: Prediction, out: Path) -> None:

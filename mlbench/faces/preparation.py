@@ -28,7 +28,7 @@ from mlbench.faces.csv_format import write_csv
 from mlbench.faces.dataset import CROP, Faces, write_npz
 from mlbench.faces.detection import HaarDetector
 from mlbench.faces.labelling import DlibLabeller, find_predictor, require_dlib
-from mlbench.faces.photographs import Recipe, find_photos
+from mlbench.faces.photographs import Found, Recipe, find_photos
 from mlbench.faces.shards import Queue, Shard, shards_of, work_folder
 from mlbench.system.files import write_atomically
 
@@ -89,23 +89,30 @@ class Summary:
 
     Attributes:
         out: the data set written.
-        images: photographs tried.
+        found: the photographs tried, and the files that were not taken for any.
         faces: rows written.
         detectors: rows by the detector that found the face.
         several: photographs with more than one face.
         skipped: name and reason of every photograph left out.
+        notes: what decoding had to assume, and of how many photographs.
         resumed: photographs that an earlier, interrupted run had done.
         seconds: of this run.
     """
 
     out: Path
-    images: int
+    found: Found
     faces: int
     detectors: dict[str, int]
     several: int
     skipped: tuple[tuple[str, str], ...]
+    notes: dict[str, int]
     resumed: int
     seconds: float
+
+    @property
+    def images(self) -> int:
+        """Photographs tried."""
+        return len(self.found.photos)
 
     @property
     def kept(self) -> int:
@@ -127,6 +134,11 @@ class Summary:
         lines += [f"  {name}: {reason}" for name, reason in self.skipped[:_LISTED]]
         if len(self.skipped) > _LISTED:
             lines.append(f"  and {len(self.skipped) - _LISTED:,} more")
+        lines += [f"{count:,} images: {note}" for note, count in sorted(self.notes.items())]
+        other = self.found.left_out_lines()
+        if other:
+            total = sum(self.found.left_out.values())
+            lines.append(f"{total:,} other files not taken: {', '.join(other[:_LISTED])}")
         return lines
 
     def as_json(self) -> str:
@@ -139,6 +151,8 @@ class Summary:
             "detectors": dict(sorted(self.detectors.items())),
             "several_faces": self.several,
             "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped],
+            "notes": dict(sorted(self.notes.items())),
+            "not_taken": self.found.left_out,
         }
         return json.dumps(values, indent=1) + "\n"
 
@@ -163,19 +177,19 @@ def prepare(inputs: Sequence[Path], out: Path, options: Options, progress: Progr
     if out.suffix.lower() not in (".npz", ".csv"):
         message = f"{out} ends in {out.suffix or 'nothing'}: faces are written to .npz or .csv."
         raise UsageError(message)
-    photos = find_photos(inputs)
+    found = find_photos(inputs)
     require_dlib()
     labeller = DlibLabeller(find_predictor(options.predictor), options.upsample)
     recipe = Recipe(labeller, options.haar, options.margin)
     with work_folder(out) as folder:
-        shards = shards_of(photos, recipe, all_faces=options.all_faces, folder=folder)
+        shards = shards_of(found.photos, recipe, all_faces=options.all_faces, folder=folder)
         resumed = _finish(shards, recipe, options.workers, progress)
         counts = _assemble(shards, folder, out)
-        summary = Summary(out, len(photos), **counts, resumed=resumed, seconds=time.monotonic() - started)
+        summary = Summary(out, found, **counts, resumed=resumed, seconds=time.monotonic() - started)
         if summary.faces == 0:
             name, reason = summary.skipped[0]
             message = (
-                f"none of {len(photos)} images gave a face ({name}: {reason}): give photographs of faces."
+                f"none of {summary.images} images gave a face ({name}: {reason}): give photographs of faces."
             )
     if summary.faces == 0:
         raise UsageError(message)
@@ -281,6 +295,7 @@ def _assemble(shards: list[Shard], folder: Path, out: Path) -> dict[str, Any]:
         "faces": len(points),
         "detectors": dict(Counter(detectors.tolist())),
         "several": int(sum(part["several"] for part in parts)),
+        "notes": dict(Counter(note for part in parts for note in part["notes"].tolist())),
         "skipped": tuple((str(name), str(reason)) for name, reason in skipped),
     }
 

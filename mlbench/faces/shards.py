@@ -28,7 +28,7 @@ from mlbench.system.files import key_of, write_atomically
 SHARD = 16
 
 # Raised when the same photographs and recipe would give other bytes.
-_VERSION = 1
+_VERSION = 2
 
 _OURS = re.compile(r"\.?[0-9a-f]{16}\.npz(\.\d+\.part)?|\.?images\.npy(\.\d+\.part)?|lock|next")
 
@@ -50,6 +50,7 @@ class Shard:
         faces: list[LabelledCrop] = []
         names: list[str] = []
         skipped: list[tuple[str, str]] = []
+        notes: list[str] = []
         several = 0
         for photo in self.photos:
             try:
@@ -58,6 +59,7 @@ class Shard:
                 skipped.append((photo.name, str(error)))
                 continue
             several += len(found) > 1
+            notes += [found[0].note] if found[0].note else []
             kept = found if self.all_faces else found[:1]
             faces += kept
             names += [photo.name, *(f"{photo.name}#{number}" for number in range(2, len(kept) + 1))]
@@ -69,6 +71,7 @@ class Shard:
                 name=np.array(names, np.str_),
                 detector=np.array([face.detector for face in faces], np.str_),
                 skipped=np.array(skipped, np.str_).reshape(-1, 2),
+                notes=np.array(notes, np.str_),
                 several=np.array(several),
             )
 

@@ -39,7 +39,7 @@ def plain_loop(photos, out):
 
     cv2.setNumThreads(1)
     recipe = Recipe(DlibLabeller(find_predictor()), Options().haar)
-    found = [(photo.name, recipe.faces_of(photo.path)[0]) for photo in find_photos([photos])]
+    found = [(photo.name, recipe.faces_of(photo.path)[0]) for photo in find_photos([photos]).photos]
     write_npz(
         Faces(
             np.array([face.image for _, face in found]),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mlbench.faces.decoding import BadImageError, read_grey, read_rgb
+from mlbench.faces.decoding import SUFFIXES, BadImageError, decode_grey, read_grey, read_rgb
 
 GREY = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
 COLOUR = np.dstack([GREY, GREY[:, ::-1], np.full_like(GREY, 100)])
@@ -69,6 +69,54 @@ def test_sixteen_bit_colour(tmp_path):
 
     cv2.imwrite(str(tmp_path / "a.png"), COLOUR[:, :, ::-1].astype(np.uint16) * 257)
     assert read_rgb(tmp_path / "a.png").tolist() == COLOUR.tolist()
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_narrower_values_in_sixteen_bits_are_bright_and_told(tmp_path, bits, ending):
+    values = np.linspace(0, 2**bits - 1, GREY.size).astype(np.uint16).reshape(GREY.shape)
+    Image.fromarray(values).save(tmp_path / f"a.{ending}")
+    found = decode_grey(tmp_path / f"a.{ending}")
+    assert (found.pixels.min(), found.pixels.max()) == (0, 255)
+    assert f"use {bits} bits" in found.note
+
+
+def test_the_full_range_is_nothing_to_tell(tmp_path):
+    Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "a.png")
+    Image.fromarray(GREY).save(tmp_path / "b.png")
+    assert [decode_grey(tmp_path / name).note for name in ("a.png", "b.png")] == ["", ""]
+
+
+@pytest.mark.parametrize("largest", [4095, 65535])
+def test_a_range_that_the_file_tells_is_taken(tmp_path, largest):
+    values = np.linspace(0, largest // 4, GREY.size).astype(">u2")  # a dark image stays dark
+    header = f"P5 {GREY.shape[1]} {GREY.shape[0]} {largest}\n".encode()
+    (tmp_path / "a.pgm").write_bytes(header + values.tobytes())
+    found = decode_grey(tmp_path / "a.pgm")
+    assert found.pixels.max() == 63
+    assert found.note == ""
+
+
+def test_narrow_colour_of_sixteen_bits_is_refused_not_black(tmp_path):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "a.png"), COLOUR.astype(np.uint16) * 16)
+    with pytest.raises(BadImageError, match="save it with 8 bits a channel"):
+        read_rgb(tmp_path / "a.png")
+    Image.fromarray(COLOUR // 8).save(tmp_path / "dark.png")  # 8 bits: as it is
+    assert read_rgb(tmp_path / "dark.png").max() == 31
+
+
+@pytest.mark.parametrize("ending", ["avif", "webp", "jp2", "jfif", "heic"])
+def test_common_kinds_of_photographs(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    if f".{ending}" not in SUFFIXES:
+        path.write_bytes(b"\0\0\0\x1cftypheic")
+        with pytest.raises(BadImageError, match=r"not an image of a known format: pip install"):
+            read_grey(path)
+        return
+    Image.fromarray(COLOUR).save(path)
+    assert np.abs(read_rgb(path).astype(int) - COLOUR).mean() < 20
 
 
 def test_palettes(tmp_path):

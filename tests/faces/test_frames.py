@@ -83,3 +83,8 @@ def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
 def test_frames_too_small_for_a_face_are_refused() -> None:
     with pytest.raises(UsageError, match="at least 96 px"):
         compose_frames(1, size=(50, 864))
+
+
+def test_photographs_of_12_bits_are_not_black(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.linspace(0, 4095, 480 * 864).reshape(480, 864).astype(np.uint16))
+    assert compose_frames(1, photos=tmp_path).images.max() > 200

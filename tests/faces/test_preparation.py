@@ -17,7 +17,7 @@ from mlbench.errors import UsageError
 from mlbench.faces import preparation, shards
 from mlbench.faces.csv_format import read_csv
 from mlbench.faces.dataset import read_faces, read_npz
-from mlbench.faces.decoding import BadImageError, read_grey
+from mlbench.faces.decoding import BadImageError, decode_grey
 from mlbench.faces.labelling import find_predictor, require_dlib
 from mlbench.faces.photographs import LabelledCrop, find_photos
 from mlbench.faces.preparation import Options, prepare
@@ -59,11 +59,12 @@ class StandIn:
     identity = ("stand-in",)
 
     def faces_of(self, path: Path):
-        grey = read_grey(path)
+        photo = decode_grey(path)
+        grey = photo.pixels
         if grey.mean() < 10:
             message = "dark"
             raise BadImageError(message)
-        face = LabelledCrop(np.resize(grey, (96, 96)), np.full((68, 2), 1.5), "dlib")
+        face = LabelledCrop(np.resize(grey, (96, 96)), np.full((68, 2), 1.5), "dlib", photo.note)
         return [face] * (2 if grey.mean() > 250 else 1)
 
 
@@ -104,6 +105,49 @@ def test_bad_images_are_skipped_counted_and_listed(tmp_path, stand_in):
     assert written["skipped"][0] == {"name": "020.png", "reason": "dark"}
     assert (written["images"], written["kept"], written["faces"]) == (24, 21, 21)
     assert left_over(tmp_path) == []
+
+
+def test_files_that_are_not_taken_are_counted_and_told(tmp_path, stand_in):
+    photos = write_greys(tmp_path / "photos", [100])
+    for name in ("a.jxl", "b.JXL", "list.txt", "README", ".hidden.jpg"):
+        (photos / name).write_bytes(b"x")
+    (photos / "gone.jpg").symlink_to(photos / "nothing")
+    summary = prepare([photos], tmp_path / "faces.npz", Options(workers=1, summary_file=True), Told())
+    told = summary.lines()[-1]
+    assert told.startswith("6 other files not taken:")
+    assert "2 × .jxl (convert them to JPEG or PNG)" in told
+    assert json.loads((tmp_path / "faces.npz.summary.json").read_text())["not_taken"] == {
+        ".jxl": 2,
+        ".txt": 1,
+        "no ending": 1,
+        "hidden files and folders": 1,
+        "links to nothing, or no files": 1,
+    }
+    for path in photos.glob("*.png"):
+        path.unlink()
+    with pytest.raises(UsageError, match=r"holds no image .*; not taken: 2 × \.jxl \(convert"):
+        prepare([photos], tmp_path / "none.npz", Options(workers=1), Told())
+
+
+def test_links_are_followed_once(tmp_path):
+    (tmp_path / "photos").mkdir()
+    write_greys(tmp_path / "elsewhere", [100, 110])
+    (tmp_path / "photos" / "ada").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "again").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos" / "same.png").symlink_to(tmp_path / "elsewhere" / "000.png")
+    found = find_photos([tmp_path / "photos"])
+    assert [photo.name for photo in found.photos] == ["ada/000.png", "ada/001.png"]
+    assert found.left_out == {"links to an image taken by another name": 1}
+
+
+def test_assumed_ranges_are_told(tmp_path, stand_in):
+    photos = write_greys(tmp_path / "photos", [100])
+    cv2.imwrite(str(photos / "twelve.png"), np.linspace(0, 4095, 10_000).reshape(100, 100).astype(np.uint16))
+    summary = prepare([photos], tmp_path / "faces.npz", Options(workers=1), Told())
+    assert summary.faces == 2
+    assert any(line.startswith("1 images: 16-bit values use 12 bits") for line in summary.lines())
+    assert list(json.loads(summary.as_json())["notes"].values()) == [1]
 
 
 def test_all_faces_where_asked(tmp_path, stand_in):
@@ -150,7 +194,7 @@ def test_changed_photos_and_options_are_not_taken_from_an_earlier_run(tmp_path):
     keys = lambda **options: [  # noqa: E731
         shard.path.name
         for shard in shards.shards_of(
-            find_photos([photos]), StandIn(), folder=tmp_path, all_faces=False, **options
+            find_photos([photos]).photos, StandIn(), folder=tmp_path, all_faces=False, **options
         )
     ]
     before = keys()
@@ -227,7 +271,7 @@ def test_photos_have_names_below_their_folder_and_come_once(tmp_path):
     for name in ("a/Ada/1.jpg", "a/b.PNG", "a/.hidden.jpg", "a/.git/x.jpg", "a/notes.txt", "c/1.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    names = lambda *inputs: [photo.name for photo in find_photos([tmp_path / i for i in inputs])]  # noqa: E731
+    names = lambda *inputs: [photo.name for photo in find_photos([tmp_path / i for i in inputs]).photos]  # noqa: E731
     assert names("a") == ["Ada/1.jpg", "b.PNG"]
     assert names("a", "c", "a") == ["a/Ada/1.jpg", "a/b.PNG", "c/1.jpg"]
     assert names("a/notes.txt", "c/1.jpg") == ["1.jpg", "notes.txt"]  # what is given by name is tried
