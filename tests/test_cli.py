@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from mlbench.cli import cli, main
 from mlbench.cli.options import TUNING, tuning_of
 from mlbench.errors import UsageError
+from mlbench.faces.csv_format import write_csv
 from mlbench.faces.dataset import read_faces
 from mlbench.records import parse_record, read_record
 from mlbench.training.options import TrainingOptions, TuningOptions
@@ -143,6 +145,28 @@ def test_faces_are_joined_and_picked_by_source(mlbench, faces_file, tmp_path):
     assert len(read_faces(tmp_path / "twice.npz")) == 2 * len(read_faces(faces_file))
     code, _, err = mlbench("faces", "join", faces_file, "--source", "nowhere", "--out", "none.npz")
     assert (code, "no face of the source" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("faces", "join"), ("faces", "fit"), ("train", "--variant", "tiny", "--epochs", "1", "--data")],
+)
+def test_skipped_rows_are_one_sentence(mlbench, faces_file, tmp_path, command):
+    write_csv(read_faces(faces_file), tmp_path / "gaps.csv")
+    lines = (tmp_path / "gaps.csv").read_text().splitlines()
+    lines[3] = "?" + lines[3]
+    (tmp_path / "gaps.csv").write_text("\n".join(lines))
+    code, _, err = mlbench(*command, "gaps.csv", *(("--out", "o.npz") if "faces" in command else ()))
+    assert code == 0, err
+    told = [line for line in err.splitlines() if "gaps.csv" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"Note: gaps.csv: 1 of {len(lines) - 1} rows skipped: line 4: x0 ")
+
+
+def test_warnings_of_python_show_no_code(mlbench, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    mlbench("--version")
+    assert warnings.formatwarning("odd", UserWarning, "file.py", 1) == "Note: odd\n"
 
 
 def test_runs_that_split_otherwise_do_not_share_a_folder(mlbench, faces_file, tmp_path):

@@ -165,17 +165,47 @@ class Phone:
             raise PhoneError(why(self.serial, str(error), doing)) from error
 
 
+#: What adb says of a phone that it cannot use, and what that means to people. Errors of adb hold these words too.
+_REFUSALS = {
+    "unauthorized": "does not allow this computer yet: unlock it and accept `Allow USB debugging`",
+    "authorizing": "is still asked whether it allows this computer: unlock it, accept, and run again",
+    "connecting": "is still connecting: wait some seconds and run again",
+    "offline": "is offline: unplug it, plug it in again, and run again",
+    "permissions": "may not be opened by this user: install `android-sdk-platform-tools-common` (udev rules), plug "
+    "the phone in again, and run `adb kill-server`",
+}
+
+#: Further states, in which a phone runs no apps.
+_MODES = {
+    "recovery": "shows its recovery: start Android by `adb reboot`, and run again",
+    "rescue": "is in rescue mode: start Android by `adb reboot`, and run again",
+    "sideload": "waits for an update to be sideloaded: start Android by `adb reboot`, and run again",
+    "bootloader": "shows its bootloader: start Android by `fastboot reboot`, and run again",
+    "host": "is another computer's adb, not a phone: choose another by --device android:SERIAL",
+    "detached": "was detached from adb: run `adb attach`, and run again",
+    "no device": "is gone: connect it and run again",
+}
+
+#: States that pass by themselves, or by the user's answer on the phone.
+_PASSING = {"unauthorized", "authorizing", "connecting", "offline"}
+
+
 def why(serial: str, said: str, doing: str) -> str:
-    """One sentence for what adb says about a phone that cannot be used."""
-    if "unauthorized" in said:
-        return f"Phone {serial} does not allow this computer yet: unlock it and accept `Allow USB debugging`."
-    if "offline" in said:
-        return f"Phone {serial} is offline: unplug it, plug it in again, and run again."
-    if "permissions" in said:
-        return f"This user may not open phone {serial}: install `android-sdk-platform-tools-common` (udev rules)."
-    if "not found" in said:
-        return f"Phone {serial} was disconnected before {doing}: connect it and run again, it goes on from there."
-    return f"Phone {serial} was disconnected while {doing}: connect it and run again, it goes on from there."
+    """One sentence for an error of adb about a phone."""
+    for word, meaning in _REFUSALS.items():
+        if word in said:
+            return f"Phone {serial} {meaning}."
+    when = "before" if "not found" in said else "while"
+    return f"Phone {serial} was disconnected {when} {doing}: connect it and run again, it goes on from there."
+
+
+def _unready(serial: str, state: str) -> str:
+    """One sentence for a state, as `adb devices` shows it, in which a phone cannot be used."""
+    for word, meaning in (_REFUSALS | _MODES).items():
+        if state.startswith(word) or (word == "permissions" and word in state):
+            return f"Phone {serial} {meaning}."
+    shown = state[:60] if state.isprintable() else repr(state[:60])
+    return f"Phone {serial} is not ready (adb: {shown}): see `adb devices`, plug it in again, and run again."
 
 
 def connect(serial: str | None) -> Phone:
@@ -196,7 +226,7 @@ def connect(serial: str | None) -> Phone:
         message = f"No phone {chosen} is connected (there is {connected}): see `adb devices`."
         raise PhoneError(message)
     if states[chosen] != "device":
-        raise PhoneError(why(chosen, states[chosen], "anything was done"))
+        raise PhoneError(_unready(chosen, states[chosen]))
     return Phone(adbutils.AdbClient().device(chosen))
 
 
@@ -208,17 +238,24 @@ def _settled(serial: str | None) -> dict[str, str]:
     patience = time.monotonic() + _SETTLE_S
     while True:
         states = _states()
-        waiting = set(states.values() if serial is None else {states.get(serial, "device")}) - {"device"}
-        if not waiting or time.monotonic() > patience:
+        waiting = set(states.values() if serial is None else {states.get(serial, "device")})
+        if not waiting & _PASSING or time.monotonic() > patience:
             return states
         time.sleep(0.2)
 
 
 def _states() -> dict[str, str]:
+    """Serial numbers and states, which may hold blanks: adbutils' own list splits at them."""
     import adbutils
 
     try:
-        return {info.serial: info.state for info in adbutils.AdbClient().list()}
+        with adbutils.AdbClient().make_connection() as server:
+            server.send_command("host:devices")
+            server.check_okay()
+            lines = server.read_string_block().splitlines()
+        return {
+            serial: state.strip() for serial, tab, state in (line.partition("\t") for line in lines) if tab
+        }
     except (adbutils.AdbError, OSError, EOFError, RuntimeError) as error:
         message = f"adb does not answer ({error}): install it (`apt install adb`) and try `adb devices`."
         raise PhoneError(message) from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlbench.cli.options import FILE, SAMPLED_FACES, SEED
+from mlbench.cli.output import progress_bars
 from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def join(inputs: tuple[Path, ...], source: str | None, out: Path) -> None:
 
 def _of_source(path: Path, source: str | None) -> Faces:
     """The faces of a file, or those of one source."""
-    from mlbench.faces.dataset import read_faces
+    from mlbench.faces.sources import read_and_tell
 
-    given = read_faces(path)
+    given = read_and_tell(path, "points", progress_bars())
     if source is None:
         return given
     if "source" not in given.extra or not (given.extra["source"] == source).any():

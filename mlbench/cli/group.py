@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib.metadata import entry_points
 
 import click
@@ -20,7 +21,15 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         found = super().get_command(ctx, cmd_name)
         plugged = entry_points(group="mlbench.commands", name=cmd_name)
-        return found or next((point.load() for point in plugged), None)
+        if found is not None or not plugged:
+            return found
+        from mlbench.plugins import loaded
+
+        command = loaded(next(iter(plugged)), "command")
+        if not isinstance(command, click.Command):
+            message = f'The plug-in of the command "{cmd_name}" is no command of click: remove its package.'
+            raise UsageError(message)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -59,6 +68,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; bad input ends in one sentence and exit code 2."""
+    warnings.formatwarning = lambda message, *_, **__: f"Note: {message}\n"  # no line of code for users
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except UsageError as error:

@@ -8,7 +8,6 @@ again.
 from __future__ import annotations
 
 import csv
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,50 +44,47 @@ class SkippedRow:
         return f"line {self.line}: {self.reason}"
 
 
-class SkippedRowsWarning(UserWarning):
-    """Rows of a CSV were left out, and nobody asked for the list."""
-
-
 def read_csv(path: Path, skipped: list[SkippedRow] | None = None) -> Faces:
-    """Read the whole file. Bad rows are appended to `skipped`; without a list, one warning names them.
+    """Read the whole file. Bad rows are left out, told in the faces' `note`, and appended to `skipped`.
 
     Raises:
         UsageError: unreadable, a column is missing or doubled, or no row is good.
     """
     pixels, points, names = bytearray(), [], []
+    skipped = [] if skipped is None else skipped
+    already = len(skipped)
     for faces in iter_csv(path, _ROWS, skipped):
         pixels += faces.images.tobytes()  # grows in place: the images are in memory once
         points.append(faces.points)
         names.append(faces.names)
     images = np.frombuffer(pixels, np.uint8).reshape(-1, CROP, CROP)
-    return Faces(images, np.concatenate(points), np.concatenate(names))
+    bad = skipped[already:]
+    note = f"{path}: {_listed(bad, len(images))}" if bad else ""
+    return Faces(images, np.concatenate(points), np.concatenate(names), note=note)
 
 
-def iter_csv(path: Path, batch: int, skipped: list[SkippedRow] | None = None) -> Iterator[Faces]:
-    """Read the file `batch` good rows at a time, holding one batch in memory; bad rows as in `read_csv`.
+def iter_csv(path: Path, batch: int, skipped: list[SkippedRow]) -> Iterator[Faces]:
+    """Read the file `batch` good rows at a time, holding one batch in memory; bad rows go to `skipped`.
 
     A face without a name is named by the number of its row, from 0.
 
     Raises:
         UsageError: unreadable, a column is missing or doubled, or (at the end) no row was good.
     """
-    out = [] if skipped is None else skipped
-    already, good = len(out), 0
+    already, good = len(skipped), 0
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:  # line ends of any kind, also mixed
-            for faces in _batches(_rows(file, path, out), batch):
+            for faces in _batches(_rows(file, path, skipped), batch):
                 good += len(faces)
                 yield faces
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}; check the file and its permissions."
         raise UsageError(message) from error
-    bad = out[already:]
     if not good:
+        bad = skipped[already:]
         reason = f"none of its {len(bad)} rows is good ({bad[0]})" if bad else "it holds no face"
         message = f"{path}: {reason}; make the file with `mlbench prepare`."
         raise UsageError(message)
-    if bad and skipped is None:
-        warnings.warn(f"{path}: {_listed(bad, good)}", SkippedRowsWarning, stacklevel=2)
 
 
 def write_csv(faces: Faces, path: Path, *, names: bool = False) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ import numpy.typing as npt
 from mlbench.data.npz_arrays import NPZ_ERRORS, Entry, entries
 from mlbench.errors import UsageError
 from mlbench.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from mlbench.faces.csv_format import SkippedRow
 
 #: Side of a crop in pixels, and landmarks a face (paper, section 3).
 CROP = 96
@@ -44,12 +47,14 @@ class Faces:
         points: float32 [n,68,2], x and y in crop pixels; may lie outside 0..95.
         names: str [n].
         extra: further arrays with n rows, by key.
+        note: what was left out when they were read, a sentence for people; "" for nothing.
     """
 
     images: npt.NDArray[np.uint8]
     points: npt.NDArray[np.float32]
     names: npt.NDArray[np.str_]
     extra: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -189,7 +194,7 @@ def write_npz(faces: Faces, path: Path) -> None:
 
 
 def read_faces(path: Path, label: str = "points") -> Faces:
-    """Read faces from `.npz` or the paper's `.csv`, by the file's ending.
+    """Read faces from `.npz` or the paper's `.csv`, by the file's ending; their `note` tells of skipped rows.
 
     Raises:
         UsageError: no such file, another ending, or a bad file.
@@ -223,15 +228,21 @@ def require_faces_suffix(path: Path) -> str:
     return suffix
 
 
-def iter_faces(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:
+def iter_faces(
+    path: Path, batch: int, label: str = "points", skipped: list[SkippedRow] | None = None
+) -> Iterator[Faces]:
     """Read faces from `.npz` or `.csv`, `batch` at a time, holding one batch in memory.
+
+    Rows of a `.csv` that are left out are appended to `skipped`.
 
     Raises:
         UsageError: no such file, another ending, or a bad file.
     """
     from mlbench.faces.csv_format import iter_csv
 
-    return iter_npz(path, batch, label) if _format_of(path, label) == ".npz" else iter_csv(path, batch)
+    if _format_of(path, label) == ".npz":
+        return iter_npz(path, batch, label)
+    return iter_csv(path, batch, [] if skipped is None else skipped)
 
 
 def _format_of(path: Path, label: str) -> str:

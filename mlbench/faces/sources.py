@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy.typing as npt
 
 from mlbench.contracts import Progress
 from mlbench.errors import UsageError
-from mlbench.faces.csv_format import SkippedRowsWarning
 from mlbench.faces.dataset import Faces, Split, eye_distances, read_faces, split_faces
 
 
@@ -58,7 +56,7 @@ class Source:
             UsageError: the file cannot be read.
         """
         if self.path is not None:
-            return _read_and_tell(self.path, "points", progress)
+            return read_and_tell(self.path, "points", progress)
         from mlbench.faces.appearance import AppearanceModel
 
         progress.say(f"No --data given: using {self.describe()}.")
@@ -113,7 +111,7 @@ class TestSet:
         if self.path.suffix.lower() == ".csv" and self.label != "points":
             message = f"{self.path}:{self.label}: a .csv has one set of points; leave out :{self.label}."
             raise UsageError(message)
-        faces = _read_and_tell(self.path, self.label, progress)
+        faces = read_and_tell(self.path, self.label, progress)
         _require_eyes_apart(faces, np.arange(len(faces)), str(self.path))
         return faces
 
@@ -130,11 +128,13 @@ def _require_eyes_apart(faces: Faces, rows: npt.NDArray[np.int64], where: str) -
         raise UsageError(message)
 
 
-def _read_and_tell(path: Path, label: str, progress: Progress) -> Faces:
-    """Read faces; what was skipped of a CSV is told with the progress."""
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", SkippedRowsWarning)
-        faces = read_faces(path, label)
-    for warning in told:
-        progress.say(f"Note: {warning.message}")
+def read_and_tell(path: Path, label: str, progress: Progress) -> Faces:
+    """Read faces; what was skipped of a CSV is told with the progress.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    faces = read_faces(path, label)
+    if faces.note:
+        progress.say(f"Note: {faces.note}")
     return faces

@@ -1,5 +1,6 @@
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlbench.errors import UsageError
-from mlbench.faces.csv_format import COLUMNS, SkippedRowsWarning, read_csv, write_csv
+from mlbench.faces.csv_format import COLUMNS, read_csv, write_csv
 from mlbench.faces.dataset import Faces, iter_faces, read_faces, read_npz, write_npz
 
 float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -132,11 +133,16 @@ def test_a_bad_row_is_skipped_and_listed(file, column, text, reason):
     assert faces.names.tolist() == ["0", "2"]  # the numbers of their rows
 
 
-def test_without_a_list_a_warning_counts_the_skipped_rows(file):
+def test_what_is_read_tells_of_the_skipped_rows(file, recwarn):
+    assert read_faces(file).note == ""
     edit(file, 2, "x0", "?")
     edit(file, 4, "Image", "1")
-    with pytest.warns(SkippedRowsWarning, match="2 of 3 rows skipped: line 2: x0 .*; line 4: 1 pixel values"):
-        read_faces(file)
+    told = read_faces(file).note
+    assert re.search("2 of 3 rows skipped: line 2: x0 .*; line 4: 1 pixel values", told)
+    skipped = []
+    assert [len(part) for part in iter_faces(file, 1, skipped=skipped)] == [1]
+    assert [row.line for row in skipped] == [2, 4]
+    assert not recwarn
 
 
 def test_whole_numbers_written_otherwise_are_pixels(file):
