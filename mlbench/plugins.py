@@ -6,26 +6,21 @@ import difflib
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any, Literal
 
-from mlbench.contracts import Compressor, DeviceRunner, Report, Variant
+from mlbench.contracts.validity import fault_of
 from mlbench.errors import UsageError
 
 Kind = Literal["variants", "compressors", "device_runners", "reports", "models"]
 
-_CONTRACTS: dict[str, type] = {
-    "variants": Variant,
-    "compressors": Compressor,
-    "device_runners": DeviceRunner,
-    "reports": Report,
-    "models": Path,
-}
-
 
 @lru_cache
-def _found(kind: Kind) -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=f"mlbench.{kind}")}
+def _found(kind: Kind) -> dict[str, list[EntryPoint]]:
+    """The entry points of each name: more than one where packages clash."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=f"mlbench.{kind}"):
+        found.setdefault(point.name, []).append(point)
+    return found
 
 
 def names(kind: Kind) -> list[str]:
@@ -44,24 +39,53 @@ def load(kind: Kind, name: str) -> Any:
     """The plug-in of a name: a `Variant`, a class of compressors, devices and reports, or a folder of models.
 
     Raises:
-        UsageError: not known (with the nearest name), not importable, or not what the contract asks.
+        UsageError: not known (with the nearest name), of two packages, not importable, or not what the contract
+        asks.
     """
-    point = _found(kind).get(name)
+    points = _found(kind).get(name, [])
     singular = kind.removesuffix("s").replace("_", " ")
-    if point is None:
+    if not points:
         message = f'There is no {singular} "{name}"{did_you_mean(name, _found(kind))}'
         raise UsageError(message)
-    try:
-        plugin = point.load()
-    except (ImportError, AttributeError) as error:
-        message = (
-            f'The {singular} "{name}" cannot be loaded from {point.value}: {error}; reinstall its package.'
-        )
-        raise UsageError(message) from error
-    contract = _CONTRACTS[kind]
-    if not (isinstance(plugin, contract) or (isinstance(plugin, type) and issubclass(plugin, contract))):
-        message = (
-            f'The {singular} "{name}" ({point.value}) is not a {contract.__name__}: see mlbench/contracts.py.'
-        )
+    if len(points) > 1:
+        owners = " and ".join(sorted(_owner(point) for point in points))
+        message = f'The {singular} "{name}" comes from {owners}: uninstall one of them.'
+        raise UsageError(message)
+    plugin = loaded(points[0], singular)
+    if fault := fault_of(kind, name, plugin):
+        message = f'The {singular} "{name}" of {_owner(points[0])} ({points[0].value}) {fault}.'
         raise UsageError(message)
     return plugin
+
+
+def usable(kind: Kind) -> tuple[dict[str, Any], list[str]]:
+    """All plug-ins of a kind that can be used, by name, and a sentence for each that cannot."""
+    good: dict[str, Any] = {}
+    faults = []
+    for name in names(kind):
+        try:
+            good[name] = load(kind, name)
+        except UsageError as error:
+            faults.append(str(error))
+    return good, faults
+
+
+def loaded(point: EntryPoint, singular: str) -> Any:
+    """What an entry point names.
+
+    Raises:
+        UsageError: it cannot be imported, whatever its code raised.
+    """
+    try:
+        return point.load()
+    except (Exception, SystemExit) as error:
+        message = (
+            f'The {singular} "{point.name}" of {_owner(point)} cannot be loaded from {point.value} '
+            f"({type(error).__name__}: {error}): reinstall or remove its package."
+        )
+        raise UsageError(message) from error
+
+
+def _owner(point: EntryPoint) -> str:
+    """The distribution that brings an entry point."""
+    return f"the package {point.dist.name}" if point.dist else "an unknown package"

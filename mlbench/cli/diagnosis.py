@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 from rich.console import Console
@@ -62,6 +62,7 @@ def checks() -> list[Check]:
         ),
         _disk(),
         *_device_requirements(),
+        *_plugins(),
     ]
 
 
@@ -118,12 +119,18 @@ def _room(name: str, free: int, wanted: int, remedy: str) -> Check:
 
 
 def _device_requirements() -> list[Check]:
-    runners = [plugins.load("device_runners", name) for name in plugins.names("device_runners")]
-    found = [(runner.name, *row) for runner in runners for row in runner.requirements()]
+    runners = plugins.usable("device_runners")[0]
+    found = [(runner.name, *row) for runner in runners.values() for row in runner.requirements()]
     return [
         Check(f"{name} ({device})", good, False, text if good else "not found", text)
         for device, name, good, text in found
     ]
+
+
+def _plugins() -> list[Check]:
+    """Plug-ins that cannot be used."""
+    faults = [fault for kind in get_args(plugins.Kind) for fault in plugins.usable(kind)[1]]
+    return [Check("plug-in", False, False, fault, "reinstall or remove its package") for fault in faults]
 
 
 def _disk() -> Check:

@@ -24,3 +24,5 @@ def list_plugins(what: str | None, as_json: bool) -> None:
         click.echo(json.dumps(tables))
     else:
         listing.show(tables)
+    for fault in listing.faults(what):
+        click.echo(f"Note: {fault}", err=True)

@@ -30,13 +30,21 @@ def tables(what: str | None = None) -> dict[str, list[Row]]:
     """Rows for one kind of plug-in, or for all."""
     describe: dict[str, Callable[[Any], Row]] = {"variants": _variant, "compressors": _compressor}
     found = {
-        title: [describe.get(title, _plain)(plugins.load(kind, name)) for name in plugins.names(kind)]
+        title: [describe.get(title, _plain)(plugin) for plugin in plugins.usable(kind)[0].values()]
         for title, kind in _KINDS.items()
         if what in (None, title)
     }
     if what in (None, _MODELS):
         found[_MODELS] = [_model(model) for model in ready_models.models()]
     return found
+
+
+def faults(what: str | None = None) -> list[str]:
+    """A sentence for each plug-in that cannot be used, of one kind or of all."""
+    kinds: dict[str, plugins.Kind] = {**_KINDS, _MODELS: "models"}
+    return [
+        fault for title, kind in kinds.items() if what in (None, title) for fault in plugins.usable(kind)[1]
+    ]
 
 
 def show(found: dict[str, list[Row]]) -> None:

@@ -82,7 +82,9 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
         return {name: options[name] for name in names}
 
     data, seed = options["data"], options["seed"]
-    known = plugins.names("variants")
+    known, faults = plugins.usable("variants") if "all" in variants else ({}, [])
+    for fault in faults:
+        click.echo(f"Note: {fault}", err=True)
     training = training_of(
         data,
         seed,
@@ -90,7 +92,7 @@ def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) ->
         **some("augment", "augment_strength", "patience", "compute", "train_threads"),
     )
     return Plan(
-        variants=tuple(known if "all" in variants else dict.fromkeys(variants)),
+        variants=tuple(known or dict.fromkeys(variants)),
         chains=tuple(parse_chain(text) for text in chains),
         source=source_of(data, seed=seed, **some("faces", "split")),
         tests=tuple(TestSet.parse(text) for text in options["tests"]),

@@ -69,8 +69,8 @@ def _from_json(text: str, classes: set[str]) -> tf_keras.Model:
     if all(any(hasattr(kind, name) for kind in kinds) for name in classes):
         return tf_keras.models.model_from_json(text)
     found: dict[str, type] = {}
-    for compressor in plugins.names("compressors"):
-        found |= plugins.load("compressors", compressor).custom_layers()
+    for compressor in plugins.usable("compressors")[0].values():
+        found |= compressor.custom_layers()
     config = json.loads(text)
     for layer in config["config"]["layers"]:
         # Layers are built as they are added; TFMOT's would be built, and hold their weights, twice.

@@ -32,8 +32,8 @@ class Model:
 
 def paths() -> dict[str, Path]:
     """The files of all folders by name."""
-    folders: list[Path] = [plugins.load("models", name) for name in plugins.names("models")]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.tflite"))}
+    folders: dict[str, Path] = plugins.usable("models")[0]
+    return {path.stem: path for folder in folders.values() for path in sorted(folder.glob("*.tflite"))}
 
 
 def models() -> list[Model]:
