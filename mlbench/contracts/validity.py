@@ -52,8 +52,8 @@ def _variant(variant: Variant) -> str:
 def _class(plugin: Any, contract: type) -> str:
     if not (isinstance(plugin, type) and issubclass(plugin, contract)):
         return f"is no class of {contract.__name__}"
-    if inspect.isabstract(plugin):
-        return f"does not implement {', '.join(sorted(plugin.__abstractmethods__))}"
+    if left := sorted(name for name, value in inspect.getmembers(plugin) if _abstract(value)):
+        return f"does not implement {', '.join(left)}"
     if missing := _not_texts(plugin, ("name", "summary")):
         return f"has no class variable {missing} (a text)"
     return _compressor(plugin) if issubclass(plugin, Compressor) else ""
@@ -76,6 +76,10 @@ def _compressor(technique: type[Compressor]) -> str:
         if options is not None and not (isinstance(options, Mapping) and options.keys() <= fields.keys()):
             return "has examples of options that are none of its fields"
     return ""
+
+
+def _abstract(value: Any) -> bool:
+    return getattr(value, "__isabstractmethod__", False) is True
 
 
 def _not_texts(plugin: type, names: Iterable[str]) -> str:

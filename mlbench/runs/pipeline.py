@@ -27,6 +27,7 @@ from mlbench.system.files import key_of
 from mlbench.runs.measuring import Measuring, measure, now
 from mlbench.records import Artifact, Data, Record, write_record
 from mlbench.records import Split as SplitFacts
+from mlbench.training.doubts import learnt_nothing, slow_arithmetic
 from mlbench.training.options import TrainingOptions, TuningOptions
 
 _SPLIT = "test"  # how the run's own test split is called among test sets
@@ -139,6 +140,7 @@ class _Run:
         plan = self.plan
         folder = plan.out / f"{self.variant.name}-{key_of(plan.configuration(), self.faces.fingerprint)[:8]}"
         warnings = plan.source.warnings() + self._known_tests()
+        warnings += _told(slow_arithmetic(plan.training, plan.tuning), self.progress)
         made = self._artifacts(folder, warnings)
         findings = measure(
             [artifact for artifact, _ in made],
@@ -183,6 +185,8 @@ class _Run:
             f"Baseline {self.variant.name} {'from the cache' if baseline.reused else 'trained'}: "
             f"{baseline.best.validation_mae_px:.3f} px on the validation split."
         )
+        nothing = learnt_nothing(self.variant.name, baseline.history, plan.training.rate)
+        warnings += _told(nothing, self.progress)
         bench = Bench(self.faces, self.split, plan.tuning, self.progress)
         made, refused = list[tuple[Artifact, Compressed]](), list[str]()
         for text, chain in {str(chain): chain for chain in (Chain(()), *plan.chains)}.items():
@@ -226,6 +230,13 @@ class _Run:
         )
 
 
+def _told(warnings: list[str], progress: Progress) -> list[str]:
+    """The warnings, which are told at once too."""
+    for warning in warnings:
+        progress.say(f"Warning: {warning}")
+    return warnings
+
+
 def _named(name: str | None) -> Trained | None:
     """A finished baseline that the options name, looked up before hours of work, not after."""
     return baseline_named(name) if name else None
@@ -247,18 +258,20 @@ def train_only(
     """
     definition: Variant = plugins.load("variants", variant)
     start = _named(start_from)
+    _told(slow_arithmetic(training), progress)
     faces = source.load(progress)
     baseline = train_baseline(definition, faces, source.split(faces), training, progress, start)
     best = baseline.best
     error = f"{best.validation_mae_px:.3f} px in epoch {best.epoch}"
-    told = f"{variant}: validation MAE {error}, kept in {baseline.folder}."
+    message = f"{variant}: validation MAE {error}, kept in {baseline.folder}."
+    message = "\n".join([*learnt_nothing(variant, baseline.history, training.rate), message])
     if out is None:
-        return told
+        return message
     untuned = TuningOptions()  # the empty chain is not tuned
     written = compress_only(
         variant, Chain(()), source, training, untuned, start_from, out, frozen_graph, progress
     )
-    return f"{told}\n{written}"
+    return f"{message}\n{written}"
 
 
 def compress_only(
@@ -281,9 +294,11 @@ def compress_only(
     require_writable(out.parent)
     start = _named(start_from)
     _named(tuning.teacher)
+    _told(slow_arithmetic(training, tuning), progress)
     faces = source.load(progress)
     split = source.split(faces)
     baseline = train_baseline(definition, faces, split, training, progress, start)
+    _told(learnt_nothing(variant, baseline.history, training.rate), progress)
     bench = Bench(faces, split, tuning, progress)
     compressed = compress(baseline, chain, bench)
     artifact = export(
