@@ -1,5 +1,5 @@
 # make run    the main job, on an empty machine too: environment, installation, faces, training, table
-# make test   all tests        make lint   format, lint, types        make bench   benchmarks
+# make test   all tests        make lint   format, lint, types, imports        make bench   benchmarks
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -26,6 +26,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
@@ -35,7 +36,7 @@ bench: $(VENV)/.dev
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is missing: apt install python3-venv"; exit 2; }

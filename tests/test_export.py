@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mlbench.compression.stages import start
+from mlbench.contracts import ExportOptions
 from mlbench.device_runners.android.op_versions import operators
 from mlbench.errors import UsageError
-from mlbench.export import convert
+from mlbench.export import convert, written
 from mlbench.export.artifacts import answers, artifact_of, require_landmark_model
 from mlbench.export.delivery import export
 from mlbench.faces.dataset import split_faces
@@ -53,6 +54,17 @@ def test_equal_networks_give_equal_bytes(network, tmp_path):
     for name in ("a", "b"):
         _convert(network, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_process_that_converts_imports_nothing_of_the_working_folder(
+    network, sampled, tmp_path, monkeypatch
+):
+    (tmp_path / "numpy.py").write_text("raise RuntimeError('the one of the working folder')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(written, "_SMALL", -1)  # a process of its own
+    out = tmp_path / "net.tflite"
+    written._convert(network, ExportOptions("float32"), out, sampled, None)
+    require_landmark_model(out)
 
 
 def test_a_file_without_weights_is_an_error_and_not_written(network, tmp_path, monkeypatch):

@@ -94,7 +94,8 @@ def _convert(
 
 def _in_process(job: dict[str, object], file: Path, out: Path) -> dict[str, float | str]:
     file.write_text(json.dumps(job), encoding="utf-8")
-    command = [sys.executable, "-m", "mlbench.export.convert", str(file)]
+    # -P: the working folder may hold a module of a name that the converter imports.
+    command = [sys.executable, "-P", "-m", "mlbench.export.convert", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:

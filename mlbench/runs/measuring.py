@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlbench.system import environment
 from mlbench import plugins
-from mlbench.faces.accuracy import errors_of
-from mlbench.evaluation.budgets import PAPER_BUDGETS, Budget, judge_worst
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
-from mlbench.evaluation.within_run import differences_of
 from mlbench.errors import UsageError
+from mlbench.evaluation.budgets import PAPER_BUDGETS, Budget, judge_worst
+from mlbench.evaluation.within_run import differences_of
+from mlbench.faces.accuracy import errors_of
 from mlbench.faces.dataset import Faces
 from mlbench.faces.frames import compose_frames
 from mlbench.faces.gallery import gallery_of
 from mlbench.records import Artifact, BudgetVerdict, Errors, Failure, Measurement
+from mlbench.system import environment
 
 _FRAMES = 40
 

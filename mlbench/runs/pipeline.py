@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from mlbench import __version__, plugins
-from mlbench.system import environment
-from mlbench.networks import counting
-from mlbench.export.artifacts import artifact_of
-from mlbench.training.baselines import Trained, baseline_named, faces_key, train_baseline
 from mlbench.compression.chain import Chain
 from mlbench.compression.stages import Bench, Compressed, compress
 from mlbench.contracts import DeviceRunner, Progress, Variant
 from mlbench.errors import UsageError
+from mlbench.export.artifacts import artifact_of
 from mlbench.export.delivery import export
 from mlbench.faces.dataset import Faces, Split
 from mlbench.faces.sources import Source, TestSet
-from mlbench.system.files import key_of
-from mlbench.runs.measuring import Measuring, measure, now
+from mlbench.networks import counting
 from mlbench.records import Artifact, Data, Record, write_record
 from mlbench.records import Split as SplitFacts
+from mlbench.runs.measuring import Measuring, measure, now
+from mlbench.system import environment
+from mlbench.system.files import key_of
+from mlbench.training.baselines import Trained, baseline_named, faces_key, train_baseline
 from mlbench.training.doubts import learnt_nothing, slow_arithmetic
 from mlbench.training.options import TrainingOptions, TuningOptions
 
