@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from mlbench.cli import cli
+from mlbench.cli.comparison_table import show
 from mlbench.errors import UsageError
 from mlbench.evaluation.between_runs import Comparison, Line, compare, compare_within, parse_condition
-from mlbench.records import Device, Record, Timing, write_record
+from mlbench.evaluation.within_run import differences_of
+from mlbench.records import Device, Persons, Record, Timing, write_record
 from tests.latency_noise import CALM, measured
 from tests.reports.example_records import HOST, PHONE, example, with_failure
 
@@ -117,6 +121,52 @@ def test_errors_on_other_faces_are_refused() -> None:
 def test_errors_are_compared_face_by_face() -> None:
     found = compare_within(RECORD, 0, 2)
     assert line(found, "basic · none → basic · svd+int8", "mae").said == "worse"
+
+
+def _by_person(record: Record, *, told: bool) -> Record:
+    """The record with an svd that is 0.1 px better on six faces of one person, the same on six other persons."""
+    base = np.ones(12)
+    svd = base - 0.1 * np.array([1] * 6 + [0] * 6)
+    changed = tuple(
+        e.model_copy(update={"by_face_mae_px": tuple(svd if e.artifact == "basic · svd" else base)})
+        for e in record.errors
+    )
+    persons = {"test": Persons(of_face=(0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6))} if told else {}
+    return record.model_copy(update={"errors": changed, "persons": persons})
+
+
+def test_errors_of_two_records_resample_the_persons_that_either_tells() -> None:
+    old, new = _by_person(RECORD, told=False), _by_person(RECORD, told=True)
+    before = old.model_copy(
+        update={
+            "errors": tuple(e.model_copy(update={"by_face_mae_px": (1.0,) * 12}) for e in old.errors),
+        }
+    )
+    by_face = line(compare(before, old), "basic · svd", "mae")
+    assert (by_face.said, by_face.over) == ("better", "12 faces, persons unknown")
+    for left, right in ((before, new), (before.model_copy(update={"persons": new.persons}), old)):
+        by_person = line(compare(left, right), "basic · svd", "mae")
+        assert (by_person.said, by_person.over) == ("cannot tell", "7 persons")
+        assert by_person.change.value == pytest.approx(by_face.change.value)
+
+
+def test_errors_of_one_record_resample_persons() -> None:
+    found = compare_within(_by_person(RECORD, told=True), 0, 1)
+    assert line(found, "basic · none → basic · svd", "mae").said == "cannot tell"
+    record = _by_person(RECORD, told=True)
+    said = {
+        row.artifact: row.verdict
+        for row in differences_of("basic · none", [], record.errors, record.persons, 7)
+    }
+    assert said["basic · svd"] == "cannot tell"
+    by_face = differences_of("basic · none", [], record.errors, {}, 7)
+    assert {row.artifact: row.verdict for row in by_face}["basic · svd"] == "better"
+
+
+def test_the_table_says_what_an_interval_resamples() -> None:
+    out = StringIO()
+    show(compare(RECORD, RECORD.model_copy()), Console(file=out, width=300))
+    assert "95 % over 9 persons" in out.getvalue()
 
 
 def test_records_without_a_common_model_are_refused() -> None:

@@ -1,15 +1,17 @@
 """Measuring on several devices: what one of them refuses does not cost the others' figures."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from mlbench.contracts import DeviceRunner, Outcome
 from mlbench.errors import UsageError
 from mlbench.evaluation.budgets import Budget, judge_worst
 from mlbench.faces.sources import TestSet
-from mlbench.records import Artifact, Device, Failure, Measurement, Memory
+from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Persons
 from mlbench.runs import pipeline
 from mlbench.runs.measuring import Measuring, measure
 from mlbench.system.progress import Silent
@@ -57,6 +59,39 @@ ARTIFACT = Artifact(
 def _measure(*runners):
     settings = Measuring(detector=False, budgets=())
     return measure([ARTIFACT], Path(), {}, settings, list(runners), Silent()).fields
+
+
+def _tested(names):
+    """The record's fields of one device that answers each face of these names a little beside the truth."""
+    faces = replace(some_faces(), names=np.array(names), extra={"frontal": np.arange(len(names)) < 6})
+
+    class Answers(_Device):
+        def measure(self, job, progress):
+            found = faces.points + np.arange(len(names), dtype=np.float32)[:, None, None] / 10
+            yield Outcome(Measurement(artifact=ARTIFACT.id, device=self._id), {"set": found})
+
+    settings = Measuring(detector=False, budgets=(), gallery=False)
+    return measure([ARTIFACT], Path(), {"set": faces}, settings, [Answers("host", [])], Silent()).fields
+
+
+def test_a_record_tells_whose_faces_were_tested_and_intervals_resample_them():
+    fields = _tested([f"Given_Family_{i:04d}.jpg" for i in range(10)] + ["Other_Name_0001.jpg", "x.jpg"])
+    assert fields["persons"] == {
+        "set": Persons(of_face=(*(0,) * 10, 1, 2)),
+        "set (frontal)": Persons(of_face=(0,) * 6),
+    }
+    whole, frontal = fields["errors"]
+    alone = _tested([f"{i}.jpg" for i in range(12)])["errors"]
+    assert whole.mae_px.high - whole.mae_px.low > 1.5 * (alone[0].mae_px.high - alone[0].mae_px.low)
+    assert frontal.mae_px == alone[1].mae_px, "the faces of a single person are resampled by themselves"
+
+
+def test_too_few_persons_are_named():
+    told = " ".join(
+        _tested([f"Given_Family_{i:04d}.jpg" for i in range(6)] + ["a", "b", "c", "d", "e", "f"])["warnings"]
+    )
+    assert "set are of 7 persons" in told
+    assert "set (frontal) are of one person" in told
 
 
 def test_a_refusal_beside_another_device_is_a_failure_and_the_figures_stay():

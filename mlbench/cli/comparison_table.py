@@ -60,4 +60,5 @@ def _change(line: Line) -> str:
         if line.confidence is None:
             return told
         told += f" ({c.low * 100:+.1f} to {c.high * 100:+.1f}"
-    return f"{told}, {(line.confidence or 0) * 100:.0f} %)"
+    over = f" over {line.over}" if line.over else ""
+    return f"{told}, {(line.confidence or 0) * 100:.0f} %{over})"

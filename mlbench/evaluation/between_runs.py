@@ -17,6 +17,7 @@ import numpy as np
 
 from mlbench.errors import UsageError
 from mlbench.evaluation import statistics
+from mlbench.evaluation.within_run import groups_of
 from mlbench.plugins import did_you_mean
 from mlbench.records import Artifact, Device, Errors, Interval, Measurement, Record
 
@@ -56,6 +57,7 @@ class Line:
         change: candidate / baseline - 1, or the difference in px for "mae"; its interval, a point for counts.
         confidence: of the interval; None where there is none.
         said: the verdict.
+        over: what the interval resamples ("85 persons"); empty where nothing is resampled.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Line:
     change: Interval
     confidence: float | None
     said: Said
+    over: str = ""
 
 
 @dataclass
@@ -288,12 +291,15 @@ def _compare_errors(name: str, base: Side, ours: Side, theirs: Errors, found: Co
     if prints[0] != prints[1] or theirs.faces != error.faces:
         found.refuse("mae", f'the faces of "{error.test_set}" differ: test both on the same file with --test')
         return
+    known = ours.record if error.test_set in ours.record.persons else base.record
+    persons = known.persons.get(error.test_set)
     change = statistics.paired_difference(
-        np.array(error.by_face_mae_px), np.array(theirs.by_face_mae_px), seed
+        np.array(error.by_face_mae_px), np.array(theirs.by_face_mae_px), seed, groups_of(persons)
     )
     said = _said("mae", change, statistics.SAME_PX)
     values = theirs.mae_px.value, error.mae_px.value
-    found.lines.append(Line(name, "mae", f"{error.test_set}, {error.device}", *values, change, 0.95, said))
+    where, over = f"{error.test_set}, {error.device}", known.resampled(error)
+    found.lines.append(Line(name, "mae", where, *values, change, 0.95, said, over))
 
 
 def _fingerprint(record: Record, test_set: str) -> str:

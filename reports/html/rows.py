@@ -28,6 +28,7 @@ class Row:
     parameters: int | None = None
     macs: int | None = None
     faces: int | None = None
+    faces_told: str = ""  # with the persons, which intervals resample
     mae_px: float | None = None
     mae_low: float | None = None
     mae_high: float | None = None
@@ -90,6 +91,7 @@ COLUMNS = (
     Column("mae_px", "MAE, px", _digits(3)),
     Column("mae_low", "MAE low, px", _digits(3)),
     Column("mae_high", "MAE high, px", _digits(3)),
+    Column("faces_told", "intervals over"),
     Column("rmse_px", "RMSE, px", _digits(3)),
     Column("nme", "NME, %", _digits(2, 100)),
     Column("auc8", "AUC to 8 %, %", _digits(1, 100)),
@@ -133,6 +135,7 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
                     test_set=test_label(record, error.test_set),
                     error_verdict=told,
                     **facts,
+                    faces_told=record.faces_told(error),
                     **_error_facts(error),
                 )
             if not errors:

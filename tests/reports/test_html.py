@@ -64,6 +64,7 @@ def test_the_verdict_names_the_smallest_candidate_that_keeps_its_error(tmp_path:
     assert told.endswith("it fits all budgets.")
     svd = next(e for e in record.errors if e.artifact == "basic · svd")
     assert f"error {svd.mae_px.value:.2f} ± " in told
+    assert "(test, 12 faces of 9 persons)" in told
     assert told in page_of([record], tmp_path)
 
 
@@ -133,6 +134,18 @@ def test_the_name_of_the_file_says_which_report(tmp_path: Path) -> None:
 def test_what_fits_its_budgets_goes_before_what_errs_less() -> None:
     told = headline(digest_of([example("two_pool")]))
     assert told.startswith("two_pool · svd+int8 is 6.7× smaller"), "svd alone is above 68 MB"
+
+
+def test_a_record_that_tells_no_persons_says_so() -> None:
+    told = headline(digest_of([example("basic").model_copy(update={"persons": {}})]))
+    assert "(test, 12 faces, persons unknown)" in told
+
+
+def test_persons_of_other_faces_than_the_errors_are_no_record() -> None:
+    raw = json.loads(example("basic").model_dump_json())
+    raw["persons"]["test"]["of_face"].pop()
+    with pytest.raises(UsageError, match="persons of other faces"):
+        parse_record(json.dumps(raw), "cut")
 
 
 def test_every_section_is_there_in_order(tmp_path: Path) -> None:
