@@ -115,6 +115,46 @@ def test_a_device_that_is_not_there_is_named_before_anything_is_measured():
     assert log == []
 
 
+def test_a_device_that_is_given_twice_is_refused_before_anything_is_measured():
+    log: list[str] = []
+    with pytest.raises(UsageError, match="given twice"):
+        _measure(_Device("phone", log), _Device("phone", log))
+    assert log == []
+
+
+@pytest.mark.parametrize(
+    ("files", "ids"),
+    [
+        (["/a/net", "/a/net"], ["net", "net (2)"]),
+        (["/a/net", "/b/net", "/a/net"], ["/a/net", "/b/net", "/a/net (2)"]),
+        (["/a/net", "/a/net", "/a/net", "/a/other"], ["net", "net (2)", "net (3)", "other"]),
+        (["/a/net", "/a/net (2)", "/a/net"], ["net", "net (2)", "net (3)"]),
+        (["/a/net", "/a/net", "/a/net (2)"], ["net", "net (2)", "net (2) (2)"]),
+    ],
+)
+def test_files_are_told_apart_by_name_or_path_or_turn(files, ids, tmp_path, monkeypatch):
+    def stand_in(path):
+        names = {"id": path.name, "variant": path.name, "chain": f"{path.name}.tflite", "path": str(path)}
+        return ARTIFACT.model_copy(update=names)
+
+    log = []
+    monkeypatch.setattr(Measuring, "runners", lambda self: [_Device("phone", log)])
+    monkeypatch.setattr(pipeline, "artifact_of", stand_in)
+    monkeypatch.setattr(TestSet, "load", lambda self, progress: some_faces())
+    settings = Measuring(detector=False, gallery=False, budgets=())
+    done = pipeline.measure_files(
+        [Path(file) for file in files], [TestSet.parse("faces.npz")], settings, tmp_path, (), Silent()
+    ).record
+    assert [artifact.id for artifact in done.artifacts] == ids
+    assert [artifact.path for artifact in done.artifacts] == files
+    assert (
+        len({artifact.chain for artifact in done.artifacts})
+        == len({a.variant for a in done.artifacts})
+        == len(files)
+    )
+    assert [measurement.artifact for measurement in done.measurements] == ids
+
+
 def test_what_a_device_keeps_of_measured_files_lies_below_out(tmp_path, monkeypatch):
     phone = _Device("phone", [])
     monkeypatch.setattr(Measuring, "runners", lambda self: [phone])

@@ -104,8 +104,7 @@ def measure(
         min_seconds=measuring.min_seconds,
         seed=measuring.seed,
     )
-    for runner in runners:
-        runner.device(measuring.threads)  # one that cannot be used is named before anything is measured
+    _require_own_devices(runners, measuring.threads)
     outcomes = list[Outcome]()
     for runner in runners:
         outcomes += _measured(runner, job, progress, alone=len(runners) == 1)
@@ -131,6 +130,17 @@ def measure(
             "warnings": (*doubts, *_doubts(outcomes), *_few(persons)),
         }
     )
+
+
+def _require_own_devices(runners: list[DeviceRunner], threads: int) -> None:
+    """Name a device that cannot be used, or that is given twice, before anything is measured."""
+    given = set[str]()
+    for runner in runners:
+        device = runner.device(threads)
+        if device.id in given:
+            message = f'{device.name} is given twice, by its name "{device.id}" and without: give --device once.'
+            raise UsageError(message)
+        given.add(device.id)
 
 
 def _measured(runner: DeviceRunner, job: Job, progress: Progress, *, alone: bool) -> list[Outcome]:

@@ -6,6 +6,8 @@ again, does only what is missing; measuring is always done anew.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -316,9 +318,7 @@ def measure_files(
         UsageError: a file is not a landmark network, or other bad input.
     """
     _require_own_names(tests, {})
-    artifacts = [artifact_of(path) for path in files]
-    if len({artifact.id for artifact in artifacts}) < len(artifacts):
-        artifacts = [a.model_copy(update={"id": a.path, "variant": a.path}) for a in artifacts]
+    artifacts = _told_apart([artifact_of(path) for path in files])
     require_writable(out)
     runners = measuring.runners()
     sampled = not tests
@@ -340,6 +340,20 @@ def measure_files(
     )
     write_record(record, folder / "record.json")
     return Finished(record, folder)
+
+
+def _told_apart(artifacts: list[Artifact]) -> list[Artifact]:
+    """Artifacts whose names differ: files of one name go by their paths, a file that is given again by its turn."""
+    names = Counter(name for name, _ in {(artifact.id, artifact.path) for artifact in artifacts})
+    apart = dict[str, Artifact]()
+    for artifact in artifacts:
+        alone = names[artifact.id] == 1
+        name, file = (artifact.id, artifact.chain) if alone else (artifact.path, artifact.path)
+        turns = itertools.chain([""], (f" ({number})" for number in itertools.count(2)))
+        turn = next(turn for turn in turns if name + turn not in apart)
+        update = {"id": name + turn, "variant": name + turn, "chain": file + turn}
+        apart[name + turn] = artifact.model_copy(update=update)
+    return list(apart.values())
 
 
 _SAMPLED_TEST_FACES = 500
