@@ -9,9 +9,9 @@ import pytest
 
 from mlbench.contracts import DeviceRunner, Outcome
 from mlbench.errors import UsageError
-from mlbench.evaluation.budgets import Budget, judge_worst
+from mlbench.evaluation.budgets import Budget, judge, judge_worst
 from mlbench.faces.sources import TestSet
-from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Persons
+from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Persons, Timing
 from mlbench.runs import pipeline
 from mlbench.runs.measuring import Measuring, measure
 from mlbench.system.progress import Silent
@@ -191,6 +191,38 @@ def test_a_budget_is_judged_by_the_worst_device_and_names_it(host, phone, value,
     size, memory = judge_worst(budgets, ARTIFACT, [_found("host", host), _found("phone", phone)])
     assert (size.value, size.fits, size.reason) == (1, True, "")
     assert (memory.value, memory.fits, memory.reason) == (value, fits, reason)
+
+
+@pytest.mark.parametrize(
+    ("missing", "p50", "memory"), [("memory", 2.0, None), ("network", None, 5000.0), ("", 2.0, 5000.0)]
+)
+def test_a_budget_is_judged_by_its_own_figure_whatever_else_is_missing(missing, p50, memory):
+    row, _ = _found("host", 5)
+    row = row.model_copy(update={"network": Timing.from_samples([2.0], [1], 1.0)})
+    row = row.model_copy(update={missing: None} if missing else {})
+    found = judge((Budget("p50", "p50", 2.0), Budget("memory", "memory", 5000)), ARTIFACT, row, None)
+    assert [verdict.value for verdict in found] == [p50, memory]
+    assert [verdict.fits for verdict in found] == [p50 is not None, memory is not None]
+    assert [verdict.reason for verdict in found] == [
+        "" if value is not None else "not measured" for value in (p50, memory)
+    ]
+
+
+@pytest.mark.parametrize(("rounds", "judged"), [(5, False), (7, False), (8, True)])
+def test_a_latency_without_a_verdict_has_a_reason(rounds, judged):
+    class Timed(_Device):
+        def measure(self, job, progress):
+            for artifact in job.artifacts:
+                timing = Timing.from_samples([1.0, 1.1] * rounds, [2] * rounds, 1.0)
+                yield Outcome(Measurement(artifact=artifact.id, device=self._id, network=timing), {})
+
+    other = ARTIFACT.model_copy(update={"id": "other"})
+    settings = Measuring(detector=False, budgets=())
+    fields = measure([ARTIFACT, other], Path(), {}, settings, [Timed("host", [])], Silent()).fields
+    told = [text for text in fields["warnings"] if "verdict" in text]
+    assert [row.quantity for row in fields["differences"]] == ["p50_ratio"] * judged
+    assert len(told) == (not judged)
+    assert judged or f"{rounds} rounds are too few for an interval (8 are needed)" in told[0]
 
 
 def test_a_budget_on_the_only_device_does_not_name_it():

@@ -189,7 +189,12 @@ def _compare_device(
     if theirs and theirs.memory:
         if mine and mine.memory:
             peaks = theirs.memory.peak_above_baseline_bytes, mine.memory.peak_above_baseline_bytes
-            found.lines.append(_count(name, "memory", device.id, *peaks))
+            if peaks[0] == 0 < peaks[1]:
+                found.refuse(
+                    "memory", f"{base.artifact.id} took none on {device.id}, of which nothing is a share"
+                )
+            else:
+                found.lines.append(_count(name, "memory", device.id, *peaks))
         else:
             found.refuse("memory", _unmeasured(ours, device.id))
     if theirs and theirs.network:
@@ -256,7 +261,8 @@ def _latency_ratio(
         )
         return None
     if ratio is None:
-        found.refuse("p50", "too few bursts for an interval: measure with mlbench run or mlbench measure")
+        rounds = min(len(theirs.network.bursts), len(mine.network.bursts))
+        found.refuse("p50", statistics.too_few(rounds))
     return ratio
 
 
@@ -353,7 +359,7 @@ _CONDITION = re.compile(r"\s*(\w+)\s*>\s*([+-]?\d+(?:\.\d+)?)\s*(%|px)\s*")
 
 @dataclass(frozen=True)
 class Condition:
-    """`p50 > 5%`: a change that shall fail a build."""
+    """`p50 > 5%`: a change that shall fail a build; `p50 > -10%`: so does less than an improvement by 10 %."""
 
     text: str
     quantity: str
@@ -361,7 +367,10 @@ class Condition:
     unit: str
 
     def broken_by(self, comparison: Comparison) -> list[Line]:
-        """The lines that exceed the limit and whose change is shown: their interval leaves out no change.
+        """The lines that exceed the limit, and whose change is shown: their interval leaves out no change.
+
+        A limit below 0 demands an improvement: there it is for the improvement to be shown, so that any line above
+        the limit is broken.
 
         Raises:
             UsageError: the quantity was refused for any model, or not measured, so that nothing can be said.
@@ -371,12 +380,13 @@ class Condition:
         if why:
             message = f'--fail-if "{self.text}" cannot be judged: {why}.'
             raise UsageError(message)
-        return [line for line in lines if self._value(line) > self.limit and line.change.low > 0]
+        demanded = self.limit < 0
+        return [line for line in lines if self._exceeded_by(line) and (demanded or line.change.low > 0)]
 
-    def _value(self, line: Line) -> float:
-        """The change in the unit of the limit."""
+    def _exceeded_by(self, line: Line) -> bool:
+        """Whether the change, in the unit of the limit, is above it; of an error in %, also where the base is 0."""
         relative_error = line.quantity == "mae" and self.unit == "%"
-        return line.change.value / line.base if relative_error else line.change.value
+        return line.change.value > self.limit * (line.base if relative_error else 1)
 
 
 def parse_condition(text: str) -> Condition:

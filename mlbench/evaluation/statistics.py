@@ -87,7 +87,7 @@ def latency_ratio(candidate: Timing, baseline: Timing) -> Interval | None:
     """Ratio of the medians candidate / baseline over interleaved rounds, with its 99 % interval.
 
     Returns:
-        None where there are too few rounds for an interval (under 8).
+        None where there are too few rounds for an interval (under 8); see `too_few`.
     """
     ours, theirs = _log_burst_medians(candidate), _log_burst_medians(baseline)
     rounds = min(len(ours), len(theirs))
@@ -119,6 +119,15 @@ def relative_latency_ratio(
         return ours[:rounds] - shared[:rounds]
 
     return _ratio(rank_sum_interval(relative(candidate), relative(baseline), LATENCY_CONFIDENCE))
+
+
+def too_few(rounds: int) -> str:
+    """Why so many rounds give no interval, and what to do."""
+    least = next(n for n in range(1, 99) if signed_rank_interval(np.zeros(n), LATENCY_CONFIDENCE))
+    return (
+        f"{rounds} rounds are too few for an interval ({least} are needed): leave out --min-count, "
+        "or give a larger one"
+    )
 
 
 def signed_rank_interval(differences: Floats, confidence: float) -> Interval | None:

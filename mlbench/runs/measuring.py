@@ -13,12 +13,13 @@ from mlbench import plugins
 from mlbench.faces.accuracy import errors_of
 from mlbench.evaluation.budgets import PAPER_BUDGETS, Budget, judge_worst
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
+from mlbench.evaluation.statistics import too_few
 from mlbench.evaluation.within_run import differences_of, groups_of
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces
 from mlbench.faces.frames import compose_frames
 from mlbench.faces.gallery import gallery_of
-from mlbench.records import Artifact, BudgetVerdict, Errors, Failure, Measurement, Persons
+from mlbench.records import Artifact, BudgetVerdict, Difference, Errors, Failure, Measurement, Persons
 
 _FRAMES = 40
 
@@ -116,6 +117,7 @@ def measure(
     }
     errors = [error for outcome in outcomes for error in _errors_of(outcome, tests, persons, measuring.seed)]
     measurements = [outcome.measurement for outcome in outcomes]
+    differences = differences_of(artifacts[0].id, measurements, errors, persons, measuring.seed)
     return Findings(
         {
             "test_sets": {name: faces.fingerprint for name, faces in tests.items()},
@@ -124,10 +126,15 @@ def measure(
             "devices": tuple(devices),
             "measurements": tuple(measurements),
             "errors": tuple(errors),
-            "differences": tuple(differences_of(artifacts[0].id, measurements, errors, persons, measuring.seed)),
+            "differences": tuple(differences),
             "budgets": tuple(_verdicts(artifacts, outcomes, errors, tests, measuring.budgets)),
             "gallery": gallery_of(tests, outcomes, measuring.seed) if measuring.gallery else None,
-            "warnings": (*doubts, *_doubts(outcomes), *_few(persons)),
+            "warnings": (
+                *doubts,
+                *_doubts(outcomes),
+                *_unjudged(artifacts[0].id, measurements, differences),
+                *_few(persons),
+            ),
         }
     )
 
@@ -215,6 +222,22 @@ def _few(persons: dict[str, Persons]) -> list[str]:
         for name, found in persons.items()
         if found.count < _FEW_PERSONS
     ]
+
+
+def _unjudged(
+    baseline: str, measurements: list[Measurement], differences: list[Difference]
+) -> dict[str, None]:
+    """Why latencies have no verdict though the baseline's is known, each reason once."""
+    bases = {m.device: m.network for m in measurements if m.artifact == baseline and m.network}
+    judged = {(d.artifact, d.device) for d in differences if d.quantity == "p50_ratio"}
+    return {
+        f"p50 on {m.device} has no verdict: {too_few(min(len(m.network.bursts), len(base.bursts)))}.": None
+        for m in measurements
+        if m.artifact != baseline
+        and m.network
+        and (base := bases.get(m.device))
+        and (m.artifact, m.device) not in judged
+    }
 
 
 def _doubts(outcomes: list[Outcome]) -> list[str]:

@@ -25,7 +25,7 @@ from mlbench.errors import UsageError
 from mlbench.export.delivery import export
 from mlbench.faces.dataset import Faces, Split
 from mlbench.faces.sources import Source, TestSet
-from mlbench.system.files import key_of
+from mlbench.system.files import key_of, require_suffix
 from mlbench.runs.measuring import Measuring, measure, now
 from mlbench.records import Artifact, Data, Record, write_record
 from mlbench.records import Split as SplitFacts
@@ -233,6 +233,12 @@ def _named(name: str | None) -> Trained | None:
     return baseline_named(name) if name else None
 
 
+def _require_network_file(out: Path) -> None:
+    """Check where a network's file shall go before hours of work, not after."""
+    require_suffix(out, ".tflite")
+    require_writable(out.parent)
+
+
 def train_only(
     variant: str,
     source: Source,
@@ -248,6 +254,8 @@ def train_only(
         UsageError: bad input.
     """
     definition: Variant = plugins.load("variants", variant)
+    if out is not None:
+        _require_network_file(out)
     start = _named(start_from)
     faces = source.load(progress)
     baseline = train_baseline(definition, faces, source.split(faces), training, progress, start)
@@ -280,7 +288,7 @@ def compress_only(
         UsageError: bad input, or the compression was refused.
     """
     definition: Variant = plugins.load("variants", variant)
-    require_writable(out.parent)
+    _require_network_file(out)
     start = _named(start_from)
     _named(tuning.teacher)
     faces = source.load(progress)
