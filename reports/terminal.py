@@ -77,7 +77,12 @@ def show(record: Record, console: Console, frame: box.Box = box.HEAVY_HEAD) -> N
         for part in parts:
             _print(console, title, _figures(record, part, device.id), frame)
     for part in parts:
-        _print(console, "Errors of the exported files, with 95 % intervals", _errors(record, part), frame)
+        _print(
+            console,
+            "Errors of the exported files; 95 % intervals resample persons",
+            _errors(record, part),
+            frame,
+        )
     if record.artifacts[0].variant in PAPER_RESULTS:
         console.print(_PAPER_ACCURACY, highlight=False)
     if record.differences:
@@ -214,8 +219,8 @@ def _errors(record: Record, part: Sequence[Artifact]) -> Table:
     found = {(e.test_set, e.artifact): e for e in reversed(record.errors)}
     for name in dict.fromkeys(error.test_set for error in record.errors):
         rows = [found.get((name, artifact.id)) for artifact in part]
-        faces = next(error.faces for error in record.errors if error.test_set == name)
-        table.add_row(f"[bold]{escape(name)}[/], {faces:,} faces")
+        first = next(error for error in record.errors if error.test_set == name)
+        table.add_row(f"[bold]{escape(name)}[/], {record.faces_told(first)}")
         for label, figure in _ERROR_ROWS:
             theirs = f"{paper.accuracy}¹" if paper and label == "rounded accuracy" else ""
             table.add_row(label, *(figure(row) if row else _MISSING for row in rows), theirs)

@@ -34,6 +34,20 @@ def test_a_known_shift_has_known_errors(rng):
     assert errors.by_landmark_px == pytest.approx((5.0,) * 68, abs=1e-4)
 
 
+def test_intervals_of_all_figures_resample_persons(rng):
+    persons = np.repeat(np.arange(20), 10)
+    truth = _truth(rng, 200)
+    predicted = truth + (rng.normal(2, 1, (20, 1, 1))[persons] + rng.normal(0, 0.3, truth.shape)).astype("f4")
+    predicted[persons % 4 == 0, 5, 0] = 500  # the largest output is another one for whole persons
+    by_face = accuracy.errors_of("a", "host", "test", predicted, truth, 7)
+    by_person = accuracy.errors_of("a", "host", "test", predicted, truth, 7, persons)
+    figures = ("mae_px", "rmse_px", "nme", "auc8", "failure8", "rounded_accuracy", "argmax_accuracy")
+    for face, person in ((getattr(by_face, name), getattr(by_person, name)) for name in figures):
+        assert person.value == pytest.approx(face.value)
+        assert person.high - person.low > 1.5 * (face.high - face.low) > 0
+        assert person.low <= person.value <= person.high
+
+
 @given(st.integers(0, 2**31))
 @settings(max_examples=20, deadline=None)
 def test_auc_is_the_area_under_the_error_curve(seed):

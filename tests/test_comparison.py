@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
 from mlbench.cli import cli
+from mlbench.cli.comparison_table import show
 from mlbench.errors import UsageError
 from mlbench.evaluation.between_runs import Comparison, Line, compare, compare_within, parse_condition
-from mlbench.records import Device, Record, Timing, write_record
+from mlbench.evaluation.within_run import differences_of
+from mlbench.records import Device, Interval, Memory, Persons, Record, Timing, write_record
 from tests.latency_noise import CALM, measured
 from tests.reports.example_records import HOST, PHONE, example, with_failure
 
@@ -119,6 +125,52 @@ def test_errors_are_compared_face_by_face() -> None:
     assert line(found, "basic · none → basic · svd+int8", "mae").said == "worse"
 
 
+def _by_person(record: Record, *, told: bool) -> Record:
+    """The record with an svd that is 0.1 px better on six faces of one person, the same on six other persons."""
+    base = np.ones(12)
+    svd = base - 0.1 * np.array([1] * 6 + [0] * 6)
+    changed = tuple(
+        e.model_copy(update={"by_face_mae_px": tuple(svd if e.artifact == "basic · svd" else base)})
+        for e in record.errors
+    )
+    persons = {"test": Persons(of_face=(0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6))} if told else {}
+    return record.model_copy(update={"errors": changed, "persons": persons})
+
+
+def test_errors_of_two_records_resample_the_persons_that_either_tells() -> None:
+    old, new = _by_person(RECORD, told=False), _by_person(RECORD, told=True)
+    before = old.model_copy(
+        update={
+            "errors": tuple(e.model_copy(update={"by_face_mae_px": (1.0,) * 12}) for e in old.errors),
+        }
+    )
+    by_face = line(compare(before, old), "basic · svd", "mae")
+    assert (by_face.said, by_face.over) == ("better", "12 faces, persons unknown")
+    for left, right in ((before, new), (before.model_copy(update={"persons": new.persons}), old)):
+        by_person = line(compare(left, right), "basic · svd", "mae")
+        assert (by_person.said, by_person.over) == ("cannot tell", "7 persons")
+        assert by_person.change.value == pytest.approx(by_face.change.value)
+
+
+def test_errors_of_one_record_resample_persons() -> None:
+    found = compare_within(_by_person(RECORD, told=True), 0, 1)
+    assert line(found, "basic · none → basic · svd", "mae").said == "cannot tell"
+    record = _by_person(RECORD, told=True)
+    said = {
+        row.artifact: row.verdict
+        for row in differences_of("basic · none", [], record.errors, record.persons, 7)
+    }
+    assert said["basic · svd"] == "cannot tell"
+    by_face = differences_of("basic · none", [], record.errors, {}, 7)
+    assert {row.artifact: row.verdict for row in by_face}["basic · svd"] == "better"
+
+
+def test_the_table_says_what_an_interval_resamples() -> None:
+    out = StringIO()
+    show(compare(RECORD, RECORD.model_copy()), Console(file=out, width=300))
+    assert "95 % over 9 persons" in out.getvalue()
+
+
 def test_records_without_a_common_model_are_refused() -> None:
     with pytest.raises(UsageError, match="share no model"):
         compare(RECORD, example("two_pool"))
@@ -144,6 +196,68 @@ def test_conditions_are_read(text: str, quantity: str, limit: float) -> None:
 def test_what_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_condition(text)
+
+
+_CHANGES = st.floats(-0.9, 0.9).map(lambda value: round(value, 3))
+
+
+@given(
+    _CHANGES,
+    _CHANGES,
+    st.floats(0, 0.5),
+    st.sampled_from([("p50", "%"), ("size", "%"), ("mae", "px"), ("mae", "%")]),
+)
+def test_a_condition_is_broken_by_a_shown_change_above_its_limit(
+    limit: float, value: float, half: float, what: tuple[str, str]
+) -> None:
+    quantity, unit = what
+    base = 2.0
+    number = 100 * limit if unit == "%" else limit
+    condition = parse_condition(f"{quantity} > {number:.6f} {unit}")
+    change = value * base if what == ("mae", "%") else value
+    interval = Interval(value=change, low=change - half, high=change + half)
+    found = Comparison([Line("a", quantity, "host", base, base, interval, 0.95, "cannot tell")])
+    above = round(value - limit, 3) > 0
+    shown = change - half > 0
+    if round(value - limit, 3) == 0:
+        return  # on the limit, rounding decides
+    assert bool(condition.broken_by(found)) == (above and (shown or limit < 0))
+
+
+@pytest.mark.parametrize(("limit", "code"), [("-10%", 0), ("-30%", 1)])
+def test_an_improvement_can_be_demanded(limit: str, code: int, tmp_path: Path) -> None:
+    """The new file is a fifth faster, no less and no more."""
+    write_record(with_latencies(RECORD, {}, seed=1), tmp_path / "a" / "record.json")
+    after = with_other_file(with_latencies(RECORD, {"basic · svd": 0.8}, seed=2), "basic · svd")
+    write_record(after, tmp_path / "b" / "record.json")
+    arguments = ["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--fail-if", f"p50 > {limit}"]
+    done = CliRunner().invoke(cli, arguments)
+    broken = [text for text in done.stderr.splitlines() if "basic · svd changed by -" in text]
+    assert len(broken) == code
+
+
+def test_errors_of_a_perfect_baseline_are_no_division_by_zero() -> None:
+    nothing = Interval(value=0.0, low=0.0, high=0.0)
+    more = Interval(value=0.1, low=0.05, high=0.15)
+    for change, broken in ((nothing, False), (more, True)):
+        found = Comparison([Line("a", "mae", "test", 0.0, change.value, change, 0.95, "same")])
+        assert bool(parse_condition("mae > 5%").broken_by(found)) == broken
+
+
+def test_memory_above_nothing_is_refused_not_the_same() -> None:
+    def with_peak(record: Record, peak: int) -> Record:
+        memory = Memory(baseline_bytes=10, loaded_bytes=10, peak_bytes=peak)
+        rows = tuple(m.model_copy(update={"memory": memory}) for m in record.measurements)
+        return record.model_copy(update={"measurements": rows})
+
+    found = compare(with_peak(RECORD, 10), with_peak(RECORD, 5000))
+    assert "took none" in found.refusals["memory"]
+    assert {row.said for row in compare(with_peak(RECORD, 10), with_peak(RECORD, 10)).lines} == {"same"}
+
+
+def test_too_few_rounds_are_a_refusal_that_says_how_many_are_needed() -> None:
+    few = example("basic", bursts=5)
+    assert "5 rounds are too few for an interval (8 are needed)" in compare_within(few, 0, 1).refusals["p50"]
 
 
 def test_a_condition_about_what_was_refused_is_an_error_not_a_pass() -> None:

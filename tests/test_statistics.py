@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 from mlbench.evaluation import statistics
 from mlbench.evaluation.statistics import (
     SAME_RATIO,
+    bootstrap_means,
     latency_ratio,
+    paired_difference,
     rank_sum_interval,
     signed_rank_interval,
     verdict,
@@ -142,3 +146,56 @@ def test_paired_differences_see_what_is_smaller_than_the_spread_of_faces() -> No
     change = statistics.paired_difference(faces + 0.05 + rng.normal(0, 0.02, 300), faces, seed=7)
     assert change.low > 0.04
     assert change.high < 0.06
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=12), st.integers(1, 5), st.randoms())
+def test_copies_of_a_face_tell_nothing_more_than_the_face(
+    values: list[float], copies: int, order: random.Random
+) -> None:
+    once = bootstrap_means(np.array(values)[:, None], 7, resamples=50)
+    rows = [(value, person) for person, value in enumerate(values)] * copies
+    order.shuffle(rows)
+    table, groups = np.array([row[0] for row in rows])[:, None], np.array([row[1] for row in rows])
+    assert bootstrap_means(table, 7, groups, resamples=50) == pytest.approx(once)
+
+
+def test_a_resample_weighs_persons_by_their_faces() -> None:
+    table, groups = np.array([[0.0], [0.0], [0.0], [1.0]]), np.array([5, 5, 5, 2])
+    means = set(bootstrap_means(table, 7, groups, resamples=300)[:, 0].tolist())
+    assert means == {0.0, 0.25, 1.0}  # one person twice, or both
+
+
+def test_the_seed_decides_the_resamples() -> None:
+    table = np.arange(9.0)[:, None]
+    first, again, other = (bootstrap_means(table, seed, resamples=600) for seed in (7, 7, 8))
+    assert len(first) == 600
+    assert (first == again).all()
+    assert (first != other).any()
+    assert len(np.unique(first[:250])) > 20
+    assert (first[:250] != first[250:500]).any(), "every part of the resamples is drawn anew"
+
+
+def test_one_person_cannot_be_resampled_but_the_faces_can() -> None:
+    table = np.arange(9.0)[:, None]
+    alone = bootstrap_means(table, 7, np.zeros(9, np.int64))
+    assert (alone == bootstrap_means(table, 7)).all()
+
+
+def _against_nothing(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+    """Differences of faces of 40 persons, who lie 0.05 px about 0; the faces of one person 0.05 px about that."""
+    groups = np.repeat(np.arange(40), rng.integers(4, 12, 40))
+    difference = rng.normal(0, 0.05, 40)[groups] + rng.normal(0, 0.05, len(groups))
+    return difference, np.zeros_like(difference), int(rng.integers(1000)), groups
+
+
+def test_intervals_cover_the_mean_of_all_persons_where_persons_repeat() -> None:
+    rng = np.random.default_rng(9)
+    found = [paired_difference(*_against_nothing(rng)) for _ in range(150)]
+    assert 0.88 <= np.mean([row.low <= 0 <= row.high for row in found]) <= 0.99
+
+
+def test_the_test_of_coverage_can_fail() -> None:
+    """Faces that are taken as independent give intervals that miss the mean far more often."""
+    rng = np.random.default_rng(9)
+    found = [paired_difference(*_against_nothing(rng)[:3]) for _ in range(60)]
+    assert np.mean([row.low <= 0 <= row.high for row in found]) < 0.75

@@ -67,7 +67,8 @@ def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **option
         comparison_table.show(found, Console())
     broken = [(c.text, line) for c in conditions for line in c.broken_by(found)]
     for text, line in broken:
-        click.echo(f"Failed: {text}: {line.quantity} of {line.model} is {line.said}.", err=True)
+        told = f"{line.quantity} of {line.model} changed by {comparison_table.change_text(line)}"
+        click.echo(f"Failed: {text}: {told}.", err=True)
     if broken:
         sys.exit(1)
 

@@ -29,7 +29,7 @@ def show(comparison: Comparison, console: Console) -> None:
         table.add_column(heading, overflow="fold")
     for line in comparison.lines:
         colour = _COLOURS.get(line.said, "default")
-        values = (_amount(line, line.base), _amount(line, line.ours), _change(line))
+        values = (_amount(line, line.base), _amount(line, line.ours), change_text(line))
         named = (escape(line.model), line.quantity, escape(line.where))
         table.add_row(*named, *values, f"[{colour}]{line.said}[/]")
     console.print(table)
@@ -51,7 +51,8 @@ def _amount(line: Line, value: float) -> str:
     return f"{value:.3f} ms" if line.quantity == "p50" else f"{value:.3f} px"
 
 
-def _change(line: Line) -> str:
+def change_text(line: Line) -> str:
+    """How much a line changed, with the interval where there is one."""
     c = line.change
     if line.quantity == "mae":
         told = f"{c.value:+.3f} px ({c.low:+.3f} to {c.high:+.3f}"
@@ -60,4 +61,5 @@ def _change(line: Line) -> str:
         if line.confidence is None:
             return told
         told += f" ({c.low * 100:+.1f} to {c.high * 100:+.1f}"
-    return f"{told}, {(line.confidence or 0) * 100:.0f} %)"
+    over = f" over {line.over}" if line.over else ""
+    return f"{told}, {(line.confidence or 0) * 100:.0f} %{over})"

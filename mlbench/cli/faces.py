@@ -69,11 +69,13 @@ def _of_source(path: Path, source: str | None) -> Faces:
 @faces.command("fit", epilog="\b\nExample:\n  mlbench faces fit portraits.npz --out appearance.npz")
 @click.argument("data", type=FILE)
 @click.option("--source", help="Use only rows whose `source` is this.")
-@click.option("--out", type=FILE, required=True)
+@click.option("--out", type=FILE, required=True, help="appearance.npz")
 def fit(data: Path, source: str | None, out: Path) -> None:
     """Fit an appearance model on labelled faces."""
     from mlbench.faces.appearance_fit import fit as fit_model
+    from mlbench.system.files import require_suffix
 
+    require_suffix(out, ".npz")
     given = _of_source(data, source)
     fit_model(given).save(out)
     click.echo(f"Fitted on {len(given)} faces: {out} ({out.stat().st_size:,} bytes).")

@@ -28,11 +28,13 @@ def predict(image: Path, model: str, out: Path | None, as_json: bool) -> None:
     """Find the largest face of a photograph and draw its 68 landmarks."""
     from mlbench.faces import prediction
     from mlbench.records import ready_models
+    from mlbench.system.files import require_suffix
 
+    target = out or image.with_name(f"{image.stem}-points.png")
+    require_suffix(target, ".png")
     found = prediction.predict_photograph(image, ready_models.file_named(model))
     if found.note:
         click.echo(f"Note: {image}: {found.note}.", err=True)
-    target = out or image.with_name(f"{image.stem}-points.png")
     prediction.draw(found, target)
     box = found.box
     told = f"Wrote {target}: a face at x {box.left}, y {box.top}, {box.width}×{box.height} px."

@@ -17,6 +17,7 @@ import numpy as np
 
 from mlbench.errors import UsageError
 from mlbench.evaluation import statistics
+from mlbench.evaluation.within_run import groups_of
 from mlbench.plugins import did_you_mean
 from mlbench.records import Artifact, Device, Errors, Interval, Measurement, Record
 
@@ -56,6 +57,7 @@ class Line:
         change: candidate / baseline - 1, or the difference in px for "mae"; its interval, a point for counts.
         confidence: of the interval; None where there is none.
         said: the verdict.
+        over: what the interval resamples ("85 persons"); empty where nothing is resampled.
     """
 
     model: str
@@ -66,6 +68,7 @@ class Line:
     change: Interval
     confidence: float | None
     said: Said
+    over: str = ""
 
 
 @dataclass
@@ -186,7 +189,12 @@ def _compare_device(
     if theirs and theirs.memory:
         if mine and mine.memory:
             peaks = theirs.memory.peak_above_baseline_bytes, mine.memory.peak_above_baseline_bytes
-            found.lines.append(_count(name, "memory", device.id, *peaks))
+            if peaks[0] == 0 < peaks[1]:
+                found.refuse(
+                    "memory", f"{base.artifact.id} took none on {device.id}, of which nothing is a share"
+                )
+            else:
+                found.lines.append(_count(name, "memory", device.id, *peaks))
         else:
             found.refuse("memory", _unmeasured(ours, device.id))
     if theirs and theirs.network:
@@ -253,7 +261,8 @@ def _latency_ratio(
         )
         return None
     if ratio is None:
-        found.refuse("p50", "too few bursts for an interval: measure with mlbench run or mlbench measure")
+        rounds = min(len(theirs.network.bursts), len(mine.network.bursts))
+        found.refuse("p50", statistics.too_few(rounds))
     return ratio
 
 
@@ -288,12 +297,15 @@ def _compare_errors(name: str, base: Side, ours: Side, theirs: Errors, found: Co
     if prints[0] != prints[1] or theirs.faces != error.faces:
         found.refuse("mae", f'the faces of "{error.test_set}" differ: test both on the same file with --test')
         return
+    known = ours.record if error.test_set in ours.record.persons else base.record
+    persons = known.persons.get(error.test_set)
     change = statistics.paired_difference(
-        np.array(error.by_face_mae_px), np.array(theirs.by_face_mae_px), seed
+        np.array(error.by_face_mae_px), np.array(theirs.by_face_mae_px), seed, groups_of(persons)
     )
     said = _said("mae", change, statistics.SAME_PX)
     values = theirs.mae_px.value, error.mae_px.value
-    found.lines.append(Line(name, "mae", f"{error.test_set}, {error.device}", *values, change, 0.95, said))
+    where, over = f"{error.test_set}, {error.device}", known.resampled(error)
+    found.lines.append(Line(name, "mae", where, *values, change, 0.95, said, over))
 
 
 def _fingerprint(record: Record, test_set: str) -> str:
@@ -347,7 +359,7 @@ _CONDITION = re.compile(r"\s*(\w+)\s*>\s*([+-]?\d+(?:\.\d+)?)\s*(%|px)\s*")
 
 @dataclass(frozen=True)
 class Condition:
-    """`p50 > 5%`: a change that shall fail a build."""
+    """`p50 > 5%`: a change that shall fail a build; `p50 > -10%`: so does less than an improvement by 10 %."""
 
     text: str
     quantity: str
@@ -355,7 +367,10 @@ class Condition:
     unit: str
 
     def broken_by(self, comparison: Comparison) -> list[Line]:
-        """The lines that exceed the limit and whose change is shown: their interval leaves out no change.
+        """The lines that exceed the limit, and whose change is shown: their interval leaves out no change.
+
+        A limit below 0 demands an improvement: there it is for the improvement to be shown, so that any line above
+        the limit is broken.
 
         Raises:
             UsageError: the quantity was refused for any model, or not measured, so that nothing can be said.
@@ -365,12 +380,13 @@ class Condition:
         if why:
             message = f'--fail-if "{self.text}" cannot be judged: {why}.'
             raise UsageError(message)
-        return [line for line in lines if self._value(line) > self.limit and line.change.low > 0]
+        demanded = self.limit < 0
+        return [line for line in lines if self._exceeded_by(line) and (demanded or line.change.low > 0)]
 
-    def _value(self, line: Line) -> float:
-        """The change in the unit of the limit."""
+    def _exceeded_by(self, line: Line) -> bool:
+        """Whether the change, in the unit of the limit, is above it; of an error in %, also where the base is 0."""
         relative_error = line.quantity == "mae" and self.unit == "%"
-        return line.change.value / line.base if relative_error else line.change.value
+        return line.change.value > self.limit * (line.base if relative_error else 1)
 
 
 def parse_condition(text: str) -> Condition:

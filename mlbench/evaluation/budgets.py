@@ -126,6 +126,8 @@ def _value(
         return artifact.file_bytes
     if quantity in ("mae", "nme"):
         return None if errors is None else (errors.mae_px if quantity == "mae" else errors.nme).value
-    if measurement is None or measurement.network is None or measurement.memory is None:
+    if measurement is None:
         return None
-    return measurement.network.p50_ms if quantity == "p50" else measurement.memory.peak_above_baseline_bytes
+    if quantity == "p50":
+        return measurement.network.p50_ms if measurement.network else None
+    return measurement.memory.peak_above_baseline_bytes if measurement.memory else None

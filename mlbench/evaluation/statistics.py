@@ -1,7 +1,8 @@
 """Intervals and verdicts: what a difference between two measurements is worth.
 
 Errors are means over faces: percentile bootstrap (Efron & Tibshirani 1993, chapter 13), paired where two networks
-saw the same faces.
+saw the same faces. Faces of one person resemble each other, so that whole persons are resampled with all their
+faces (Davison & Hinkley 1997, section 3.8); the mean of a resample is its sum over its number of faces.
 
 Latencies come in interleaved bursts. Samples of one burst are anything but independent (frequency, neighbours on
 the machine, where the pages of the weights lie), so that a test on samples, Mann-Whitney's too, calls a difference
@@ -25,6 +26,7 @@ import numpy.typing as npt
 from mlbench.records import Interval, Timing
 
 Floats = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.int64]
 Verdict = Literal["better", "same", "worse", "cannot tell"]
 
 RESAMPLES = 2000
@@ -40,14 +42,30 @@ SAME_RATIO = 0.03
 SAME_PX = 0.02
 
 
-def bootstrap_means(table: Floats, seed: int, resamples: int = RESAMPLES) -> Floats:
-    """Means of resampled rows: [n,k] -> [resamples,k]."""
-    n = len(table)
+def bootstrap_means(
+    table: Floats, seed: int, groups: Groups | None = None, resamples: int = RESAMPLES
+) -> Floats:
+    """Means of rows whose groups are resampled as wholes: [n,k] -> [resamples,k].
+
+    Args:
+        table: the rows.
+        seed: of the draws.
+        groups: number of each row's group [n]; None: each row is a group of its own. A single group cannot be
+            resampled: then rows are, and what comes out holds for this group alone.
+        resamples: how many.
+    """
+    if groups is None or len(np.unique(groups)) < 2:
+        groups = np.arange(len(table))
+    _, rows_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    n = len(sizes)
+    sums = np.zeros((n, table.shape[1]))
+    np.add.at(sums, rows_of, table)
     rng = np.random.default_rng(seed)
     means = np.empty((resamples, table.shape[1]))
     for start in range(0, resamples, 250):  # bounds the memory of the counts
         stop = min(start + 250, resamples)
-        means[start:stop] = rng.multinomial(n, np.full(n, 1 / n), size=stop - start) @ table / n
+        drawn = rng.multinomial(n, np.full(n, 1 / n), size=stop - start)
+        means[start:stop] = drawn @ sums / (drawn @ sizes)[:, None]
     return means
 
 
@@ -57,17 +75,19 @@ def interval(value: float, resampled: Floats) -> Interval:
     return Interval(value=value, low=float(low), high=float(high))
 
 
-def paired_difference(candidate: Floats, baseline: Floats, seed: int) -> Interval:
-    """Mean of candidate - baseline over the same faces [n], with its 95 % interval."""
+def paired_difference(
+    candidate: Floats, baseline: Floats, seed: int, groups: Groups | None = None
+) -> Interval:
+    """Mean of candidate - baseline over the same faces [n] of these groups [n], with its 95 % interval."""
     difference = (candidate - baseline)[:, None]
-    return interval(float(difference.mean()), bootstrap_means(difference, seed)[:, 0])
+    return interval(float(difference.mean()), bootstrap_means(difference, seed, groups)[:, 0])
 
 
 def latency_ratio(candidate: Timing, baseline: Timing) -> Interval | None:
     """Ratio of the medians candidate / baseline over interleaved rounds, with its 99 % interval.
 
     Returns:
-        None where there are too few rounds for an interval (under 8).
+        None where there are too few rounds for an interval (under 8); see `too_few`.
     """
     ours, theirs = _log_burst_medians(candidate), _log_burst_medians(baseline)
     rounds = min(len(ours), len(theirs))
@@ -99,6 +119,15 @@ def relative_latency_ratio(
         return ours[:rounds] - shared[:rounds]
 
     return _ratio(rank_sum_interval(relative(candidate), relative(baseline), LATENCY_CONFIDENCE))
+
+
+def too_few(rounds: int) -> str:
+    """Why so many rounds give no interval, and what to do."""
+    least = next(n for n in range(1, 99) if signed_rank_interval(np.zeros(n), LATENCY_CONFIDENCE))
+    return (
+        f"{rounds} rounds are too few for an interval ({least} are needed): leave out --min-count, "
+        "or give a larger one"
+    )
 
 
 def signed_rank_interval(differences: Floats, confidence: float) -> Interval | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.evaluation.statistics import bootstrap_means, interval
+from mlbench.evaluation.statistics import Groups, bootstrap_means, interval
 from mlbench.faces.dataset import eye_distances
 from mlbench.records import Errors, Interval
 
@@ -62,7 +62,13 @@ _IDENTITY: Callable[[PerFace], PerFace] = lambda values: values  # noqa: E731
 
 
 def errors_of(
-    artifact: str, device: str, test_set: str, predicted: Points, truth: Points, seed: int
+    artifact: str,
+    device: str,
+    test_set: str,
+    predicted: Points,
+    truth: Points,
+    seed: int,
+    groups: Groups | None = None,
 ) -> Errors:
     """All error figures of one artifact's outputs on one test set.
 
@@ -73,6 +79,7 @@ def errors_of(
         predicted: [n,68,2] px.
         truth: [n,68,2] px.
         seed: of the bootstrap.
+        groups: number of each face's person [n]: persons are resampled; None: faces are.
     """
     nme = nme_per_face(predicted, truth)
     figures: dict[str, tuple[PerFace, Callable[[PerFace], PerFace]]] = {
@@ -85,7 +92,7 @@ def errors_of(
         "argmax_accuracy": (argmax_accuracy_per_face(predicted, truth), _IDENTITY),
     }
     table = np.stack([values for values, _ in figures.values()], axis=1)
-    means, resampled = table.mean(axis=0), bootstrap_means(table, seed)
+    means, resampled = table.mean(axis=0), bootstrap_means(table, seed, groups)
     intervals: dict[str, Interval] = {
         name: interval(float(transform(means[i])), transform(resampled[:, i]))
         for i, (name, (_, transform)) in enumerate(figures.items())

@@ -68,6 +68,11 @@ class Faces:
         digest.update(np.ascontiguousarray(self.points).data)
         return digest.hexdigest()
 
+    @cached_property
+    def groups(self) -> npt.NDArray[np.str_]:
+        """Whose face each is [n]: faces of one person belong together."""
+        return np.array([person_of(str(name)) for name in self.names])
+
     def take(self, index: npt.NDArray[np.generic] | slice) -> Faces:
         """The chosen rows (a boolean mask, indices or a slice), in that order."""
         rows = {key: values[index] for key, values in self.extra.items()}

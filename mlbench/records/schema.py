@@ -6,10 +6,11 @@ Reports are pure functions of records, so whatever a report shows is in here. Un
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # 1  2026-11  first version.
 SCHEMA_VERSION = 1
@@ -215,6 +216,23 @@ class Errors(Value):
     ]  # MAE of each face, in the order of the test set: for paired comparisons
 
 
+class Persons(Value):
+    """Whose faces a test set holds; intervals of errors resample persons, each with all its faces."""
+
+    of_face: Annotated[tuple[int, ...], Field(min_length=1)]  # number of each face's person, from 0
+
+    @property
+    def count(self) -> int:
+        """How many persons there are."""
+        return len(set(self.of_face))
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> Persons:
+        """Persons by the label of each face, numbered as they come."""
+        numbers: dict[str, int] = {}
+        return cls(of_face=tuple(numbers.setdefault(label, len(numbers)) for label in labels))
+
+
 class Difference(Value):
     """Candidate against baseline, paired, from one run on one machine."""
 
@@ -288,6 +306,9 @@ class Record(Value):
     environment: dict[str, Text]
     data: Data | None = None  # None: files were measured that no run made
     test_sets: dict[str, Text] = {}  # name -> fingerprint
+    persons: dict[
+        str, Persons
+    ] = {}  # by Errors.test_set; none in early records, whose intervals resample faces
     layers: dict[str, tuple[Layer, ...]] = {}  # by Artifact.id
     stages: dict[str, tuple[Stage, ...]] = {}  # by Artifact.id
     artifacts: tuple[Artifact, ...]  # the baseline first
@@ -298,3 +319,25 @@ class Record(Value):
     budgets: tuple[BudgetVerdict, ...]
     gallery: Gallery | None = None
     warnings: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_person_per_face(self) -> Self:
+        for error in self.errors:
+            persons = self.persons.get(error.test_set)
+            if persons is not None and len(persons.of_face) != len(error.by_face_mae_px):
+                message = f'"{error.test_set}" has persons of other faces than errors'
+                raise ValueError(message)
+        return self
+
+    def resampled(self, error: Errors) -> str:
+        """What intervals of errors on a test set resample, in words: "85 persons", "500 faces"."""
+        persons = self.persons.get(error.test_set)
+        if persons is None:
+            return f"{error.faces:,} faces, persons unknown"
+        alone = persons.count in (1, error.faces)
+        return f"{error.faces:,} faces" if alone else f"{persons.count:,} persons"
+
+    def faces_told(self, error: Errors) -> str:
+        """How many faces a test set has, and what its intervals resample: "1,732 faces of 85 persons"."""
+        resampled, faces = self.resampled(error), f"{error.faces:,} faces"
+        return resampled if resampled.startswith(faces) else f"{faces} of {resampled}"

@@ -12,12 +12,13 @@ from mlbench import plugins
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
 from mlbench.errors import UsageError
 from mlbench.evaluation.budgets import PAPER_BUDGETS, Budget, judge_worst
-from mlbench.evaluation.within_run import differences_of
+from mlbench.evaluation.statistics import too_few
+from mlbench.evaluation.within_run import differences_of, groups_of
 from mlbench.faces.accuracy import errors_of
 from mlbench.faces.dataset import Faces
 from mlbench.faces.frames import compose_frames
 from mlbench.faces.gallery import gallery_of
-from mlbench.records import Artifact, BudgetVerdict, Errors, Failure, Measurement
+from mlbench.records import Artifact, BudgetVerdict, Difference, Errors, Failure, Measurement, Persons
 from mlbench.system import environment
 
 _FRAMES = 40
@@ -104,27 +105,51 @@ def measure(
         min_seconds=measuring.min_seconds,
         seed=measuring.seed,
     )
-    for runner in runners:
-        runner.device(measuring.threads)  # one that cannot be used is named before anything is measured
+    _require_own_devices(runners, measuring.threads)
     outcomes = list[Outcome]()
     for runner in runners:
         outcomes += _measured(runner, job, progress, alone=len(runners) == 1)
     devices = [runner.device(measuring.threads) for runner in runners]
-    errors = [error for outcome in outcomes for error in _errors_of(outcome, tests, measuring.seed)]
+    persons = {
+        subset: Persons.of(faces.groups[rows].tolist())
+        for name, faces in tests.items()
+        for subset, rows in subsets(name, faces).items()
+    }
+    errors = [error for outcome in outcomes for error in _errors_of(outcome, tests, persons, measuring.seed)]
     measurements = [outcome.measurement for outcome in outcomes]
+    differences = differences_of(artifacts[0].id, measurements, errors, persons, measuring.seed)
     return Findings(
         {
             "test_sets": {name: faces.fingerprint for name, faces in tests.items()},
+            "persons": persons,
             "artifacts": tuple(artifacts),
             "devices": tuple(devices),
             "measurements": tuple(measurements),
             "errors": tuple(errors),
-            "differences": tuple(differences_of(artifacts[0].id, measurements, errors, measuring.seed)),
+            "differences": tuple(differences),
             "budgets": tuple(_verdicts(artifacts, outcomes, errors, tests, measuring.budgets)),
             "gallery": gallery_of(tests, outcomes, measuring.seed) if measuring.gallery else None,
-            "warnings": (*doubts, *_doubts(outcomes)),
+            "warnings": (
+                *doubts,
+                *_doubts(outcomes),
+                *_unjudged(artifacts[0].id, measurements, differences),
+                *_few(persons),
+            ),
         }
     )
+
+
+def _require_own_devices(runners: list[DeviceRunner], threads: int) -> None:
+    """Name a device that cannot be used, or that is given twice, before anything is measured."""
+    given = set[str]()
+    for runner in runners:
+        device = runner.device(threads)
+        if device.id in given:
+            message = (
+                f'{device.name} is given twice, by its name "{device.id}" and without: give --device once.'
+            )
+            raise UsageError(message)
+        given.add(device.id)
 
 
 def _measured(runner: DeviceRunner, job: Job, progress: Progress, *, alone: bool) -> list[Outcome]:
@@ -157,10 +182,12 @@ def subsets(name: str, faces: Faces) -> dict[str, Any]:
     return rows
 
 
-def _errors_of(outcome: Outcome, tests: dict[str, Faces], seed: int) -> list[Errors]:
+def _errors_of(
+    outcome: Outcome, tests: dict[str, Faces], persons: dict[str, Persons], seed: int
+) -> list[Errors]:
     where = (outcome.measurement.artifact, outcome.measurement.device)
     return [
-        errors_of(*where, subset, predicted[rows], tests[name].points[rows], seed)
+        errors_of(*where, subset, predicted[rows], tests[name].points[rows], seed, groups_of(persons[subset]))
         for name, predicted in outcome.predictions.items()
         for subset, rows in subsets(name, tests[name]).items()
     ]
@@ -181,6 +208,38 @@ def _verdicts(
         tested = {e.device: e for e in errors if (e.artifact, e.test_set) == (artifact.id, first)}
         rows += judge_worst(budgets, artifact, [(m, tested.get(m.device)) for m in measured])
     return rows
+
+
+#: Fewer persons give intervals that are too narrow: the percentile bootstrap covers about 90 % at twenty.
+_FEW_PERSONS = 20
+
+
+def _few(persons: dict[str, Persons]) -> list[str]:
+    """Test sets of too few persons to say much of others."""
+    remedy = "test on faces of more persons"
+    return [
+        f"The faces of {name} are of one person: its intervals say nothing of others; {remedy}."
+        if found.count == 1
+        else f"The faces of {name} are of {found.count} persons: its intervals are too narrow; {remedy}."
+        for name, found in persons.items()
+        if found.count < _FEW_PERSONS
+    ]
+
+
+def _unjudged(
+    baseline: str, measurements: list[Measurement], differences: list[Difference]
+) -> dict[str, None]:
+    """Why latencies have no verdict though the baseline's is known, each reason once."""
+    bases = {m.device: m.network for m in measurements if m.artifact == baseline and m.network}
+    judged = {(d.artifact, d.device) for d in differences if d.quantity == "p50_ratio"}
+    return {
+        f"p50 on {m.device} has no verdict: {too_few(min(len(m.network.bursts), len(base.bursts)))}.": None
+        for m in measurements
+        if m.artifact != baseline
+        and m.network
+        and (base := bases.get(m.device))
+        and (m.artifact, m.device) not in judged
+    }
 
 
 def _doubts(outcomes: list[Outcome]) -> list[str]:

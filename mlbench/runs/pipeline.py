@@ -6,6 +6,8 @@ again, does only what is missing; measuring is always done anew.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ from mlbench.records import Artifact, Data, Record, write_record
 from mlbench.records import Split as SplitFacts
 from mlbench.runs.measuring import Measuring, measure, now
 from mlbench.system import environment
-from mlbench.system.files import key_of
+from mlbench.system.files import key_of, require_suffix
 from mlbench.training.baselines import Trained, baseline_named, faces_key, train_baseline
 from mlbench.training.doubts import learnt_nothing, slow_arithmetic
 from mlbench.training.options import TrainingOptions, TuningOptions
@@ -242,6 +244,12 @@ def _named(name: str | None) -> Trained | None:
     return baseline_named(name) if name else None
 
 
+def _require_network_file(out: Path) -> None:
+    """Check where a network's file shall go before hours of work, not after."""
+    require_suffix(out, ".tflite")
+    require_writable(out.parent)
+
+
 def train_only(
     variant: str,
     source: Source,
@@ -257,6 +265,8 @@ def train_only(
         UsageError: bad input.
     """
     definition: Variant = plugins.load("variants", variant)
+    if out is not None:
+        _require_network_file(out)
     start = _named(start_from)
     _told(slow_arithmetic(training), progress)
     faces = source.load(progress)
@@ -291,7 +301,7 @@ def compress_only(
         UsageError: bad input, or the compression was refused.
     """
     definition: Variant = plugins.load("variants", variant)
-    require_writable(out.parent)
+    _require_network_file(out)
     start = _named(start_from)
     _named(tuning.teacher)
     _told(slow_arithmetic(training, tuning), progress)
@@ -331,9 +341,7 @@ def measure_files(
         UsageError: a file is not a landmark network, or other bad input.
     """
     _require_own_names(tests, {})
-    artifacts = [artifact_of(path) for path in files]
-    if len({artifact.id for artifact in artifacts}) < len(artifacts):
-        artifacts = [a.model_copy(update={"id": a.path, "variant": a.path}) for a in artifacts]
+    artifacts = _told_apart([artifact_of(path) for path in files])
     require_writable(out)
     runners = measuring.runners()
     sampled = not tests
@@ -355,6 +363,20 @@ def measure_files(
     )
     write_record(record, folder / "record.json")
     return Finished(record, folder)
+
+
+def _told_apart(artifacts: list[Artifact]) -> list[Artifact]:
+    """Artifacts whose names differ: files of one name go by their paths, a file that is given again by its turn."""
+    names = Counter(name for name, _ in {(artifact.id, artifact.path) for artifact in artifacts})
+    apart = dict[str, Artifact]()
+    for artifact in artifacts:
+        alone = names[artifact.id] == 1
+        name, file = (artifact.id, artifact.chain) if alone else (artifact.path, artifact.path)
+        turns = itertools.chain([""], (f" ({number})" for number in itertools.count(2)))
+        turn = next(turn for turn in turns if name + turn not in apart)
+        update = {"id": name + turn, "variant": name + turn, "chain": file + turn}
+        apart[name + turn] = artifact.model_copy(update=update)
+    return list(apart.values())
 
 
 _SAMPLED_TEST_FACES = 500

@@ -48,6 +48,18 @@ def _remove_parts_of_the_dead(path: Path) -> None:
             left.unlink(missing_ok=True)
 
 
+def require_suffix(path: Path, suffix: str) -> None:
+    """Check that a file to be written ends as its content asks, before any work.
+
+    Raises:
+        UsageError: it ends otherwise, or is a folder.
+    """
+    fault = "is a folder" if path.is_dir() else f"ends in {path.suffix or 'nothing'}"
+    if path.suffix != suffix or path.is_dir():
+        message = f"{path} {fault}: give a file whose name ends in {suffix}."
+        raise UsageError(message)
+
+
 def file_sha256(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as file:

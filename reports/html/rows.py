@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlbench.compression.chain import short_names
-from mlbench.records import Artifact, Device, Errors, Interval, Measurement, Record
+from mlbench.records import Artifact, Device, Difference, Errors, Interval, Measurement, Record
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Row:
     parameters: int | None = None
     macs: int | None = None
     faces: int | None = None
+    faces_told: str = ""  # with the persons, which intervals resample
     mae_px: float | None = None
     mae_low: float | None = None
     mae_high: float | None = None
@@ -52,6 +53,7 @@ class Row:
     fps_both: float | None = None
     peak_bytes: int | None = None
     error_verdict: str = ""
+    mae_change_high: float | None = None  # upper end of the change against the baseline
     speed_verdict: str = ""
     fits: str = ""
     failure: str = ""
@@ -90,6 +92,7 @@ COLUMNS = (
     Column("mae_px", "MAE, px", _digits(3)),
     Column("mae_low", "MAE low, px", _digits(3)),
     Column("mae_high", "MAE high, px", _digits(3)),
+    Column("faces_told", "intervals over"),
     Column("rmse_px", "RMSE, px", _digits(3)),
     Column("nme", "NME, %", _digits(2, 100)),
     Column("auc8", "AUC to 8 %, %", _digits(1, 100)),
@@ -125,14 +128,17 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
         for device in devices.values():
             facts = _artifact_facts(artifact, record, run) | {"device": device_label(device)}
             facts |= _measured_facts(measured.get((artifact.id, device.id)))
-            facts |= {"speed_verdict": _verdict(record, artifact, device, "p50_ratio", "")}
+            speed = _difference(record, artifact, device, "p50_ratio", "")
+            facts |= {"speed_verdict": _verdict(speed)}
             errors = [e for e in record.errors if (e.artifact, e.device) == (artifact.id, device.id)]
             for error in errors:
-                told = _verdict(record, artifact, device, "mae_px", error.test_set)
+                change = _difference(record, artifact, device, "mae_px", error.test_set)
                 yield Row(
                     test_set=test_label(record, error.test_set),
-                    error_verdict=told,
+                    error_verdict=_verdict(change),
+                    mae_change_high=change.change.high if change else None,
                     **facts,
+                    faces_told=record.faces_told(error),
                     **_error_facts(error),
                 )
             if not errors:
@@ -207,13 +213,18 @@ def _error_facts(error: Errors) -> dict[str, Any]:
     return facts | {"faces": error.faces}
 
 
-def _verdict(record: Record, artifact: Artifact, device: Device, quantity: str, test_set: str) -> str:
+def _difference(
+    record: Record, artifact: Artifact, device: Device, quantity: str, test_set: str
+) -> Difference | None:
     wanted = (artifact.id, device.id, quantity, test_set)
     found = (d for d in record.differences if (d.artifact, d.device, d.quantity, d.test_set or "") == wanted)
-    difference = next(found, None)
+    return next(found, None)
+
+
+def _verdict(difference: Difference | None) -> str:
     if difference is None:
         return ""
-    return f"{difference.verdict} ({change_text(quantity, difference.change)})"
+    return f"{difference.verdict} ({change_text(difference.quantity, difference.change)})"
 
 
 def change_text(quantity: str, change: Interval) -> str:

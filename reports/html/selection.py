@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from mlbench.evaluation.statistics import SAME_PX
 from mlbench.reports.html.rows import Row
 
 Key = tuple[int, str]  # run, model
@@ -61,10 +63,10 @@ def select(rows: list[Row]) -> Selection:
     return Selection(front, winner, winners, tuple(sorted(keys)), names)
 
 
-def _merit(row: Row) -> tuple[bool, bool, bool, int]:
-    """Smaller is better: runs, keeps its budgets, is not told to err more, is small."""
-    worse = row.error_verdict.startswith("worse")
-    return (bool(row.failure), row.fits.startswith("breaks"), worse, row.file_bytes)
+def _merit(row: Row) -> tuple[bool, bool, float, int]:
+    """Smaller is better: runs, keeps its budgets, errs as its baseline does or may err little more, is small."""
+    high = math.inf if row.mae_change_high is None else row.mae_change_high
+    return (bool(row.failure), row.fits.startswith("breaks"), max(0.0, high - SAME_PX), row.file_bytes)
 
 
 def pareto_rows(rows: list[Row], cost: str) -> set[int]:

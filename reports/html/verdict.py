@@ -36,7 +36,8 @@ def headline(digest: Digest) -> str:
     if winner.mae_px is not None:
         told += f", error {_spread(winner)} px"
         told += f" against {_spread(base)}" if base and base.mae_px is not None else ""
-        told += f" ({winner.test_set}, {winner.faces:,} faces)"
+        told += f" ({winner.test_set}, {winner.faces_told})"
+        told += f": {winner.error_verdict}" if winner.error_verdict else ""
     return f"{told}; {_budget_words(digest, winner)}{_failures(digest, winner)}."
 
 

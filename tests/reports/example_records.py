@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mlbench.contracts import Variant
-from mlbench.evaluation.within_run import differences_of
+from mlbench.evaluation.within_run import differences_of, groups_of
 from mlbench.faces.accuracy import errors_of, mae_per_face
 from mlbench.faces.appearance import AppearanceModel
 from mlbench.faces.dataset import Faces
@@ -26,6 +26,7 @@ from mlbench.records import (
     LayerChange,
     Measurement,
     Memory,
+    Persons,
     Record,
     Split,
     Stage,
@@ -39,6 +40,7 @@ HOST = Device(id="host", runner="host", name="Some CPU", threads=1, details={"co
 PHONE = Device(id="emulator-5554", runner="android", name="Some phone", threads=2)
 
 _FACES = 12
+PERSONS = Persons(of_face=(0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 8))
 
 
 @lru_cache
@@ -78,7 +80,8 @@ def example(
         devices=devices,
         measurements=tuple(measurements),
         errors=tuple(errors),
-        differences=tuple(differences_of(artifacts[0].id, measurements, errors, 7)),
+        persons={"test": PERSONS},
+        differences=tuple(differences_of(artifacts[0].id, measurements, errors, {"test": PERSONS}, 7)),
         budgets=tuple(_budget(a) for a in artifacts),
         gallery=_gallery(artifacts, guesses),
         warnings=("Other programs used 40 % of this machine: stop them and measure again.",),
@@ -145,7 +148,7 @@ def _measured(artifact: Artifact, device: Device, rng: np.random.Generator, burs
 
 
 def _errors(artifact: str, device: str, guess: np.ndarray) -> Errors:
-    return errors_of(artifact, device, "test", guess, some_faces().points, seed=7)
+    return errors_of(artifact, device, "test", guess, some_faces().points, 7, groups_of(PERSONS))
 
 
 def _stages(artifact: Artifact, variant: Variant, rng: np.random.Generator) -> tuple[Stage, ...]:

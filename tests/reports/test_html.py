@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from mlbench.cli import cli
 from mlbench.errors import UsageError
-from mlbench.records import Failure, Record, parse_record, write_record
+from mlbench.records import Failure, Interval, Record, parse_record, write_record
 from mlbench.records.collection import RecordFiles
 from mlbench.reports.html import HtmlReport
 from mlbench.reports.html.curves import curve_charts
@@ -64,6 +64,7 @@ def test_the_verdict_names_the_smallest_candidate_that_keeps_its_error(tmp_path:
     assert told.endswith("it fits all budgets.")
     svd = next(e for e in record.errors if e.artifact == "basic · svd")
     assert f"error {svd.mae_px.value:.2f} ± " in told
+    assert "(test, 12 faces of 9 persons)" in told
     assert told in page_of([record], tmp_path)
 
 
@@ -130,9 +131,59 @@ def test_the_name_of_the_file_says_which_report(tmp_path: Path) -> None:
     assert not (tmp_path / "page.xml").exists()
 
 
+def _with_changes(record: Record, changes: dict[str, tuple[str, float, float, float]]) -> Record:
+    """The record with these verdicts on errors: what is said, and the change with its interval, by model."""
+    rows = [
+        row.model_copy(
+            update={
+                "verdict": changes[row.artifact][0],
+                "change": Interval(
+                    **dict(zip(("value", "low", "high"), changes[row.artifact][1:], strict=True))
+                ),
+            }
+        )
+        if row.quantity == "mae_px"
+        else row
+        for row in record.differences
+    ]
+    return record.model_copy(update={"differences": tuple(rows)})
+
+
+@pytest.mark.parametrize(
+    ("svd", "smaller", "winner"),
+    [
+        (("same", 0.0, -0.01, 0.01), ("cannot tell", 0.5, -0.1, 1.1), "svd"),
+        (("same", 0.0, -0.01, 0.01), ("same", 0.01, 0.0, 0.02), "svd+int8"),
+        (("better", -0.5, -0.6, -0.4), ("same", 0.01, 0.0, 0.02), "svd+int8"),
+        (("better", -0.5, -0.6, -0.4), ("worse", 0.03, 0.01, 0.05), "svd"),
+        (("worse", 0.03, 0.01, 0.05), ("cannot tell", 0.5, -0.1, 1.1), "svd"),
+        (("worse", 0.9, 0.8, 1.0), ("worse", 0.03, 0.01, 0.05), "svd+int8"),
+    ],
+)
+def test_the_verdict_names_what_may_err_least_more(
+    svd: tuple[str, float, float, float], smaller: tuple[str, float, float, float], winner: str
+) -> None:
+    record = _with_changes(example("basic"), {"basic · svd": svd, "basic · svd+int8": smaller})
+    told = headline(digest_of([record]))
+    assert told.startswith(f"basic · {winner} is ")
+    assert f": {(svd if winner == 'svd' else smaller)[0]} (" in told
+
+
 def test_what_fits_its_budgets_goes_before_what_errs_less() -> None:
     told = headline(digest_of([example("two_pool")]))
     assert told.startswith("two_pool · svd+int8 is 6.7× smaller"), "svd alone is above 68 MB"
+
+
+def test_a_record_that_tells_no_persons_says_so() -> None:
+    told = headline(digest_of([example("basic").model_copy(update={"persons": {}})]))
+    assert "(test, 12 faces, persons unknown)" in told
+
+
+def test_persons_of_other_faces_than_the_errors_are_no_record() -> None:
+    raw = json.loads(example("basic").model_dump_json())
+    raw["persons"]["test"]["of_face"].pop()
+    with pytest.raises(UsageError, match="persons of other faces"):
+        parse_record(json.dumps(raw), "cut")
 
 
 def test_every_section_is_there_in_order(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from mlbench.records import Persons, Record
 from mlbench.reports.terminal import show
 from tests.reports.example_records import CHAINS, example
 
@@ -36,3 +37,19 @@ def test_a_records_texts_are_no_markup() -> None:
     odd = [artifact.model_copy(update={"precision": "[/x]"}) for artifact in record.artifacts]
     show(record.model_copy(update={"artifacts": tuple(odd)}), Console(file=out, width=120))
     assert "[/x]" in out.getvalue()
+
+
+def test_the_table_says_whose_faces_the_intervals_resample() -> None:
+    record = example()
+    assert "test, 12 faces of 9 persons" in _shown(record)
+    assert "test, 12 faces, persons unknown" in _shown(record.model_copy(update={"persons": {}}))
+    each = Persons(of_face=tuple(range(12)))
+    assert (
+        "persons" not in _shown(record.model_copy(update={"persons": {"test": each}})).split("test, ")[1][:40]
+    )
+
+
+def _shown(record: Record) -> str:
+    out = StringIO()
+    show(record, Console(file=out, width=200))
+    return out.getvalue()
