@@ -65,3 +65,11 @@ def load(kind: Kind, name: str) -> Any:
         )
         raise UsageError(message)
     return plugin
+
+
+def identity(compressor: type[Compressor]) -> tuple[str, ...]:
+    """What tells a compressor, and a version of it, from all others, whatever its `name`: for keys of the cache."""
+    package = compressor.__module__.partition(".")[0]
+    owners = [point.dist for point in _found("compressors").values() if point.module.split(".")[0] == package]
+    installed = [f"{owner.name} {owner.version}" for owner in owners if owner is not None]
+    return compressor.__module__, compressor.__qualname__, f"{compressor.version}", *installed[:1]

@@ -15,13 +15,15 @@ from mlbench import __version__, plugins
 from mlbench.system import environment
 from mlbench.networks import counting
 from mlbench.export.artifacts import artifact_of
-from mlbench.training.baselines import Trained, baseline_named, faces_key, train_baseline
+from mlbench.training.baselines import Trained, baseline_named, require_apart, train_baseline
 from mlbench.compression.chain import Chain
 from mlbench.compression.stages import Bench, Compressed, compress
 from mlbench.contracts import DeviceRunner, Progress, Variant
 from mlbench.errors import UsageError
 from mlbench.export.delivery import export
 from mlbench.faces.dataset import Faces, Split
+from mlbench.faces.overlap import Seen, overlaps
+from mlbench.faces.persons import described
 from mlbench.faces.sources import Source, TestSet
 from mlbench.system.files import key_of
 from mlbench.runs.measuring import Measuring, measure, now
@@ -56,6 +58,7 @@ class Plan:
             "source": self.source.describe(),
             "split": "shuffled" if self.source.shuffle else "file-order",
             "tests": [str(test) for test in self.tests],
+            "test_files": [str(test.path) for test in self.tests],
             "training": self.training.model_dump(),
             "start_from": self.start_from,
             "tuning": self.tuning.model_dump(),
@@ -83,13 +86,27 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     start, teacher = _named(plan.start_from), _named(plan.tuning.teacher)
     require_writable(plan.out)
     given = {test.name: test.load(progress) for test in plan.tests}
-    faces = plan.source.load(progress)
-    split = plan.source.split(faces)
+    faces, split = _divided(plan.source, (start, teacher), progress)
     tests = {_SPLIT: plan.source.tests(faces, split)} | given
     return [
         _Run(plan, variant, start, teacher, runners, faces, split, tests, progress).finish()
         for variant in variants
     ]
+
+
+def _divided(
+    source: Source, used: Sequence[Trained | None], progress: Progress
+) -> tuple[Faces, Split]:
+    """The faces of a run and their split, of which the baselines that it uses have seen none that is kept back."""
+    faces = source.load(progress)
+    split = source.split(faces)
+    progress.say(
+        f"{len(faces):,} faces of {described(faces.persons)}: {len(split.train):,} to train on, "
+        f"{len(split.validation):,} to validate, {len(split.test):,} to test."
+    )
+    for baseline in filter(None, used):
+        require_apart(baseline, faces, split)
+    return faces, split
 
 
 def _require_own_names(tests: Sequence[TestSet], taken: dict[str, str]) -> None:
@@ -137,8 +154,10 @@ class _Run:
 
     def finish(self) -> Finished:
         plan = self.plan
-        folder = plan.out / f"{self.variant.name}-{key_of(plan.configuration(), self.faces.fingerprint)[:8]}"
-        warnings = plan.source.warnings() + self._known_tests()
+        prints = {name: faces.fingerprint for name, faces in self.tests.items()}
+        name = key_of(plan.configuration(), self.faces.fingerprint, prints)[:8]
+        folder = plan.out / f"{self.variant.name}-{name}"
+        warnings = plan.source.warnings() + self._seen_tests()
         made = self._artifacts(folder, warnings)
         findings = measure(
             [artifact for artifact, _ in made],
@@ -162,16 +181,20 @@ class _Run:
         write_record(record, folder / "record.json")
         return Finished(record, folder)
 
-    def _known_tests(self) -> list[str]:
-        """Notes on networks that learnt from other faces, or another part of these, than this run does."""
-        used = {"--start-from": self.start, "--teacher": self.teacher}
-        own = {faces_key(self.faces, self.split)}
-        return [
-            f"{option} {network.folder.name} learnt from other faces than this run, or splits them otherwise: "
-            "faces of this run's test split may be among them."
-            for option, network in used.items()
-            if network and network.faces - own
-        ]
+    def _seen_tests(self) -> list[str]:
+        """Notes on test faces, and rows left out, that training has seen; told before hours of work too."""
+        seen = Seen.of(self.faces, self.split)
+        for used in filter(None, (self.start, self.teacher)):
+            seen |= used.seen
+        found = list(overlaps(seen, self.tests))
+        if self.split.left_out:
+            found.append(
+                f"{self.split.left_out:,} faces were left out of training: their images are also in the test or "
+                "validation split."
+            )
+        for text in found:
+            self.progress.say(text)
+        return found
 
     def _artifacts(self, folder: Path, warnings: list[str]) -> list[tuple[Artifact, Compressed]]:
         """The baseline first, then a candidate a chain; a refused chain becomes a warning."""
@@ -216,6 +239,7 @@ class _Run:
             source=self.plan.source.describe(),
             fingerprint=self.faces.fingerprint,
             faces=len(self.faces),
+            persons=len(set(self.faces.persons.tolist())),
             sampled=self.plan.source.sampled,
             split=SplitFacts(
                 train=len(split.train),
@@ -247,8 +271,8 @@ def train_only(
     """
     definition: Variant = plugins.load("variants", variant)
     start = _named(start_from)
-    faces = source.load(progress)
-    baseline = train_baseline(definition, faces, source.split(faces), training, progress, start)
+    faces, split = _divided(source, (start,), progress)
+    baseline = train_baseline(definition, faces, split, training, progress, start)
     best = baseline.best
     error = f"{best.validation_mae_px:.3f} px in epoch {best.epoch}"
     told = f"{variant}: validation MAE {error}, kept in {baseline.folder}."
@@ -280,9 +304,7 @@ def compress_only(
     definition: Variant = plugins.load("variants", variant)
     require_writable(out.parent)
     start = _named(start_from)
-    _named(tuning.teacher)
-    faces = source.load(progress)
-    split = source.split(faces)
+    faces, split = _divided(source, (start, _named(tuning.teacher)), progress)
     baseline = train_baseline(definition, faces, split, training, progress, start)
     bench = Bench(faces, split, tuning, progress)
     compressed = compress(baseline, chain, bench)
@@ -323,7 +345,7 @@ def measure_files(
     runners = measuring.runners()
     sampled = not tests
     sets = {test.name: test.load(progress) for test in tests} or {
-        "sampled": Source(None, _SAMPLED_TEST_FACES, shuffle=False, seed=measuring.seed + 1).load(progress)
+        "sampled": Source(None, _SAMPLED_TEST_FACES, shuffle=False, seed=measuring.seed, purpose="test").load(progress)
     }
     configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
     prints = {name: faces.fingerprint for name, faces in sets.items()}
