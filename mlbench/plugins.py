@@ -6,12 +6,12 @@ import difflib
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mlbench.contracts.validity import fault_of
 from mlbench.errors import UsageError
 
-Kind = Literal["variants", "compressors", "device_runners", "reports", "models"]
+Kind = Literal["tasks", "variants", "compressors", "device_runners", "reports", "models"]
 
 
 @lru_cache
@@ -56,6 +56,15 @@ def load(kind: Kind, name: str) -> Any:
         message = f'The {singular} "{name}" of {_owner(points[0])} ({points[0].value}) {fault}.'
         raise UsageError(message)
     return plugin
+
+
+def identity(plugin: type) -> tuple[str, ...]:
+    """What tells a plug-in's class, and a version of it, from all others, whatever its name: for keys of the cache."""
+    package, kinds = plugin.__module__.partition(".")[0], get_args(Kind)
+    points = [point for kind in kinds for found in _found(kind).values() for point in found]
+    owners = {point.dist for point in points if point.module.partition(".")[0] == package and point.dist}
+    installed = sorted(f"{owner.name} {owner.version}" for owner in owners)
+    return plugin.__module__, plugin.__qualname__, f"{getattr(plugin, 'version', '')}", *installed
 
 
 def usable(kind: Kind) -> tuple[dict[str, Any], list[str]]:

@@ -14,7 +14,7 @@ from mlbench.cli import cli, main
 from mlbench.cli.options import TUNING, tuning_of
 from mlbench.errors import UsageError
 from mlbench.faces.csv_format import write_csv
-from mlbench.faces.dataset import read_faces
+from mlbench.faces.dataset import read_faces, write_faces
 from mlbench.records import parse_record, read_record
 from mlbench.training.options import TrainingOptions, TuningOptions
 
@@ -126,14 +126,52 @@ def test_a_baseline_starts_from_the_one_that_is_named(mlbench, faces_file):
     assert name not in again
 
 
-def test_a_start_from_other_faces_is_a_note(mlbench, faces_file):
+def test_a_start_that_has_seen_the_test_faces_is_refused_before_any_work(mlbench, faces_file, tmp_path):
     options = ["--variant", "tiny", "--data", faces_file, "--epochs", "1"]
     name = mlbench("train", *options)[1].rstrip(".\n").rpartition("/")[2]
-    run = ["run", *options, "--no-detector", "--min-seconds", "0.05", "--start-from", name]
-    assert "learnt from other faces" not in mlbench(*run)[1]
-    code, out, err = mlbench(*run, "--seed", "8")
+    for command in (["run"], ["train"], ["compress", "--out", "a.tflite"], ["run", "--compress", "svd(4)"]):
+        option = "--teacher" if command[-1] == "svd(4)" else "--start-from"
+        code, _, err = mlbench(*command, *options, option, name, "--seed", "8")
+        assert code == 2
+        assert f"{name} has seen" in err
+    assert len(list((tmp_path / "cache" / "baselines").iterdir())) == 1
+
+
+def test_a_test_set_of_training_faces_is_told(mlbench, faces_file, tmp_path):
+    (tmp_path / "again.npz").write_bytes(faces_file.read_bytes())
+    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector"]
+    code, out, err = mlbench(*command, "--test", "again.npz")
     assert code == 0, err
-    assert f"--start-from {name} learnt from other faces" in " ".join(out.split())
+    record = read_record(next((tmp_path / "runs").glob("*/record.json")))
+    (warning,) = [text for text in record.warnings if text.startswith("Test set again")]
+    assert f"{record.data.split.train} of its 300 faces were trained on" in warning
+    for shown in (out, err):
+        assert f"{record.data.split.train} of its 300 faces" in " ".join(shown.split())
+    assert "300 faces of 300 persons" in " ".join(err.split())
+    assert record.data.persons == 300
+
+
+def test_an_earlier_record_of_an_equal_run_is_kept(mlbench, faces_file, tmp_path):
+    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector"]
+    assert mlbench(*command)[0] == 0
+    (folder,) = (tmp_path / "runs").glob("*/")
+    first = (folder / "record.json").read_text()
+    assert mlbench(*command)[0] == 0
+    (earlier,) = folder.glob("record-*.json")
+    assert earlier.read_text() == first
+    assert (folder / "record.json").read_text() != first
+    assert mlbench("report", folder, earlier)[0] == 0
+    assert mlbench("compare", earlier, folder)[0] == 0
+
+
+def test_runs_whose_test_sets_differ_in_their_folder_do_not_share_one(mlbench, faces_file, tmp_path):
+    faces = read_faces(faces_file)
+    for place, rows in (("a", slice(0, 20)), ("b", slice(20, 40))):
+        (tmp_path / place).mkdir()
+        write_faces(faces.take(rows), tmp_path / place / "set.npz")
+        command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector"]
+        assert mlbench(*command, "--test", f"{place}/set.npz")[0] == 0
+    assert len(list((tmp_path / "runs").glob("*/record.json"))) == 2
 
 
 def test_faces_are_joined_and_picked_by_source(mlbench, faces_file, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import split_faces
-from mlbench.networks import building
+from mlbench.networks import building, storage
 from mlbench.system.progress import Silent
 from mlbench.training import baselines, loop
 from mlbench.training.loop import fit
@@ -199,14 +199,41 @@ def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
     assert float(trainer.step(parts[0].images[:8], answers + 3)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_options_that_came_later_leave_old_keys_alone(sampled):
+def test_every_option_but_threads_is_in_the_key(sampled):
     split = split_faces(sampled, seed=7)
-    assert not {"optimizer", "loss", "augment_strength", "threads"} & set(_OPTIONS.deciding())
+    assert set(_OPTIONS.deciding()) == set(TrainingOptions.model_fields) - {"threads"}
     keys = {
         baselines.baseline_key(TINY, sampled, split, _OPTIONS.model_copy(update=changed))
         for changed in ({}, {"optimizer": "muon"}, {"loss": "absolute"}, {"augment_strength": 0.5})
     }
     assert len(keys) == 4
+
+
+def test_a_checkpoint_of_more_than_a_thousand_weights_is_restored_in_order(tmp_path):
+    """As text, 1000 comes before 101."""
+    import tf_keras
+
+    from mlbench.training.step import Trainer
+
+    class Many(tf_keras.layers.Layer):
+        def build(self, shape):
+            for number in range(1002):
+                self.add_weight(name=f"w{number}", shape=(), initializer="zeros")
+
+        def call(self, inputs):
+            return inputs
+
+    network = tf_keras.Sequential([tf_keras.Input((2,)), Many()])
+    trainer = Trainer(network, None, _OPTIONS, steps_per_epoch=1)
+    network.set_weights([np.float32(number) for number in range(1002)])
+    trainer.save(tmp_path / "checkpoint.npz", "history")
+    network.set_weights([np.float32(0)] * 1002)
+    assert trainer.restore(tmp_path / "checkpoint.npz") == "history"
+    assert [float(value) for value in network.get_weights()] == list(range(1002))
+    storage.save_arrays(dict(storage.enumerate_weights(network)), tmp_path / "weights.npz")
+    network.set_weights([np.float32(0)] * 1002)
+    storage.load_weights(network, tmp_path / "weights.npz")
+    assert [float(value) for value in network.get_weights()] == list(range(1002))
 
 
 def test_a_teacher_is_part_of_a_key_where_it_is_asked():

@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import TypeAdapter
 
+from mlbench import plugins
 from mlbench.compression.chain import Chain
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Progress, Tuned
 from mlbench.errors import RefusedCompressionError
 from mlbench.export.artifacts import answers
 from mlbench.export.written import EXPORT_VERSION, Written, file_of, written
+from mlbench.faces.appearance import SAMPLING_VERSION, AppearanceModel
 from mlbench.faces.dataset import Faces, Split, joined
+from mlbench.faces.overlap import without
 from mlbench.networks import counting, storage
 from mlbench.records import Epoch, Stage
 from mlbench.system.cache import cache_folder, one_at_a_time
+from mlbench.system.environment import versions
 from mlbench.system.files import key_of, write_atomically
-from mlbench.training.baselines import Trained, baseline_named
+from mlbench.training.baselines import LIBRARIES, Trained, baseline_named, require_apart
 from mlbench.training.loop import fit, predict
 from mlbench.training.options import TuningOptions
 
@@ -29,7 +33,9 @@ if TYPE_CHECKING:
     import tf_keras
 
 #: Raised when a change of the code changes what equal options give.
-COMPRESSION_VERSION = 5
+COMPRESSION_VERSION = 6
+
+_LIBRARIES = (*LIBRARIES, "tensorflow-model-optimization", "ai-edge-quantizer", "ai-edge-litert")
 
 _CALIBRATION_FACES = 1000
 #: Options of a step that are its tuning's.
@@ -77,22 +83,34 @@ class Bench:
         """The network that tuning learns from: the one that the options name, or the baseline; None without a share.
 
         Raises:
-            UsageError: there is none of that name.
+            UsageError: there is none of that name, or it has seen faces that the split keeps back.
         """
         if not self.tuning.teacher_share:
             return None
         name = self.tuning.teacher
-        return (baseline_named(name) if name else baseline).network()
+        used = baseline_named(name) if name else baseline
+        require_apart(used, self.faces, self.split)
+        return used.network()
 
     def tuning_faces(self) -> Faces:
-        """The training split, and as many sampled faces as the tuning asks for."""
+        """The training split, and as many sampled faces as the tuning asks for; none that the split keeps back."""
         train = self.faces.take(self.split.train)
         if not self.tuning.sampled_faces:
             return train
-        from mlbench.faces.appearance import AppearanceModel
+        sampled = AppearanceModel.load().sample(
+            self.tuning.sampled_faces, seed=self.tuning.seed, purpose="tuning"
+        )
+        held = self.faces.take(np.concatenate([self.split.validation, self.split.test]))
+        return without(joined([train, sampled]), held)
 
-        sampled = AppearanceModel.load().sample(self.tuning.sampled_faces, seed=self.tuning.seed)
-        return joined([train, sampled])
+    def deciding(self, compressor: Compressor) -> list[object]:
+        """What of the bench decides a stage's weights and figures, for keys of the cache."""
+        decided: list[object] = [self.split.key(self.faces), self.tuning.seed]  # of the calibration
+        if compressor.needs_tuning:
+            decided.append(self.tuning.deciding())
+            if self.tuning.sampled_faces:
+                decided += [SAMPLING_VERSION, AppearanceModel.load().fingerprint]
+        return decided
 
 
 def start(baseline: Trained) -> Compressed:
@@ -125,10 +143,9 @@ def compress(baseline: Trained, chain: Chain, bench: Bench) -> Compressed:
 
 def _stage(compressor: Compressor, before: Compressed, baseline: Trained, bench: Bench) -> Compressed:
     bench = bench.tuning_as(compressor)
-    tuning = bench.tuning.deciding() if compressor.needs_tuning else None
+    code = COMPRESSION_VERSION, EXPORT_VERSION, plugins.identity(type(compressor)), versions(*_LIBRARIES)
     options = compressor.model_dump(exclude=_OWN_TUNING)  # they are in the tuning's
-    versions = COMPRESSION_VERSION, EXPORT_VERSION  # a stage tells figures of its file
-    key = key_of("stage", *versions, before.key, compressor.name, options, tuning)
+    key = key_of("stage", *code, before.key, options, bench.deciding(compressor))
     folder = cache_folder() / "stages" / f"{compressor.name}-{key}"
     done = folder / "stage.json"
     if not done.exists():

@@ -67,6 +67,7 @@ class Compressor(BaseModel, ABC):
     source: ClassVar[str]  # paper or tool, with section
     order: ClassVar[Order]
     needs_tuning: ClassVar[bool]
+    version: ClassVar[int] = 1  # raised when a change of the code changes what equal options give
     positional: ClassVar[str | None] = None  # the option meant by "svd(32)"
     #: Options with which nothing is lost on a network that is redundant enough; None: it always loses.
     exact: ClassVar[Mapping[str, str] | None] = None

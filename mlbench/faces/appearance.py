@@ -14,7 +14,7 @@ import zlib
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -56,6 +56,14 @@ _WIDER_SHAPE = 1.3
 _WIDER_GREY = 1.2
 
 Floats = npt.NDArray[np.float64]
+
+#: What faces are sampled for. No face of one purpose is one of another, whatever the seeds: a network is not tuned on,
+#: or tested on, what it was trained or tested on.
+Purpose = Literal["sampled", "tuning", "test", "frame"]
+_STREAMS: dict[Purpose, tuple[int, ...]] = {"sampled": (), "tuning": (1,), "test": (2,), "frame": (3,)}
+
+#: Raised when the same model, seed and number give another face.
+SAMPLING_VERSION = 1
 
 
 class Draw(NamedTuple):
@@ -115,17 +123,19 @@ class AppearanceModel:
         with write_atomically(path) as part, part.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
-    def sample(self, count: int, seed: int = 7, start: int = 0) -> Faces:
-        """Faces `start` to `start + count` of a seed; each depends on the seed and its number alone."""
+    def sample(self, count: int, seed: int = 7, start: int = 0, purpose: Purpose = "sampled") -> Faces:
+        """Faces `start` to `start + count` of a seed; each depends on purpose, seed and its number alone."""
         images = np.empty((count, CROP, CROP), np.uint8)
         points = np.empty((count, LANDMARKS, 2), np.float32)
         for first in range(0, count, _BLOCK):
             rows = range(first, min(first + _BLOCK, count))
-            draws = [self.draw(np.random.default_rng((seed, start + row))) for row in rows]
+            draws = [
+                self.draw(np.random.default_rng((seed, start + row, *_STREAMS[purpose]))) for row in rows
+            ]
             textures = self._textures(np.array([draw.texture for draw in draws]))
             for row, draw, texture in zip(rows, draws, textures, strict=True):
                 images[row], points[row] = self._render(draw, texture)
-        names = np.array([f"sampled_{number:06d}" for number in range(start + 1, start + count + 1)])
+        names = np.array([f"{purpose}_{number:06d}" for number in range(start + 1, start + count + 1)])
         return Faces(images, points, names.astype(np.str_))
 
     def draw(self, rng: np.random.Generator) -> Draw:

@@ -2,14 +2,13 @@
 
 `.npz` holds `images` uint8 [n,96,96], `points` float32 [n,68,2] in crop pixels (whole numbers are pixel
 centres; points may lie outside the crop and are never clipped) and `name` [n]; further arrays of n rows
-(`human`, `frontal`, `source`, `detector`) are optional. It is stored, not deflated (faces shrink by a sixth
+(`person`, `human`, `frontal`, `source`, `detector`) are optional. It is stored, not deflated (faces shrink by a sixth
 only), so that it is mapped. The paper's CSV (section 3) is read and written by `mlbench.faces.csv_format`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,8 @@ import numpy.typing as npt
 
 from mlbench.data.npz_arrays import NPZ_ERRORS, Entry, entries
 from mlbench.errors import UsageError
-from mlbench.system.files import write_atomically
+from mlbench.faces.persons import PERSON_RULE, persons_of
+from mlbench.system.files import key_of, write_atomically
 
 if TYPE_CHECKING:
     from mlbench.faces.csv_format import SkippedRow
@@ -34,8 +34,11 @@ LANDMARKS = 68
 #: Points of the mean distance between the outer eye corners (300-W numbering, from 0).
 OUTER_EYE_CORNERS = (36, 45)
 
-_PERSON = re.compile(r"^([^\W\d_]+(?:[_ -]+[^\W\d_]+)+)[_ -]*\d+$")  # Given_Family_0001, Given_Family12
-_PHOTO = re.compile(r"^(\d{4,})_\d+$")  # 100032540_1: the faces of one photograph
+#: Raised when the same faces and options are split otherwise.
+SPLIT_VERSION = 2
+
+_CLOSEST = 4  # px: what all points of a face lie within only if they are no pixels, as points / 96 are not
+_FURTHEST = 4 * CROP  # px: further apart than the points of a face can be
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,25 @@ class Faces:
         return len(self.images)
 
     @cached_property
+    def persons(self) -> npt.NDArray[np.str_]:
+        """Who each face is [n], by the rule of `mlbench.faces.persons`."""
+        return persons_of(self.names, self.extra)
+
+    @cached_property
+    def image_keys(self) -> npt.NDArray[np.bytes_]:
+        """A hash of each image [n]: equal images are the same sample, whatever their names and labels."""
+        hashes = (hashlib.blake2b(image.tobytes(), digest_size=16) for image in self.images)
+        return np.array([digest.hexdigest() for digest in hashes], "S32")
+
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over images and points, in order."""
+        """SHA-256 over images, points, names and persons, in order."""
         digest = hashlib.sha256()
         for start in range(0, len(self), 4096):
             digest.update(np.ascontiguousarray(self.images[start : start + 4096]).data)
         digest.update(np.ascontiguousarray(self.points).data)
+        digest.update(key_of(self.names.tolist(), self.persons.tolist()).encode())
         return digest.hexdigest()
-
-    @cached_property
-    def groups(self) -> npt.NDArray[np.str_]:
-        """Whose face each is [n]: faces of one person belong together."""
-        return np.array([person_of(str(name)) for name in self.names])
 
     def take(self, index: npt.NDArray[np.generic] | slice) -> Faces:
         """The chosen rows (a boolean mask, indices or a slice), in that order."""
@@ -90,13 +100,19 @@ def eye_distances(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def joined(parts: Sequence[Faces]) -> Faces:
-    """All faces of several sets, one after the other, with the extra arrays that each of them has."""
-    shared = set.intersection(*(set(part.extra) for part in parts))
+    """All faces of several sets, one after the other, with the extra arrays that each of them has.
+
+    Where one of them has an array `person`, all get one, so that no one who was told apart is told apart no more.
+    """
+    shared = set.intersection(*(set(part.extra) for part in parts)) - {"person"}
+    extra = {key: np.concatenate([part.extra[key] for part in parts]) for key in sorted(shared)}
+    if any("person" in part.extra for part in parts):
+        extra["person"] = np.concatenate([part.persons for part in parts])
     return Faces(
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.points for part in parts]),
         np.concatenate([part.names for part in parts]),
-        {key: np.concatenate([part.extra[key] for part in parts]) for key in sorted(shared)},
+        extra,
     )
 
 
@@ -147,7 +163,12 @@ def _check_headers(headers: dict[str, Entry], label: str, path: Path) -> None:
         present = ", ".join(headers) or "none"
         message = f"{path} has no array {missing[0]!r} (it has {present}): not a file of faces."
         raise UsageError(message)
-    images, points, names = headers["images"], headers[label], headers.get("name")
+    images, points, names, persons = (
+        headers["images"],
+        headers[label],
+        headers.get("name"),
+        headers.get("person"),
+    )
     n = images.shape[0] if images.shape else 0
     if images.dtype != np.uint8 or images.shape[1:] != (CROP, CROP):
         fault = f"images are {images.dtype} {images.shape}, not uint8 [n,{CROP},{CROP}]"
@@ -155,6 +176,8 @@ def _check_headers(headers: dict[str, Entry], label: str, path: Path) -> None:
         fault = f"{label} are {points.dtype} {points.shape}, not float [{n},{LANDMARKS},2]"
     elif names and (names.dtype.kind != "U" or names.shape != (n,)):
         fault = f"name is {names.dtype} {names.shape}, not {n} texts"
+    elif persons and (persons.dtype.kind not in "Uiu" or persons.shape != (n,)):
+        fault = f"person is {persons.dtype} {persons.shape}, not {n} texts or whole numbers"
     elif n == 0:
         fault = "it holds no face"
     else:
@@ -202,11 +225,33 @@ def read_faces(path: Path, label: str = "points") -> Faces:
     """Read faces from `.npz` or the paper's `.csv`, by the file's ending; their `note` tells of skipped rows.
 
     Raises:
-        UsageError: no such file, another ending, or a bad file.
+        UsageError: no such file, another ending, a bad file, or points that cannot be pixels of the crop.
     """
     from mlbench.faces.csv_format import read_csv
 
-    return read_npz(path, label) if _format_of(path, label) == ".npz" else read_csv(path)
+    faces = read_npz(path, label) if _format_of(path, label) == ".npz" else read_csv(path)
+    _require_pixels(faces, path, label)
+    return faces
+
+
+def _require_pixels(faces: Faces, path: Path, label: str) -> None:
+    """Refuse points in another unit, which would train, and report errors in what are no pixels."""
+    points = faces.points.astype(np.float64)
+    extent = (points.max(axis=1) - points.min(axis=1)).max(axis=1)
+    inside = ((points >= -0.5) & (points <= CROP - 0.5)).all(axis=2).mean(axis=1)
+    checks = {
+        f"lie within {_CLOSEST} px of each other": extent < _CLOSEST,
+        f"lie over {_FURTHEST} px apart": extent > _FURTHEST,
+        "lie mostly outside the crop": inside < 0.5,
+    }
+    for fault, bad in checks.items():
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            message = (
+                f"{path}: the {label} of {faces.names[row]} {fault} ({bad.sum():,} of {len(faces):,} faces), so that "
+                f"they are no pixels of the {CROP}×{CROP} crop: scale them to pixels, or remove such faces."
+            )
+            raise UsageError(message)
 
 
 def write_faces(faces: Faces, path: Path) -> None:
@@ -241,13 +286,18 @@ def iter_faces(
     Rows of a `.csv` that are left out are appended to `skipped`.
 
     Raises:
-        UsageError: no such file, another ending, or a bad file.
+        UsageError: as `read_faces`; bad faces are found when their batch is reached.
     """
     from mlbench.faces.csv_format import iter_csv
 
-    if _format_of(path, label) == ".npz":
-        return iter_npz(path, batch, label)
-    return iter_csv(path, batch, [] if skipped is None else skipped)
+    found = (
+        iter_npz(path, batch, label)
+        if _format_of(path, label) == ".npz"
+        else iter_csv(path, batch, [] if skipped is None else skipped)
+    )
+    for faces in found:
+        _require_pixels(faces, path, label)
+        yield faces
 
 
 def _format_of(path: Path, label: str) -> str:
@@ -263,27 +313,20 @@ def _format_of(path: Path, label: str) -> str:
     raise UsageError(message)
 
 
-def person_of(name: str) -> str:
-    """Who (or which photograph) a file name speaks of; the name itself where it tells nothing.
-
-    `Alejandro_Toledo_0002.jpg` -> `Alejandro_Toledo`; `100032540_1.jpg` -> `100032540`; `AF12.jpg` -> `AF12`;
-    numbers in a folder are that folder's: `alice/001.jpg` -> `alice`.
-    """
-    folder, _, file = name.rpartition("/")
-    stem = file.split(".", 1)[0]
-    if match := _PERSON.match(stem) or _PHOTO.match(stem):
-        return match.group(1)
-    return folder if folder and stem.isdecimal() else stem
-
-
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of the three parts; no two share a row, and test shares no person with the others."""
+    """Row numbers of the three parts; no two share an image, and test shares no person with the others."""
 
     train: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
     rule: str
+    left_out: int = 0  # rows in no part, since their image is in the test or validation part already
+
+    def key(self, faces: Faces) -> str:
+        """The hash of which faces are learnt from, and which are kept back."""
+        rows = [part.tolist() for part in (self.train, self.validation, self.test)]
+        return key_of(SPLIT_VERSION, PERSON_RULE, faces.fingerprint, rows)
 
 
 def split_faces(faces: Faces, *, seed: int, test_share: float = 0.1, shuffle: bool = False) -> Split:
@@ -292,29 +335,33 @@ def split_faces(faces: Faces, *, seed: int, test_share: float = 0.1, shuffle: bo
     Test takes the persons whose hash falls below `test_share` (so that a person never changes sides when
     faces are added). Of the rest the last 10 % are for validation, in the order of the file as in the
     paper (section 4.2), or in an order shuffled by `seed`: better where a file is sorted by source.
+    An image that is in the test part, or in the validation part, is left out of those before it.
 
     Raises:
         UsageError: a part would be empty.
     """
-    salt = f"{seed}".encode()
-    persons = [person_of(str(name)) for name in faces.names]
-    share = np.array([_hash_share(salt, person) for person in persons])
+    salt, keys = f"{seed}".encode(), faces.image_keys
+    share_of = {person: _hash_share(salt, person) for person in faces.persons.tolist()}
+    share = np.array([share_of[person] for person in faces.persons.tolist()])
     test = np.flatnonzero(share < test_share)
     rest = np.flatnonzero(share >= test_share)
+    rest = rest[~np.isin(keys[rest], keys[test])]
     if shuffle:
         rest = np.random.default_rng(seed).permutation(rest)
     cut = len(rest) - round(0.1 * len(rest))
     if not (0 < cut < len(rest) and (len(test) or test_share == 0)):
         message = (
-            f"{len(faces)} faces of {len(set(persons))} persons, as file names tell them apart, are too few to split "
-            "into train, validation and test: give at least 30, of several persons."
+            f"{len(faces)} faces of {len(share_of)} persons, as folders and file names tell them apart, are too few to "
+            "split into train, validation and test: give at least 30, of several persons, or an array `person`."
         )
         raise UsageError(message)
+    train, validation = rest[:cut], rest[cut:]
+    train = train[~np.isin(keys[train], keys[validation])]
     order = "shuffled by the seed" if shuffle else "in file order"
     unnamed = all(str(name).isdecimal() for name in faces.names)  # numbers of rows
-    whom = "faces" if unnamed else "persons"  # in the rule, since other faces are tested where names are lost
+    whom = "faces" if unnamed and "person" not in faces.extra else f"persons (rule {PERSON_RULE})"
     rule = f"test: {test_share:.0%} of {whom} by hash; validation: last 10 % of the rest, {order}"
-    return Split(rest[:cut], rest[cut:], test, rule)
+    return Split(train, validation, test, rule, len(faces) - len(train) - len(validation) - len(test))
 
 
 def _hash_share(salt: bytes, person: str) -> float:

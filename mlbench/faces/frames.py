@@ -120,7 +120,7 @@ def photo_frames(folder: Path, count: int, seed: int = 7, size: tuple[int, int] 
 
 def _face(number: int, seed: int, faces: Faces | None) -> Image:
     if faces is None:
-        faces = AppearanceModel.load().sample(1, seed=seed, start=number)
+        faces = AppearanceModel.load().sample(1, seed=seed, start=number, purpose="frame")
     crop: Image = faces.images[number % len(faces)]
     return crop
 

@@ -28,6 +28,7 @@ from mlbench.faces.csv_format import write_csv
 from mlbench.faces.dataset import CROP, Faces, write_npz
 from mlbench.faces.detection import HaarDetector
 from mlbench.faces.labelling import DlibLabeller, find_predictor, require_dlib
+from mlbench.faces.persons import person_below
 from mlbench.faces.photographs import Found, Recipe, find_photos
 from mlbench.faces.shards import Queue, Shard, shards_of, work_folder
 from mlbench.system.files import write_atomically
@@ -184,7 +185,7 @@ def prepare(inputs: Sequence[Path], out: Path, options: Options, progress: Progr
     with work_folder(out) as folder:
         shards = shards_of(found.photos, recipe, all_faces=options.all_faces, folder=folder)
         resumed = _finish(shards, recipe, options.workers, progress)
-        counts = _assemble(shards, folder, out)
+        counts = _assemble(shards, folder, out, several=len(inputs) > 1)
         summary = Summary(out, found, **counts, resumed=resumed, seconds=time.monotonic() - started)
         if summary.faces == 0:
             name, reason = summary.skipped[0]
@@ -281,15 +282,19 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def _assemble(shards: list[Shard], folder: Path, out: Path) -> dict[str, Any]:
-    """Write the data set, holding the images of one shard in memory; the counts of the summary."""
+def _assemble(shards: list[Shard], folder: Path, out: Path, *, several: bool) -> dict[str, Any]:
+    """Write the data set, holding the images of one shard in memory; the counts of the summary.
+
+    Where the names of several inputs lead those of the photographs, an array `person` looks below them.
+    """
     parts = [{key: values for key, values in shard.read().items() if key != "images"} for shard in shards]
     points, names, detectors, skipped = (
         np.concatenate([part[key] for part in parts]) for key in ("points", "name", "detector", "skipped")
     )
     if len(points):
         images = _joined_images(shards, len(points), folder / "images.npy")
-        faces = Faces(images, points, names, {"detector": detectors})
+        persons = {"person": np.array([person_below(str(name)) for name in names])} if several else {}
+        faces = Faces(images, points, names, {"detector": detectors} | persons)
         (write_csv if out.suffix.lower() == ".csv" else write_npz)(faces, out)
     return {
         "faces": len(points),

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mlbench.contracts import Progress
 from mlbench.errors import UsageError
+from mlbench.faces.appearance import AppearanceModel, Purpose
 from mlbench.faces.dataset import Faces, Split, eye_distances, read_faces, split_faces
 
 
@@ -22,12 +23,14 @@ class Source:
         samples: how many faces to sample.
         shuffle: whether the split is shuffled by the seed instead of in file order.
         seed: of sampling and splitting.
+        purpose: what faces are sampled for.
     """
 
     path: Path | None
     samples: int
     shuffle: bool
     seed: int
+    purpose: Purpose = "sampled"
 
     @property
     def sampled(self) -> bool:
@@ -57,10 +60,8 @@ class Source:
         """
         if self.path is not None:
             return read_and_tell(self.path, "points", progress)
-        from mlbench.faces.appearance import AppearanceModel
-
         progress.say(f"No --data given: using {self.describe()}.")
-        return AppearanceModel.load().sample(self.samples, seed=self.seed)
+        return AppearanceModel.load().sample(self.samples, seed=self.seed, purpose=self.purpose)
 
     def split(self, faces: Faces) -> Split:
         """Train, validation and test rows.

@@ -6,6 +6,7 @@ A saved network is a folder with `network.json` (layers) and `weights.npz` (arra
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,19 @@ def _from_json(text: str, classes: set[str]) -> tf_keras.Model:
 
 
 def enumerate_weights(network: tf_keras.Model) -> list[tuple[str, npt.NDArray[Any]]]:
-    """The weights of a network with stable names, in order."""
-    return [(f"{i:03d}", value) for i, value in enumerate(network.get_weights())]
+    """The weights of a network, named by their numbers (`000` and on, in a file)."""
+    return numbered("", network.get_weights())
+
+
+def numbered(kind: str, values: Iterable[npt.NDArray[Any]]) -> list[tuple[str, npt.NDArray[Any]]]:
+    """Arrays with the names `kind` and their number, from 000: for `save_arrays`."""
+    return [(f"{kind}{number:03d}", value) for number, value in enumerate(values)]
+
+
+def in_order(kind: str, arrays: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    """The arrays that `numbered` named, by number: as text, 1000 would come before 101."""
+    found = {key.removeprefix(kind): array for key, array in arrays.items() if key.startswith(kind)}
+    return [found[number] for number in sorted(filter(str.isdecimal, found), key=int)]
 
 
 def load_weights(network: tf_keras.Model, path: Path) -> None:
@@ -90,7 +102,7 @@ def load_weights(network: tf_keras.Model, path: Path) -> None:
         UsageError: the file is damaged or belongs to another network.
     """
     arrays = load_arrays(path)
-    values = [arrays[key] for key in sorted(arrays)]
+    values = in_order("", arrays)
     expected = [tuple(w.shape) for w in network.weights]
     if [value.shape for value in values] != expected:
         message = f"{path} holds weights of another network: remove it and train again."

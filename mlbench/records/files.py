@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import shutil
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,9 +18,20 @@ MAX_RECORD_BYTES = 64 * 2**20
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write a record as JSON, by atomic rename."""
+    """Write a record as JSON, by atomic rename; one that is there already is kept as `record-<time>.json`."""
+    _keep_earlier(path)
     with write_atomically(path) as part:
         part.write_text(record.model_dump_json() + "\n", encoding="utf-8")
+
+
+def _keep_earlier(path: Path) -> None:
+    """Copy a record that is about to be replaced, under the time it was written at (UTC)."""
+    if not path.exists():
+        return
+    written = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+    stem = f"{path.stem}-{written:%Y%m%dT%H%M%S.%f}Z"
+    with write_atomically(path.with_name(f"{stem}{path.suffix}")) as part:
+        shutil.copyfile(path, part)
 
 
 def read_record(path: Path) -> Record:

@@ -291,6 +291,7 @@ class Data(Value):
     source: Text
     fingerprint: Text
     faces: int
+    persons: int | None = None  # as the rule of `mlbench.faces.persons` tells them apart; None: not counted
     sampled: bool  # True: drawn from the bundled appearance model, no real face
     split: Split
 

@@ -111,7 +111,7 @@ def measure(
         outcomes += _measured(runner, job, progress, alone=len(runners) == 1)
     devices = [runner.device(measuring.threads) for runner in runners]
     persons = {
-        subset: Persons.of(faces.groups[rows].tolist())
+        subset: Persons.of(faces.persons[rows].tolist())
         for name, faces in tests.items()
         for subset, rows in subsets(name, faces).items()
     }

@@ -21,6 +21,8 @@ from mlbench.errors import UsageError
 from mlbench.export.artifacts import artifact_of
 from mlbench.export.delivery import export
 from mlbench.faces.dataset import Faces, Split
+from mlbench.faces.overlap import Seen, overlaps
+from mlbench.faces.persons import described
 from mlbench.faces.sources import Source, TestSet
 from mlbench.networks import counting
 from mlbench.records import Artifact, Data, Record, write_record
@@ -28,7 +30,7 @@ from mlbench.records import Split as SplitFacts
 from mlbench.runs.measuring import Measuring, measure, now
 from mlbench.system import environment
 from mlbench.system.files import key_of, require_suffix
-from mlbench.training.baselines import Trained, baseline_named, faces_key, train_baseline
+from mlbench.training.baselines import Trained, baseline_named, require_apart, train_baseline
 from mlbench.training.doubts import learnt_nothing, slow_arithmetic
 from mlbench.training.options import TrainingOptions, TuningOptions
 
@@ -59,6 +61,7 @@ class Plan:
             "source": self.source.describe(),
             "split": "shuffled" if self.source.shuffle else "file-order",
             "tests": [str(test) for test in self.tests],
+            "test_files": [str(test.path) for test in self.tests],
             "training": self.training.model_dump(),
             "start_from": self.start_from,
             "tuning": self.tuning.model_dump(),
@@ -86,13 +89,25 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     start, teacher = _named(plan.start_from), _named(plan.tuning.teacher)
     require_writable(plan.out)
     given = {test.name: test.load(progress) for test in plan.tests}
-    faces = plan.source.load(progress)
-    split = plan.source.split(faces)
+    faces, split = _divided(plan.source, (start, teacher), progress)
     tests = {_SPLIT: plan.source.tests(faces, split)} | given
     return [
         _Run(plan, variant, start, teacher, runners, faces, split, tests, progress).finish()
         for variant in variants
     ]
+
+
+def _divided(source: Source, used: Sequence[Trained | None], progress: Progress) -> tuple[Faces, Split]:
+    """The faces of a run and their split, of which the baselines that it uses have seen none that is kept back."""
+    faces = source.load(progress)
+    split = source.split(faces)
+    progress.say(
+        f"{len(faces):,} faces of {described(faces.persons)}: {len(split.train):,} to train on, "
+        f"{len(split.validation):,} to validate, {len(split.test):,} to test."
+    )
+    for baseline in filter(None, used):
+        require_apart(baseline, faces, split)
+    return faces, split
 
 
 def _require_own_names(tests: Sequence[TestSet], taken: dict[str, str]) -> None:
@@ -140,8 +155,10 @@ class _Run:
 
     def finish(self) -> Finished:
         plan = self.plan
-        folder = plan.out / f"{self.variant.name}-{key_of(plan.configuration(), self.faces.fingerprint)[:8]}"
-        warnings = plan.source.warnings() + self._known_tests()
+        prints = {name: faces.fingerprint for name, faces in self.tests.items()}
+        name = key_of(plan.configuration(), self.faces.fingerprint, prints)[:8]
+        folder = plan.out / f"{self.variant.name}-{name}"
+        warnings = plan.source.warnings() + self._seen_tests()
         warnings += _told(slow_arithmetic(plan.training, plan.tuning), self.progress)
         made = self._artifacts(folder, warnings)
         findings = measure(
@@ -166,16 +183,20 @@ class _Run:
         write_record(record, folder / "record.json")
         return Finished(record, folder)
 
-    def _known_tests(self) -> list[str]:
-        """Notes on networks that learnt from other faces, or another part of these, than this run does."""
-        used = {"--start-from": self.start, "--teacher": self.teacher}
-        own = {faces_key(self.faces, self.split)}
-        return [
-            f"{option} {network.folder.name} learnt from other faces than this run, or splits them otherwise: "
-            "faces of this run's test split may be among them."
-            for option, network in used.items()
-            if network and network.faces - own
-        ]
+    def _seen_tests(self) -> list[str]:
+        """Notes on test faces, and rows left out, that training has seen; told before hours of work too."""
+        seen = Seen.of(self.faces, self.split)
+        for used in filter(None, (self.start, self.teacher)):
+            seen |= used.seen
+        found = list(overlaps(seen, self.tests))
+        if self.split.left_out:
+            found.append(
+                f"{self.split.left_out:,} faces were left out of training: their images are also in the test or "
+                "validation split."
+            )
+        for text in found:
+            self.progress.say(text)
+        return found
 
     def _artifacts(self, folder: Path, warnings: list[str]) -> list[tuple[Artifact, Compressed]]:
         """The baseline first, then a candidate a chain; a refused chain becomes a warning."""
@@ -222,6 +243,7 @@ class _Run:
             source=self.plan.source.describe(),
             fingerprint=self.faces.fingerprint,
             faces=len(self.faces),
+            persons=len(set(self.faces.persons.tolist())),
             sampled=self.plan.source.sampled,
             split=SplitFacts(
                 train=len(split.train),
@@ -269,8 +291,8 @@ def train_only(
         _require_network_file(out)
     start = _named(start_from)
     _told(slow_arithmetic(training), progress)
-    faces = source.load(progress)
-    baseline = train_baseline(definition, faces, source.split(faces), training, progress, start)
+    faces, split = _divided(source, (start,), progress)
+    baseline = train_baseline(definition, faces, split, training, progress, start)
     best = baseline.best
     error = f"{best.validation_mae_px:.3f} px in epoch {best.epoch}"
     message = f"{variant}: validation MAE {error}, kept in {baseline.folder}."
@@ -303,10 +325,8 @@ def compress_only(
     definition: Variant = plugins.load("variants", variant)
     _require_network_file(out)
     start = _named(start_from)
-    _named(tuning.teacher)
     _told(slow_arithmetic(training, tuning), progress)
-    faces = source.load(progress)
-    split = source.split(faces)
+    faces, split = _divided(source, (start, _named(tuning.teacher)), progress)
     baseline = train_baseline(definition, faces, split, training, progress, start)
     _told(learnt_nothing(variant, baseline.history, training.rate), progress)
     bench = Bench(faces, split, tuning, progress)
@@ -346,7 +366,9 @@ def measure_files(
     runners = measuring.runners()
     sampled = not tests
     sets = {test.name: test.load(progress) for test in tests} or {
-        "sampled": Source(None, _SAMPLED_TEST_FACES, shuffle=False, seed=measuring.seed + 1).load(progress)
+        "sampled": Source(None, _SAMPLED_TEST_FACES, shuffle=False, seed=measuring.seed, purpose="test").load(
+            progress
+        )
     }
     configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
     prints = {name: faces.fingerprint for name, faces in sets.items()}

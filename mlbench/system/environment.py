@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -29,12 +30,15 @@ def machine() -> dict[str, str]:
 
 def software() -> dict[str, str]:
     """Python and the packages that matter for figures, with versions."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
+    return {"python": platform.python_version()} | versions(*_PACKAGES)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The versions of those of the packages that are installed."""
+    found = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 

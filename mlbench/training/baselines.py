@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mlbench.contracts import Progress, Variant
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces, Split
+from mlbench.faces.overlap import Seen
 from mlbench.networks import building, storage
 from mlbench.networks.growing import grown
 from mlbench.plugins import did_you_mean
 from mlbench.records import Epoch
 from mlbench.system.cache import cache_folder, one_at_a_time
+from mlbench.system.environment import versions
 from mlbench.system.files import key_of, write_atomically
 from mlbench.training.loop import Fit, fit, history_from_json, history_to_json
 from mlbench.training.options import TrainingOptions
@@ -24,21 +27,24 @@ if TYPE_CHECKING:
     import tf_keras
 
 #: Raised when a change of the code changes the weights that equal options give.
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
+
+#: Packages that decide the weights that equal options give.
+LIBRARIES = ("tensorflow", "tf_keras", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training or tuning in the cache; the network is loaded when asked for.
+    """A finished training in the cache; the network is loaded when asked for.
 
-    `faces` are the keys (`faces_key`) of all faces that it, and what it started from, learnt from.
+    `seen` is what it, and what it started from, learnt from.
     """
 
     key: str
     folder: Path
     history: tuple[Epoch, ...]
     reused: bool
-    faces: frozenset[str] = frozenset()
+    seen: Seen
 
     @property
     def best(self) -> Epoch:
@@ -69,8 +75,11 @@ def train_baseline(
         start: a finished baseline, of this variant or another, to start from (see `grown`).
 
     Raises:
-        UsageError: see `mlbench.training.loop.fit` and `mlbench.networks.growing.grown`.
+        UsageError: see `mlbench.training.loop.fit` and `mlbench.networks.growing.grown`; or `start` has seen faces
+            that this split keeps back.
     """
+    if start is not None:
+        require_apart(start, faces, split)
     key = baseline_key(variant, faces, split, options, start)
     folder = cache_folder() / "baselines" / f"{variant.name}-{key}"
     if (done := finished(folder, key)) is not None:
@@ -79,8 +88,8 @@ def train_baseline(
         if (done := finished(folder, key)) is not None:
             return done
         network, fitted = _fit(variant, faces, split, options, progress, start, folder)
-        known = {faces_key(faces, split)} | (start.faces if start else set())
-        return keep(network, fitted.history, folder, key, frozenset(known))
+        seen = Seen.of(faces, split)
+        return keep(network, fitted.history, folder, key, seen | start.seen if start else seen)
 
 
 def _fit(
@@ -102,9 +111,21 @@ def _fit(
     return network, fit(network, train, faces.take(split.validation), options, folder, progress, title=title)
 
 
-def faces_key(faces: Faces, split: Split) -> str:
-    """The hash of which faces may be learnt from, and which are kept for the test."""
-    return key_of(faces.fingerprint, split.test.tolist())
+def require_apart(used: Trained, faces: Faces, split: Split) -> None:
+    """Refuse a finished baseline that has learnt from faces which this split keeps back.
+
+    Raises:
+        UsageError: how many of them it has seen.
+    """
+    validated = used.seen.validation_trained_on(faces.take(split.validation))
+    tested = np.isin(faces.image_keys[split.test], np.union1d(used.seen.trained, used.seen.validated)).sum()
+    if validated or tested:
+        message = (
+            f"{used.folder.name} has seen {tested:,} of the {len(split.test):,} test and {validated:,} of the "
+            f"{len(split.validation):,} validation faces of this run: name a baseline of the same --data, --split and "
+            "--seed, or of other faces."
+        )
+        raise UsageError(message)
 
 
 def baseline_key(
@@ -117,8 +138,8 @@ def baseline_key(
         TRAINING_VERSION,
         dataclasses.asdict(variant),
         options.deciding(),
-        faces.fingerprint,
-        split.rule,
+        split.key(faces),
+        versions(*LIBRARIES),
         *before,
     )
 
@@ -130,7 +151,7 @@ def baseline_named(name: str) -> Trained:
         UsageError: there is none in the cache.
     """
     folder = cache_folder() / "baselines"
-    known = [path.parent.name for path in sorted(folder.glob("*/history.json"))]
+    known = [path.parent.name for path in sorted(folder.glob("*/seen.npz")) if _done(path.parent)]
     if name in known and (done := finished(folder / name, name.rpartition("-")[2])):
         return done
     message = f'There is no finished baseline "{name}" in {folder}{did_you_mean(name, known)}'
@@ -139,23 +160,23 @@ def baseline_named(name: str) -> Trained:
 
 def finished(folder: Path, key: str) -> Trained | None:
     """The finished training in a folder of the cache, or None."""
-    if not (folder / "history.json").exists():
+    if not _done(folder):
         return None
     history = history_from_json((folder / "history.json").read_text(encoding="utf-8"))
-    note = folder / "faces.json"
-    faces = json.loads(note.read_text(encoding="utf-8")) if note.exists() else []
-    return Trained(key, folder, tuple(history), reused=True, faces=frozenset(faces))
+    seen = storage.load_arrays(folder / "seen.npz")
+    return Trained(key, folder, tuple(history), reused=True, seen=Seen(**seen))
 
 
-def keep(
-    network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, key: str, faces: frozenset[str]
-) -> Trained:
+def _done(folder: Path) -> bool:
+    return (folder / "history.json").exists()
+
+
+def keep(network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, key: str, seen: Seen) -> Trained:
     """Store a trained network; its checkpoints are no longer needed. The history, written last, marks it done."""
     storage.save(network, folder)
-    with write_atomically(folder / "faces.json") as part:
-        part.write_text(json.dumps(sorted(faces)), encoding="utf-8")
+    storage.save_arrays(dict(vars(seen)), folder / "seen.npz")
     with write_atomically(folder / "history.json") as part:
         part.write_text(history_to_json(history), encoding="utf-8")
     for leftover in ("checkpoint.npz", "best.npz"):
         (folder / leftover).unlink(missing_ok=True)
-    return Trained(key, folder, history, reused=False, faces=faces)
+    return Trained(key, folder, history, reused=False, seen=seen)

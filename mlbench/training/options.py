@@ -6,9 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: Not in a key at their defaults: what was trained before they came keeps its name.
-_LATER = {"optimizer", "loss", "augment_strength", "teacher"}
-
 
 class TrainingOptions(BaseModel):
     """How a network is trained (the defaults are the paper's, section 4.2: Adam, batch 120, 300 epochs, seed 7)."""
@@ -31,9 +28,7 @@ class TrainingOptions(BaseModel):
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide the weights, for keys of the cache."""
-        fields = type(self).model_fields
-        usual = {name for name in _LATER & fields.keys() if getattr(self, name) == fields[name].default}
-        return self.model_dump(exclude={"threads", *usual})
+        return self.model_dump(exclude={"threads"})
 
 
 class TuningOptions(TrainingOptions):
@@ -46,5 +41,5 @@ class TuningOptions(TrainingOptions):
         """The options that decide the weights, for keys of the cache."""
         decided = super().deciding()
         if not self.teacher_share:
-            decided.pop("teacher", None)
+            del decided["teacher"]
         return decided

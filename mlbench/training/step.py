@@ -105,10 +105,9 @@ class Trainer:
 
     def save(self, path: Path, history: str) -> None:
         """Write weights, optimiser and history (any text), by atomic rename."""
-        arrays = {f"weight{i:03d}": value for i, value in enumerate(self._working.get_weights())}
-        arrays |= {f"optimizer{i:03d}": v.numpy() for i, v in enumerate(self._optimizer.variables)}
-        arrays["history"] = np.array(history)
-        storage.save_arrays(arrays, path)
+        weights = storage.numbered("weight", self._working.get_weights())
+        state = storage.numbered("optimizer", (variable.numpy() for variable in self._optimizer.variables))
+        storage.save_arrays(dict([*weights, *state, ("history", np.array(history))]), path)
 
     def restore(self, path: Path) -> str:
         """Take up a checkpoint; returns its history.
@@ -118,9 +117,10 @@ class Trainer:
         """
         arrays = storage.load_arrays(path)
         try:
-            self._working.set_weights([arrays[key] for key in sorted(arrays) if key.startswith("weight")])
-            for i, variable in enumerate(self._optimizer.variables):
-                variable.assign(arrays[f"optimizer{i:03d}"])
+            self._working.set_weights(storage.in_order("weight", arrays))
+            state = storage.in_order("optimizer", arrays)
+            for variable, value in zip(self._optimizer.variables, state, strict=True):
+                variable.assign(value)
             return str(arrays["history"])
         except (KeyError, ValueError) as error:
             message = f"{path} belongs to another training ({error}): remove it and run again."

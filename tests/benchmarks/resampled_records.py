@@ -53,7 +53,7 @@ def _test_sets(data: Path) -> Iterator[Faces]:
 def resampled(record: Record, known: dict[str, Faces]) -> Record:
     """A record with the persons of those test sets that are known, by fingerprint."""
     persons = {
-        subset: Persons.of(known[key].groups[rows].tolist())
+        subset: Persons.of(known[key].persons[rows].tolist())
         for name, key in record.test_sets.items()
         if key in known
         for subset, rows in subsets(name, known[key]).items()

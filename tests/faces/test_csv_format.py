@@ -24,6 +24,11 @@ def some_faces(n=3, seed=0):
     return Faces(images, points, np.array([f"Ada_Lovelace_{i:04}.jpg" for i in range(n)]))
 
 
+def same(found, wanted):
+    """Whether images and points are the same; a CSV keeps no names."""
+    return (found.images == wanted.images).all() and (found.points == wanted.points).all()
+
+
 def lines_of(path):
     return path.read_text().splitlines()
 
@@ -88,21 +93,21 @@ def test_columns_are_found_by_name(file):
     rows = [line.split(",") for line in lines_of(file)]
     reversed_rows = [",".join([f"more{i}" if i else "Extra", *row[::-1]]) for i, row in enumerate(rows)]
     file.write_text("\n".join(reversed_rows).replace("Image", " image "))
-    assert read_csv(file).fingerprint == some_faces().fingerprint
+    assert same(read_csv(file), some_faces())
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
 def test_line_ends_of_any_kind_and_mixed(file, end):
     header, *rows = lines_of(file)
     file.write_bytes(("\ufeff" + header + "\r\n" + rows[0] + end + rows[1] + "\n" + rows[2]).encode())
-    assert read_csv(file).fingerprint == some_faces().fingerprint
+    assert same(read_csv(file), some_faces())
 
 
 def test_quoted_cells_and_blank_lines(file):
     header, *rows = lines_of(file)
     quoted = [",".join(f'"{cell}"' for cell in row.split(",")) for row in rows]
     file.write_text("\n\n".join([header, *quoted]) + "\n\n")
-    assert read_csv(file).fingerprint == some_faces().fingerprint
+    assert same(read_csv(file), some_faces())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ def test_a_bad_row_is_skipped_and_listed(file, column, text, reason):
     skipped = []
     faces = read_csv(file, skipped)
     assert [str(row) for row in skipped] == [f"line 3: {reason}"]
-    assert faces.fingerprint == some_faces().take(np.array([0, 2])).fingerprint
+    assert same(faces, some_faces().take(np.array([0, 2])))
     assert faces.names.tolist() == ["0", "2"]  # the numbers of their rows
 
 
