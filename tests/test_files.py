@@ -1,5 +1,7 @@
 """Files appear whole or not at all."""
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -99,6 +101,19 @@ def test_many_writers_and_cleaners_lose_nothing(tmp_path):
         list(pool.map(write, range(200)))
     assert int(path.read_text()) in range(200)
     assert [found.name for found in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_system_that_is_read_only_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(self, *args, **kwargs):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for method in ("open", "unlink", "write_text"):
+        monkeypatch.setattr(Path, method, refuse)
+    told = "a.txt cannot be written: Read-only file system; free space or choose another place"
+    with pytest.raises(UsageError, match=told), write_atomically(tmp_path / "a.txt") as part:
+        part.write_text("x")
+    with pytest.raises(UsageError, match=told):
+        require_writable(tmp_path / "a.txt")
 
 
 @pytest.mark.parametrize("place", ["file/a.txt", "folder", "/proc/none/a.txt"])

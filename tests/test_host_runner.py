@@ -14,6 +14,7 @@ from mlbench.export import convert
 from mlbench.export.artifacts import artifact_of
 from mlbench.networks import building, storage
 from mlbench.runs.measuring import Measuring, measure
+from mlbench.runs.pipeline import measure_files
 from mlbench.system.progress import Silent
 from mlbench.training.loop import predict
 from tests.conftest import TINY
@@ -173,3 +174,20 @@ def test_a_worker_that_cannot_start_is_no_fault_of_a_model(files, sampled, tmp_p
     assert check.needed
     assert not check.good
     assert "no_such_module" in check.found
+
+
+def test_a_file_that_is_no_network_gets_its_verdict_beside_others(files, tmp_path):
+    good, damaged = files / "float32.tflite", tmp_path / "damaged.tflite"
+    damaged.write_bytes(b"no network at all")
+    measuring = Measuring(min_count=20, min_seconds=0.01, detector=False, gallery=False)
+
+    def measured(*paths):
+        return measure_files(list(paths), [], measuring, tmp_path, ("mlbench",), Silent()).record
+
+    record = measured(good, damaged)
+    assert [a.id for a in record.artifacts] == ["float32", "damaged"]
+    reasons = {m.artifact: m.failure and m.failure.reason for m in record.measurements}
+    assert reasons["float32"] is None
+    assert "is not a .tflite file" in reasons["damaged"]
+    with pytest.raises(UsageError, match=r"is not a \.tflite file"):
+        measured(damaged, good)

@@ -28,9 +28,11 @@ def predict(image: Path, model: str, out: Path | None, as_json: bool) -> None:
     """Find the largest face of a photograph and draw its 68 landmarks."""
     from mlbench.faces import prediction
     from mlbench.records import ready_models
+    from mlbench.system.files import require_writable
 
-    found = prediction.predict_photograph(image, ready_models.file_named(model))
     target = out or image.with_name(f"{image.stem}-points.png")
+    require_writable(target)
+    found = prediction.predict_photograph(image, ready_models.file_named(model))
     prediction.draw(found, target)
     box = found.box
     told = f"Wrote {target}: a face at x {box.left}, y {box.top}, {box.width}×{box.height} px."

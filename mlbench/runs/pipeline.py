@@ -14,7 +14,7 @@ from typing import Any
 from mlbench import __version__, plugins
 from mlbench.system import environment
 from mlbench.networks import counting
-from mlbench.export.artifacts import artifact_of
+from mlbench.export.artifacts import artifact_of, described, require_landmark_model
 from mlbench.training.baselines import Trained, baseline_named, faces_key, train_baseline
 from mlbench.compression.chain import Chain
 from mlbench.compression.stages import Bench, Compressed, compress
@@ -23,7 +23,7 @@ from mlbench.errors import UsageError
 from mlbench.export.delivery import export
 from mlbench.faces.dataset import Faces, Split
 from mlbench.faces.sources import Source, TestSet
-from mlbench.system.files import key_of
+from mlbench.system.files import key_of, require_writable
 from mlbench.runs.measuring import Measuring, measure, now
 from mlbench.records import Artifact, Data, Record, write_record
 from mlbench.records import Split as SplitFacts
@@ -81,7 +81,7 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     runners = plan.measuring.runners()
     _require_own_names(plan.tests, {_SPLIT: "the run's own test split"})
     start, teacher = _named(plan.start_from), _named(plan.tuning.teacher)
-    require_writable(plan.out)
+    require_writable(plan.out / "report.html")
     given = {test.name: test.load(progress) for test in plan.tests}
     faces = plan.source.load(progress)
     split = plan.source.split(faces)
@@ -103,22 +103,6 @@ def _require_own_names(tests: Sequence[TestSet], taken: dict[str, str]) -> None:
             )
             raise UsageError(message)
         owners[test.name] = str(test.path)
-
-
-def require_writable(folder: Path) -> None:
-    """Make a folder for results, or say why not, before hours of work.
-
-    Raises:
-        UsageError: it cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".mlbench-probe.part"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        message = f"{folder} cannot be written: {error.strerror or error}; choose another folder with --out."
-        raise UsageError(message) from error
 
 
 @dataclass
@@ -246,6 +230,8 @@ def train_only(
         UsageError: bad input.
     """
     definition: Variant = plugins.load("variants", variant)
+    if out is not None:
+        require_writable(out)
     start = _named(start_from)
     faces = source.load(progress)
     baseline = train_baseline(definition, faces, source.split(faces), training, progress, start)
@@ -278,7 +264,7 @@ def compress_only(
         UsageError: bad input, or the compression was refused.
     """
     definition: Variant = plugins.load("variants", variant)
-    require_writable(out.parent)
+    require_writable(out)
     start = _named(start_from)
     _named(tuning.teacher)
     faces = source.load(progress)
@@ -313,13 +299,13 @@ def measure_files(
     """Measure `.tflite` files side by side; the first is the baseline of the differences.
 
     Raises:
-        UsageError: a file is not a landmark network, or other bad input.
+        UsageError: the first file is not a landmark network, one cannot be read, or other bad input.
     """
     _require_own_names(tests, {})
-    artifacts = [artifact_of(path) for path in files]
+    artifacts = [artifact_of(files[0]), *(described(path) for path in files[1:])]
     if len({artifact.id for artifact in artifacts}) < len(artifacts):
         artifacts = [a.model_copy(update={"id": a.path, "variant": a.path}) for a in artifacts]
-    require_writable(out)
+    require_writable(out / "record.json")
     runners = measuring.runners()
     sampled = not tests
     sets = {test.name: test.load(progress) for test in tests} or {
@@ -328,7 +314,7 @@ def measure_files(
     configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
     prints = {name: faces.fingerprint for name, faces in sets.items()}
     folder = out / f"measure-{key_of(configuration, prints)[:8]}"
-    findings = measure(artifacts, folder, sets, measuring, runners, progress)
+    findings = measure(artifacts, folder, sets, measuring, runners, progress, _faults(artifacts[1:]))
     warnings = [_SAMPLED_TEST_WARNING] if sampled else []
     record = Record(
         mlbench_version=__version__,
@@ -340,6 +326,17 @@ def measure_files(
     )
     write_record(record, folder / "record.json")
     return Finished(record, folder)
+
+
+def _faults(artifacts: list[Artifact]) -> dict[str, str]:
+    """Why files cannot be measured at all, by the artifact's name."""
+    found = {}
+    for artifact in artifacts:
+        try:
+            require_landmark_model(Path(artifact.path))
+        except UsageError as error:
+            found[artifact.id] = str(error)
+    return found
 
 
 _SAMPLED_TEST_FACES = 500
