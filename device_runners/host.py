@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
+from mlbench.errors import UsageError
 from mlbench.faces.detection import cascade_path
 from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Timing
-from mlbench.system import environment
+from mlbench.system import children, environment
 
 _WORKER = Path(__file__).with_name("host_worker.py")
 _ROUNDS = 20
@@ -43,17 +43,62 @@ class _WorkerFailedError(Exception):
     """A worker said no, or died; the text says why."""
 
 
-class _Worker:
+class _Process:
+    """A measuring process that is there and has imported what it needs, but knows no model yet."""
+
+    def __init__(self) -> None:
+        """Start it.
+
+        Raises:
+            _WorkerFailedError: it ended before it was ready.
+        """
+        try:
+            self._process = subprocess.Popen(
+                children.command(str(_WORKER)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env=children.environment(),
+            )
+        except OSError as error:
+            message = f"the measuring process cannot be started ({error})"
+            raise _WorkerFailedError(message) from error
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _read(self) -> dict[str, Any]:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if not line:
+            raise _WorkerFailedError(self._cause_of_death())
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _cause_of_death(self) -> str:
+        code = self._process.wait(timeout=30)
+        if code == -9:
+            return "the measuring process was killed, probably out of memory"
+        errors = self._process.stderr.read().strip().splitlines() if self._process.stderr else []
+        last = errors[-1] if errors else "no message"
+        return f"the measuring process ended with {code}: {last}"
+
+
+_P = TypeVar("_P", bound=_Process)
+
+
+class _Worker(_Process):
     """The parent's end of one measuring process."""
 
     def __init__(self, model: Path, crops: Path, frames: Path, threads: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", str(_WORKER)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        super().__init__()
         self._send(
             {
                 "model": str(model),
@@ -71,18 +116,10 @@ class _Worker:
             _WorkerFailedError: it failed, or the process died.
         """
         self._send({"do": command, **arguments})
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if not line:
-            raise _WorkerFailedError(self._cause_of_death())
-        answer: dict[str, Any] = json.loads(line)
+        answer = self._read()
         if "error" in answer:
             raise _WorkerFailedError(answer["error"])
         return answer
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -91,14 +128,6 @@ class _Worker:
             self._process.stdin.flush()
         except BrokenPipeError as error:
             raise _WorkerFailedError(self._cause_of_death()) from error
-
-    def _cause_of_death(self) -> str:
-        code = self._process.wait(timeout=30)
-        if code == -9:
-            return "the measuring process was killed, probably out of memory"
-        errors = self._process.stderr.read().strip().splitlines() if self._process.stderr else []
-        last = errors[-1] if errors else "no message"
-        return f"the measuring process ended with {code}: {last}"
 
 
 @dataclass
@@ -162,6 +191,14 @@ class HostRunner(DeviceRunner):
     name: ClassVar[str] = "host"
     summary: ClassVar[str] = "this machine's CPU, in a measuring process of its own"
 
+    def require_ready(self) -> None:
+        """Start a measuring process and end it.
+
+        Raises:
+            UsageError: it cannot run here.
+        """
+        _started(_Process).close()
+
     def device(self, threads: int) -> Device:
         """This machine."""
         facts = environment.machine()
@@ -176,7 +213,7 @@ class HostRunner(DeviceRunner):
             for artifact in job.artifacts:
                 model = job.folder / artifact.path
                 start = partial(_Worker, model, inputs["crops"], inputs["frames"], job.threads)
-                worker = start()
+                worker = _started(start)
                 stack.callback(worker.close)
                 lanes.append(_Lane(artifact, start, worker))
             _load(lanes)
@@ -185,6 +222,15 @@ class HostRunner(DeviceRunner):
             if len(job.frames):
                 _measure_frames(lanes, job, progress)
             yield from (lane.outcome() for lane in lanes)
+
+
+def _started(start: Callable[[], _P]) -> _P:
+    """A process that must be there before any model is blamed."""
+    try:
+        return start()
+    except _WorkerFailedError as error:
+        message = f"Nothing can be measured on this machine: {error}; reinstall mlbench, or free memory."
+        raise UsageError(message) from error
 
 
 def _write_inputs(job: Job, scratch: Path) -> dict[str, Path]:

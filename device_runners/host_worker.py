@@ -1,9 +1,9 @@
 """The measuring process: loads one `.tflite`, then does as it is told, a JSON line in, a JSON line out.
 
-It is started as a file in an isolated interpreter and imports numpy and LiteRT alone, OpenCV only once the
+It is started as a file, with its parent's search path, and imports numpy and LiteRT alone, OpenCV only once the
 detector is asked for, so that its memory is the model's and little else. It knows nothing of mlbench.
 
-Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `detector`, `both`.
+It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `detector`, `both`.
 """
 
 import json
@@ -160,7 +160,8 @@ class Worker:
 
 
 def main() -> None:
-    """Answer commands until the input ends."""
+    """Say that all is imported, then answer commands until the input ends."""
+    _write({"ready": True})
     worker = Worker(**json.loads(sys.stdin.readline()))
     for line in sys.stdin:
         command = json.loads(line)
@@ -169,8 +170,12 @@ def main() -> None:
             answer = getattr(worker, name)(**command)
         except (RuntimeError, ValueError, OSError, MemoryError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        _write(answer)
+
+
+def _write(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

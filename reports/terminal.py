@@ -40,7 +40,7 @@ class TerminalReport(Report):
             console = Console()
             _show_all(records, console if console.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL))
         else:
-            with target.open("w", encoding="utf-8") as file:
+            with write_atomically(target) as part, part.open("w", encoding="utf-8") as file:
                 _show_all(records, Console(file=file, width=_WIDTH_WITHOUT_TERMINAL))
         return target
 

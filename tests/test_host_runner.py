@@ -9,10 +9,12 @@ import pytest
 
 from mlbench.contracts import Job
 from mlbench.device_runners.host import _WORKER, HostRunner
+from mlbench.errors import UsageError
 from mlbench.export import convert
 from mlbench.export.artifacts import artifact_of
 from mlbench.networks import building, storage
 from mlbench.runs.measuring import Measuring, measure
+from mlbench.runs.pipeline import measure_files
 from mlbench.system.progress import Silent
 from mlbench.training.loop import predict
 from tests.conftest import TINY
@@ -131,4 +133,61 @@ def test_the_worker_answers_a_bad_command_with_its_error(files, sampled, tmp_pat
     lines = [{**start, "cascade": ""}, {"do": "load"}]
     text = "".join(json.dumps(line) + "\n" for line in lines)
     done = subprocess.run([sys.executable, "-I", str(_WORKER)], input=text, capture_output=True, text=True)
-    assert "error" in json.loads(done.stdout)
+    ready, answer = done.stdout.splitlines()
+    assert json.loads(ready) == {"ready": True}
+    assert "error" in json.loads(answer)
+
+
+def test_the_worker_finds_what_this_process_finds(files, sampled, tmp_path, monkeypatch):
+    from mlbench.device_runners import host
+
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "only_on_our_path.py").touch()
+    (tmp_path / "worker.py").write_text(f"import only_on_our_path\n{_WORKER.read_text()}")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(host, "_WORKER", tmp_path / "worker.py")
+    [outcome] = HostRunner().measure(_job(files, sampled, "float32"), Silent())
+    assert outcome.measurement.failure is None
+
+
+def test_the_current_folder_hides_nothing_from_the_worker(tmp_path, monkeypatch):
+    for name in ("json.py", "numpy.py"):
+        (tmp_path / name).write_text("raise ImportError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    HostRunner().require_ready()
+
+
+def test_a_worker_that_cannot_start_is_no_fault_of_a_model(files, sampled, tmp_path, monkeypatch):
+    from mlbench.cli import diagnosis
+    from mlbench.device_runners import host
+
+    (tmp_path / "worker.py").write_text("import no_such_module")
+    monkeypatch.setattr(host, "_WORKER", tmp_path / "worker.py")
+    for attempt in (
+        lambda: list(HostRunner().measure(_job(files, sampled, "float32"), Silent())),
+        Measuring().runners,
+    ):
+        with pytest.raises(UsageError, match=r"Nothing can be measured on this machine.*no_such_module"):
+            attempt()
+    [check] = [check for check in diagnosis.checks() if check.name == "measuring process"]
+    assert check.needed
+    assert not check.good
+    assert "no_such_module" in check.found
+
+
+def test_a_file_that_is_no_network_gets_its_verdict_beside_others(files, tmp_path):
+    good, damaged = files / "float32.tflite", tmp_path / "damaged.tflite"
+    damaged.write_bytes(b"no network at all")
+    measuring = Measuring(min_count=20, min_seconds=0.01, detector=False, gallery=False)
+
+    def measured(*paths):
+        return measure_files(list(paths), [], measuring, tmp_path, ("mlbench",), Silent()).record
+
+    record = measured(good, damaged)
+    assert [a.id for a in record.artifacts] == ["float32", "damaged"]
+    reasons = {m.artifact: m.failure and m.failure.reason for m in record.measurements}
+    assert reasons["float32"] is None
+    assert "is not a .tflite file" in reasons["damaged"]
+    with pytest.raises(UsageError, match=r"is not a \.tflite file"):
+        measured(damaged, good)

@@ -139,7 +139,7 @@ def test_files_are_told_apart_by_name_or_path_or_turn(files, ids, tmp_path, monk
 
     log = []
     monkeypatch.setattr(Measuring, "runners", lambda self: [_Device("phone", log)])
-    monkeypatch.setattr(pipeline, "artifact_of", stand_in)
+    monkeypatch.setattr(pipeline.files_of, "artifact_of", stand_in)
     monkeypatch.setattr(TestSet, "load", lambda self, progress: some_faces())
     settings = Measuring(detector=False, gallery=False, budgets=())
     done = pipeline.measure_files(
@@ -158,7 +158,7 @@ def test_files_are_told_apart_by_name_or_path_or_turn(files, ids, tmp_path, monk
 def test_what_a_device_keeps_of_measured_files_lies_below_out(tmp_path, monkeypatch):
     phone = _Device("phone", [])
     monkeypatch.setattr(Measuring, "runners", lambda self: [phone])
-    monkeypatch.setattr(pipeline, "artifact_of", lambda path: ARTIFACT)
+    monkeypatch.setattr(pipeline.files_of, "artifact_of", lambda path: ARTIFACT)
     monkeypatch.setattr(TestSet, "load", lambda self, progress: some_faces())
     settings = Measuring(detector=False, gallery=False, budgets=())
     tests = [TestSet.parse("faces.npz")]

@@ -68,7 +68,7 @@ def test_measuring_tests_on_no_face_that_any_run_trains_on(monkeypatch, tmp_path
         raise Met(sets)
 
     monkeypatch.setattr(pipeline, "measure", measure)
-    monkeypatch.setattr(pipeline, "artifact_of", lambda path: ARTIFACT)
+    monkeypatch.setattr(pipeline.files_of, "artifact_of", lambda path: ARTIFACT)
     with pytest.raises(Met) as met:
         pipeline.measure_files([Path("a.tflite")], [], Measuring(seed=7), tmp_path, (), Silent())
     (tested,) = met.value.args[0].values()

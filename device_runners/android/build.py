@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from mlbench.device_runners.android import apk, checks, maven, signing
 from mlbench.device_runners.android.tools import SHORT_JAVA, Command, Tools, call
 from mlbench.errors import UsageError
 from mlbench.system.cache import cache_folder
+from mlbench.system.files import write_atomically
 
 #: The app's source, beside the package: builds are made from a checkout.
 HARNESS = Path(__file__).resolve().parents[2] / "android_harness"
@@ -81,18 +83,15 @@ def build(
     progress.say("fetching TensorFlow Lite, OpenCV and D8 where the cache lacks them")
     parts = maven.fetch(maven.read_lock(HARNESS / "dependencies.lock"), maven_cache(), tools)
     key = keystore or signing.debug_keystore(platformdirs.user_data_path("mlbench"), tools)
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mlbench-apk-") as name:
         work = Path(name)
         unsigned = _unsigned(abis, parts, work, tools, progress)
-        signed = target.with_name(f".{target.name}.part")
-        try:
-            progress.say("signing and checking")
-            signing.sign(unsigned, signed, key, MINIMUM_SDK, tools)
-            report = checks.check(signed, abis, tools)
-            signed.replace(target)
-        finally:
-            signed.unlink(missing_ok=True)
+        signed = work / "signed.apk"
+        progress.say("signing and checking")
+        signing.sign(unsigned, signed, key, MINIMUM_SDK, tools)
+        report = checks.check(signed, abis, tools)
+        with write_atomically(target) as part:
+            shutil.copyfile(signed, part)
         return Built(target, hashlib.sha256(unsigned.read_bytes()).hexdigest(), report)
 
 

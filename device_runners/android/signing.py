@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,20 +50,20 @@ def debug_keystore(folder: Path, tools: Tools) -> Keystore:
     keystore = Keystore(folder / "debug.keystore", _DEBUG_ALIAS, _DEBUG_PASSWORD)
     if not keystore.path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".debug.keystore.{os.getpid()}.part"
-        part.unlink(missing_ok=True)
         identity = ["-alias", _DEBUG_ALIAS, "-dname", "CN=Android Debug,O=Android,C=US"]
         strength = ["-keyalg", "RSA", "-keysize", "2048", "-validity", "10000", "-storetype", "PKCS12"]
-        command: Command = [
-            tools.path("keytool"),
-            "-genkeypair",
-            "-keystore",
-            part,
-            "-storepass",
-            _DEBUG_PASSWORD,
-        ]
-        call([*command, *identity, *strength], "The debug key cannot be made")
-        part.replace(keystore.path)
+        with tempfile.TemporaryDirectory(prefix=".debug.keystore.", dir=folder) as scratch:
+            made = Path(scratch, keystore.path.name)
+            command: Command = [
+                tools.path("keytool"),
+                "-genkeypair",
+                "-keystore",
+                made,
+                "-storepass",
+                _DEBUG_PASSWORD,
+            ]
+            call([*command, *identity, *strength], "The debug key cannot be made")
+            made.replace(keystore.path)
     return keystore
 
 

@@ -53,6 +53,7 @@ def checks() -> list[Check]:
         _package("opencv-python-headless", needed=True, remedy="pip install 'opencv-python-headless<5'"),
         _guarded("face detector", _cascade, needed=True, remedy="pip install 'opencv-python-headless<5'"),
         _guarded("appearance model", _appearance, needed=True, remedy="reinstall mlbench"),
+        _guarded("measuring process", _worker, needed=True, remedy="reinstall mlbench, or free memory"),
         _package("dlib-bin", needed=False, remedy="pip install 'mlbench[prepare]' (for mlbench prepare)"),
         _room(
             "memory",
@@ -112,6 +113,11 @@ def _appearance() -> str:
     from mlbench.faces.appearance import AppearanceModel
 
     return f"sha256 {AppearanceModel.load().fingerprint[:12]}"
+
+
+def _worker() -> str:
+    plugins.load("device_runners", "host")().require_ready()
+    return "runs"
 
 
 def _room(name: str, free: int, wanted: int, remedy: str) -> Check:

@@ -10,6 +10,7 @@ import click
 from mlbench.cli.options import FILE, SAMPLED_FACES, SEED
 from mlbench.cli.output import progress_bars
 from mlbench.errors import UsageError
+from mlbench.system.files import require_writable
 
 if TYPE_CHECKING:
     from mlbench.faces.dataset import Faces
@@ -31,6 +32,7 @@ def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
     from mlbench.faces.dataset import require_faces_suffix, write_faces
 
     require_faces_suffix(out)
+    require_writable(out)
     write_faces(AppearanceModel.load(model).sample(count, seed=seed), out)
     click.echo(f"Wrote {count} sampled faces to {out}.")
 
@@ -48,6 +50,7 @@ def join(inputs: tuple[Path, ...], source: str | None, out: Path) -> None:
     from mlbench.faces.dataset import joined, require_faces_suffix, write_faces
 
     require_faces_suffix(out)
+    require_writable(out)
     found = joined([_of_source(path, source) for path in inputs])
     write_faces(found, out)
     click.echo(f"Wrote {len(found)} faces to {out}.")
@@ -76,6 +79,7 @@ def fit(data: Path, source: str | None, out: Path) -> None:
     from mlbench.system.files import require_suffix
 
     require_suffix(out, ".npz")
+    require_writable(out)
     given = _of_source(data, source)
     fit_model(given).save(out)
     click.echo(f"Fitted on {len(given)} faces: {out} ({out.stat().st_size:,} bytes).")

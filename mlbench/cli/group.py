@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 import click
 
 from mlbench import __version__
+from mlbench.cli import streams
 from mlbench.errors import UsageError
 
 
@@ -67,17 +68,37 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; bad input ends in one sentence and exit code 2."""
+    """Run the command line; bad input ends in one sentence and exit code 2.
+
+    Where standard output cannot be written, the work goes on to its end: a closed pipe ends it in silence and
+    exit code 141, anything else in a sentence and exit code 2.
+    """
     warnings.formatwarning = lambda message, *_, **__: f"Note: {message}\n"  # no line of code for users
+    streams.guard()
+    code = _code_of_command()
+    error = streams.failure()
+    if isinstance(error, BrokenPipeError):
+        sys.exit(code or streams.CLOSED_PIPE)
+    if error is not None:
+        why = error.strerror or error
+        click.echo(f"Error: the output cannot be written: {why}; files named in it are complete.", err=True)
+        sys.exit(2)
+    sys.exit(code)
+
+
+def _code_of_command() -> int:
+    """Run the command and say how it ended."""
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        return cli.main(standalone_mode=False) or 0
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except UsageError as error:
         click.echo(f"Error: {error}", err=True)
     except click.ClickException as error:
         error.show()
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped. The same command goes on where it was.", err=True)
-        sys.exit(130)
+        return 130
     except MemoryError:
         click.echo("Error: not enough memory; close other programs or choose a smaller variant.", err=True)
-    sys.exit(2)
+    return 2

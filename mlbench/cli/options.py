@@ -156,6 +156,10 @@ _TUNING_FLAGS = {
 }
 
 
+#: Options of training that are not named as the fields that they set.
+_TRAINING_FLAGS = {"threads": "train-threads"}
+
+
 TUNING = tuple(flag.replace("-", "_") for flag in _TUNING_FLAGS.values())
 
 
@@ -225,8 +229,8 @@ def _validated(kind: str = "TrainingOptions", /, **options: Any) -> Any:
     except ValidationError as error:
         fault = error.errors()[0]
         name = str(fault["loc"][0])
-        flag = _TUNING_FLAGS.get(name) if kind == "TuningOptions" else None
-        message = f"--{flag or name.replace('_', '-')} {fault['input']}: {fault['msg']}."
+        flags = _TUNING_FLAGS if kind == "TuningOptions" else _TRAINING_FLAGS
+        message = f"--{flags.get(name, name.replace('_', '-'))} {fault['input']}: {fault['msg']}."
         raise UsageError(message) from error
 
 

@@ -28,10 +28,11 @@ def predict(image: Path, model: str, out: Path | None, as_json: bool) -> None:
     """Find the largest face of a photograph and draw its 68 landmarks."""
     from mlbench.faces import prediction
     from mlbench.records import ready_models
-    from mlbench.system.files import require_suffix
+    from mlbench.system.files import require_suffix, require_writable
 
     target = out or image.with_name(f"{image.stem}-points.png")
     require_suffix(target, ".png")
+    require_writable(target)
     found = prediction.predict_photograph(image, ready_models.file_named(model))
     if found.note:
         click.echo(f"Note: {image}: {found.note}.", err=True)

@@ -26,5 +26,7 @@ from mlbench.cli.output import write_page
 def report(runs: tuple[Path, ...], out: Path) -> None:
     """One HTML page of the records of RUNS: folders of runs, or record.json files."""
     from mlbench.records.collection import RecordFiles
+    from mlbench.system.files import require_writable
 
+    require_writable(out)
     click.echo(f"Report: {write_page(RecordFiles(runs), out)}")

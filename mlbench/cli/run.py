@@ -65,10 +65,10 @@ def run(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) -> N
 
     plan = _plan(variants, chains, **options)
     finished = pipeline.run(plan, progress_bars())
+    page = write_page([done.record for done in finished], plan.out / "report.html")
     show([done.record for done in finished], options["as_json"])
     for done in finished:
         click.echo(f"Record: {done.folder / 'record.json'}", err=options["as_json"])
-    page = write_page([done.record for done in finished], plan.out / "report.html")
     click.echo(f"Report: {page}", err=options["as_json"])
 
 

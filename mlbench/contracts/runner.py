@@ -57,6 +57,13 @@ class DeviceRunner(ABC):
     def device(self, threads: int) -> Any:
         """The `records.Device` that `measure` reports about."""
 
+    def require_ready(self) -> None:  # noqa: B027 (most have nothing to say)
+        """Asked before anything is trained: say now if nothing could be measured afterwards.
+
+        Raises:
+            UsageError: the device or what drives it cannot be used.
+        """
+
     @classmethod
     def requirements(cls) -> list[tuple[str, bool, str]]:
         """For `mlbench doctor`, what it needs besides mlbench: name, whether it is there, where or how to get it."""

@@ -71,12 +71,26 @@ def artifact_of(path: Path) -> Artifact:
         UsageError: see `require_landmark_model`.
     """
     require_landmark_model(path)
+    return described(path)
+
+
+def described(path: Path) -> Artifact:
+    """What can be said of any file, a landmark network or not.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        digest = file_sha256(path)
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."
+        raise UsageError(message) from error
     return Artifact(
         id=path.stem,
         variant=path.stem,
         chain=path.name,
         path=str(path.resolve()),
-        sha256=file_sha256(path),
+        sha256=digest,
         file_bytes=path.stat().st_size,
         deflated_bytes=deflated_size(path),
         parameters=None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from mlbench.contracts import ExportOptions
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import Faces
+from mlbench.system import children
 from mlbench.system.files import deflated_size, file_sha256, write_atomically
 
 #: Raised when a change of the code changes the files that equal networks give.
@@ -94,9 +94,8 @@ def _convert(
 
 def _in_process(job: dict[str, object], file: Path, out: Path) -> dict[str, float | str]:
     file.write_text(json.dumps(job), encoding="utf-8")
-    # -P: the working folder may hold a module of a name that the converter imports.
-    command = [sys.executable, "-P", "-m", "mlbench.export.convert", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = children.command("-m", "mlbench.export.convert", str(file))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=children.environment())
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         if done.returncode in (-signal.SIGKILL, -signal.SIGABRT):

@@ -31,7 +31,9 @@ from mlbench.faces.labelling import DlibLabeller, find_predictor, require_dlib
 from mlbench.faces.persons import person_below
 from mlbench.faces.photographs import Found, Recipe, find_photos
 from mlbench.faces.shards import Queue, Shard, shards_of, work_folder
-from mlbench.system.files import write_atomically
+from mlbench.system import children
+from mlbench.system.environment import cores
+from mlbench.system.files import require_writable, write_atomically
 
 if TYPE_CHECKING:
     from mlbench.contracts import Progress
@@ -41,10 +43,6 @@ _POLL_S = 0.05
 
 # Another process needs 1.2 s to start (dlib's model has 100 MB): measured as long as 80 photographs of 180×225 take.
 _WORTH_A_PROCESS = 80
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Options:
     upsample: int = 0
     haar: HaarDetector = field(default_factory=lambda: HaarDetector(scale_factor=1.1, min_size=CROP // 2))
     predictor: Path | None = None
-    workers: int = field(default_factory=_cores)
+    workers: int = field(default_factory=cores)
     summary_file: bool = False
 
     def check(self) -> None:
@@ -178,6 +176,7 @@ def prepare(inputs: Sequence[Path], out: Path, options: Options, progress: Progr
     if out.suffix.lower() not in (".npz", ".csv"):
         message = f"{out} ends in {out.suffix or 'nothing'}: faces are written to .npz or .csv."
         raise UsageError(message)
+    require_writable(out)
     found = find_photos(inputs)
     require_dlib()
     labeller = DlibLabeller(find_predictor(options.predictor), options.upsample)
@@ -237,8 +236,9 @@ def _shared_out(shards: list[Shard], recipe: Recipe, others: int) -> Iterator[in
     processes = [spawn.Process(target=_help, args=(queue, recipe), daemon=True) for _ in range(others)]
     missing = {shard.path.name: len(shard.photos) for shard in shards}
     try:
-        for process in processes:
-            process.start()
+        with children.safe_path():
+            for process in processes:
+                process.start()
         while missing:
             if not queue.work_on_next(recipe):
                 alive = [process.sentinel for process in processes if process.is_alive()]

@@ -30,7 +30,7 @@ SHARD = 16
 # Raised when the same photographs and recipe would give other bytes.
 _VERSION = 2
 
-_OURS = re.compile(r"\.?[0-9a-f]{16}\.npz(\.\d+\.part)?|\.?images\.npy(\.\d+\.part)?|lock|next")
+_OURS = re.compile(r"\.?[0-9a-f]{16}\.npz(\.[0-9a-f]+\.part)?|\.?images\.npy(\.[0-9a-f]+\.part)?|lock|next")
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,6 @@ def work_folder(out: Path) -> Iterator[Path]:
         except OSError as error:
             message = f"{out} is being prepared by another process: wait for it, or choose another --out."
             raise UsageError(message) from error
-        for part in out.parent.glob(f".{out.name}.*.part"):
-            part.unlink(missing_ok=True)  # of a run that was killed while it wrote the result
         yield folder
         _remove(folder)
 

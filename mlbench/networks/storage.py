@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mlbench import plugins
 from mlbench.data.npz_arrays import NPZ_ERRORS
 from mlbench.errors import UsageError
+from mlbench.networks import checking
 from mlbench.system.files import write_atomically
 from mlbench.system.quiet import quiet_tensorflow
 
@@ -36,47 +37,44 @@ def load(folder: Path) -> tf_keras.Model:
     Raises:
         UsageError: not such a folder, truncated, or holding anything but plain layers.
     """
-    quiet_tensorflow()
-
+    path = folder / "network.json"
     try:
-        text = (folder / "network.json").read_text(encoding="utf-8")
-        layers = json.loads(text)["config"]["layers"]
-        if "Lambda" in _classes(layers):
-            message = f"{folder / 'network.json'} holds a Lambda layer, which is code: only plain layers are loaded."
-            raise UsageError(message)
-        network = _from_json(text, _classes(layers))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         message = f"{folder} does not hold a saved network ({error}): train one with `mlbench train`."
         raise UsageError(message) from error
+    network = _built(config, path)
     load_weights(network, folder / "weights.npz")
     return network
 
 
-def _classes(config: Any) -> set[str]:
-    """Names of all classes in a network's configuration, wrapped ones too."""
-    if isinstance(config, list):
-        return set().union(*(_classes(item) for item in config))
-    if not isinstance(config, dict):
-        return set()
-    named = {str(config["class_name"])} if "class_name" in config else set()
-    return named.union(*(_classes(value) for value in config.values()))
-
-
-def _from_json(text: str, classes: set[str]) -> tf_keras.Model:
-    """A network from JSON, with the layers of installed compressors where it holds others than Keras' own."""
+def _built(config: Any, path: Path) -> tf_keras.Model:
+    """The network of a configuration, with the layers of installed compressors where it holds others than Keras'."""
+    quiet_tensorflow()
     import tf_keras
 
-    kinds = tf_keras.layers, tf_keras.initializers, tf_keras.regularizers, tf_keras.constraints
-    if all(any(hasattr(kind, name) for kind in kinds) for name in classes):
-        return tf_keras.models.model_from_json(text)
+    custom = _custom_layers() if checking.needs_custom(config) else {}
+    try:
+        checking.check(config, custom)
+    except UsageError as error:
+        message = f"{path}: {error}"
+        raise UsageError(message) from error
+    if custom:
+        for layer in config["config"]["layers"]:
+            # Layers are built as they are added; TFMOT's would be built, and hold their weights, twice.
+            layer.pop("build_config", None)
+    try:
+        return tf_keras.models.model_from_json(json.dumps(config), custom_objects=custom)
+    except Exception as error:  # Keras and TensorFlow raise nearly anything where values fit no network
+        message = f"{path} describes no network ({error}): train one with `mlbench train`."
+        raise UsageError(message) from error
+
+
+def _custom_layers() -> dict[str, type]:
     found: dict[str, type] = {}
     for compressor in plugins.usable("compressors")[0].values():
         found |= compressor.custom_layers()
-    config = json.loads(text)
-    for layer in config["config"]["layers"]:
-        # Layers are built as they are added; TFMOT's would be built, and hold their weights, twice.
-        layer.pop("build_config", None)
-    return tf_keras.models.model_from_json(json.dumps(config), custom_objects=found)
+    return found
 
 
 def enumerate_weights(network: tf_keras.Model) -> list[tuple[str, npt.NDArray[Any]]]:

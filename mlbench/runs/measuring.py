@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,12 @@ class Measuring:
         """The device runners, each ready to measure; `android:SERIAL` names one of several devices.
 
         Raises:
-            UsageError: no such runner.
+            UsageError: no such runner, or one that cannot run.
         """
-        return [self._runner(*device.partition(":")[::2]) for device in self.devices]
+        runners = [self._runner(*device.partition(":")[::2]) for device in self.devices]
+        for runner in runners:
+            runner.require_ready()
+        return runners
 
     @staticmethod
     def _runner(name: str, which: str) -> DeviceRunner:
@@ -88,15 +91,19 @@ def measure(
     measuring: Measuring,
     runners: list[DeviceRunner],
     progress: Progress,
+    faults: Mapping[str, str] | None = None,
 ) -> Findings:
     """Measure artifacts on all devices; the first one is the baseline of all differences.
+
+    Those that `faults` names, with the reason, are not tried: their verdict is that they do not load.
 
     Raises:
         UsageError: a device cannot be used, or the photographs cannot be read.
     """
+    faults = faults or {}
     doubts = environment.doubts(measuring.threads)
     job = Job(
-        artifacts=tuple(artifacts),
+        artifacts=tuple(a for a in artifacts if a.id not in faults),
         folder=folder,
         test_sets={name: faces.images for name, faces in tests.items()},
         frames=compose_frames(_FRAMES if measuring.detector else 0, measuring.seed, measuring.photos).images,
@@ -109,6 +116,8 @@ def measure(
     outcomes = list[Outcome]()
     for runner in runners:
         outcomes += _measured(runner, job, progress, alone=len(runners) == 1)
+        device = runner.device(measuring.threads).id
+        outcomes += [_failed(artifact, device, "load", reason) for artifact, reason in faults.items()]
     devices = [runner.device(measuring.threads) for runner in runners]
     persons = {
         subset: Persons.of(faces.persons[rows].tolist())
@@ -160,12 +169,13 @@ def _measured(runner: DeviceRunner, job: Job, progress: Progress, *, alone: bool
         if alone:
             raise
         progress.say(f"{error} The other devices' figures are kept; run again to measure there.")
-        failure = Failure(stage="device", reason=str(error)[:2000])
         device = runner.device(job.threads).id
-        return [
-            Outcome(Measurement(artifact=artifact.id, device=device, failure=failure), {})
-            for artifact in job.artifacts
-        ]
+        return [_failed(artifact.id, device, "device", str(error)) for artifact in job.artifacts]
+
+
+def _failed(artifact: str, device: str, stage: str, reason: str) -> Outcome:
+    failure = Failure(stage=stage, reason=reason[:2000])
+    return Outcome(Measurement(artifact=artifact, device=device, failure=failure), {})
 
 
 def now() -> str:

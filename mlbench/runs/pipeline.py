@@ -18,7 +18,7 @@ from mlbench.compression.chain import Chain
 from mlbench.compression.stages import Bench, Compressed, compress
 from mlbench.contracts import DeviceRunner, Progress, Variant
 from mlbench.errors import UsageError
-from mlbench.export.artifacts import artifact_of
+from mlbench.export import artifacts as files_of
 from mlbench.export.delivery import export
 from mlbench.faces.dataset import Faces, Split
 from mlbench.faces.overlap import Seen, overlaps
@@ -29,7 +29,7 @@ from mlbench.records import Artifact, Data, Record, write_record
 from mlbench.records import Split as SplitFacts
 from mlbench.runs.measuring import Measuring, measure, now
 from mlbench.system import environment
-from mlbench.system.files import key_of, require_suffix
+from mlbench.system.files import key_of, require_suffix, require_writable
 from mlbench.training.baselines import Trained, baseline_named, require_apart, train_baseline
 from mlbench.training.doubts import learnt_nothing, slow_arithmetic
 from mlbench.training.options import TrainingOptions, TuningOptions
@@ -87,7 +87,7 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     runners = plan.measuring.runners()
     _require_own_names(plan.tests, {_SPLIT: "the run's own test split"})
     start, teacher = _named(plan.start_from), _named(plan.tuning.teacher)
-    require_writable(plan.out)
+    require_writable(plan.out / "report.html")
     given = {test.name: test.load(progress) for test in plan.tests}
     faces, split = _divided(plan.source, (start, teacher), progress)
     tests = {_SPLIT: plan.source.tests(faces, split)} | given
@@ -121,22 +121,6 @@ def _require_own_names(tests: Sequence[TestSet], taken: dict[str, str]) -> None:
             )
             raise UsageError(message)
         owners[test.name] = str(test.path)
-
-
-def require_writable(folder: Path) -> None:
-    """Make a folder for results, or say why not, before hours of work.
-
-    Raises:
-        UsageError: it cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".mlbench-probe.part"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        message = f"{folder} cannot be written: {error.strerror or error}; choose another folder with --out."
-        raise UsageError(message) from error
 
 
 @dataclass
@@ -269,7 +253,7 @@ def _named(name: str | None) -> Trained | None:
 def _require_network_file(out: Path) -> None:
     """Check where a network's file shall go before hours of work, not after."""
     require_suffix(out, ".tflite")
-    require_writable(out.parent)
+    require_writable(out)
 
 
 def train_only(
@@ -358,11 +342,13 @@ def measure_files(
     """Measure `.tflite` files side by side; the first is the baseline of the differences.
 
     Raises:
-        UsageError: a file is not a landmark network, or other bad input.
+        UsageError: the first file is not a landmark network, one cannot be read, or other bad input.
     """
     _require_own_names(tests, {})
-    artifacts = _told_apart([artifact_of(path) for path in files])
-    require_writable(out)
+    artifacts = _told_apart(
+        [files_of.artifact_of(files[0]), *(files_of.described(path) for path in files[1:])]
+    )
+    require_writable(out / "record.json")
     runners = measuring.runners()
     sampled = not tests
     sets = {test.name: test.load(progress) for test in tests} or {
@@ -373,7 +359,7 @@ def measure_files(
     configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
     prints = {name: faces.fingerprint for name, faces in sets.items()}
     folder = out / f"measure-{key_of(configuration, prints)[:8]}"
-    findings = measure(artifacts, folder, sets, measuring, runners, progress)
+    findings = measure(artifacts, folder, sets, measuring, runners, progress, _faults(artifacts[1:]))
     warnings = [_SAMPLED_TEST_WARNING] if sampled else []
     record = Record(
         mlbench_version=__version__,
@@ -399,6 +385,17 @@ def _told_apart(artifacts: list[Artifact]) -> list[Artifact]:
         update = {"id": name + turn, "variant": name + turn, "chain": file + turn}
         apart[name + turn] = artifact.model_copy(update=update)
     return list(apart.values())
+
+
+def _faults(artifacts: list[Artifact]) -> dict[str, str]:
+    """Why files cannot be measured at all, by the artifact's name."""
+    found = {}
+    for artifact in artifacts:
+        try:
+            files_of.require_landmark_model(Path(artifact.path))
+        except UsageError as error:
+            found[artifact.id] = str(error)
+    return found
 
 
 _SAMPLED_TEST_FACES = 500

@@ -17,11 +17,16 @@ _PACKAGES = ("mlbench", "tensorflow", "tf_keras", "ai-edge-litert", "numpy", "op
 _BUSY = 0.25
 
 
+def cores() -> int:
+    """Cores that this process may use: fewer than the machine has under `taskset` or in a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> dict[str, str]:
     """CPU, cores, memory, frequency governor and operating system."""
     return {
         "cpu": _cpu_name(),
-        "cores": f"{os.cpu_count()}",
+        "cores": f"{cores()}",
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not told",
         "system": platform.platform(),
@@ -44,13 +49,13 @@ def versions(*packages: str) -> dict[str, str]:
 
 def doubts(threads: int) -> list[str]:
     """Why this machine's latencies may be worth less now, each with a remedy."""
-    cores = os.cpu_count() or 1
+    usable = cores()
     found = []
-    if threads > cores:
+    if threads > usable:
         found.append(
-            f"{threads} threads on {cores} cores wait for each other: use --threads {cores} or fewer."
+            f"{threads} threads on {usable} cores wait for each other: use --threads {usable} or fewer."
         )
-    busy = _busy_with_others(cores)
+    busy = _busy_with_others(os.cpu_count() or 1)
     if busy > _BUSY:
         found.append(
             f"Other programs used {busy:.0%} of this machine before measuring: stop them and measure again."
