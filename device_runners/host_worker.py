@@ -7,6 +7,7 @@ It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `netw
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,86 @@ def _resident() -> dict[str, int]:
     return {"now": int(fields["VmRSS"].split()[0]) * 1024, "peak": int(fields["VmHWM"].split()[0]) * 1024}
 
 
+class Network:
+    """One loaded `.tflite` in the field's own units: grey crops of 0..255 in, points in pixels out.
+
+    Quantised inputs and outputs (int8, uint8, int16) are mapped by the file's own scale and zero point: a real
+    number is scale * (code - zero point) (Jacob et al. 2018, equation 1).
+    """
+
+    def __init__(self, threads: int, **source: str | bytes) -> None:
+        """Load and prepare a file: `model_path` or `model_content`.
+
+        Raises:
+            ValueError: it cannot be read, or its inputs or outputs are of a type without a meaning here.
+            RuntimeError: it has operators that this runtime lacks.
+        """
+        self._interpreter = Interpreter(num_threads=threads, **source)
+        try:
+            self._interpreter.allocate_tensors()
+        except RuntimeError as error:
+            raise RuntimeError(_first_sentence(str(error))) from error
+        entry, answer = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
+        self._entry, self._answer = entry["index"], answer["index"]
+        self.takes, self.steps = np.dtype(entry["dtype"]), steps_of(answer)
+        self._greys = _codes(np.divide(np.arange(256), 255, dtype=np.float32), entry)
+
+    def run(self, crop: np.ndarray) -> np.ndarray:
+        """Points [68,2] float32 in pixels of a crop uint8 [96,96]."""
+        self.set(crop)
+        self.invoke()
+        return self.points()
+
+    def set(self, crop: np.ndarray) -> None:
+        """Set the input to a crop uint8 [96,96]: pixels / 255, quantised where the file takes codes."""
+        self._interpreter.set_tensor(self._entry, self._greys[crop][None, :, :, None])
+
+    def invoke(self) -> None:
+        """Run the network, and nothing else: this is what is timed."""
+        self._interpreter.invoke()
+
+    def points(self) -> np.ndarray:
+        """What the last run found: points [68,2] in pixels, float32."""
+        found = self._interpreter.get_tensor(self._answer).reshape(68, 2)
+        if self.steps is None:
+            return found
+        scale, zero = self.steps
+        return scale * (found.astype(np.int32) - zero).astype(np.float32)
+
+
+def _first_sentence(text: str) -> str:
+    """What TensorFlow Lite says, without its advice to builders of apps, and the operator that it stopped at."""
+    said = re.split(r"\.\s", text.strip())[0]
+    operator = re.search(r"Node number \d+ \((\w+)\)", text)
+    return f"{said} ({operator[1]})" if operator and operator[1] not in said else said
+
+
+def steps_of(tensor: dict[str, Any]) -> tuple[np.float32, int] | None:
+    """Scale and zero point of an input or output as LiteRT describes it; None where it is float32.
+
+    Raises:
+        ValueError: it is of another type, or of integers whose scale the file does not tell.
+    """
+    kind, (scale, zero) = np.dtype(tensor["dtype"]), tensor["quantization"]
+    if kind == np.float32:
+        return None
+    if kind not in (np.int8, np.uint8, np.int16) or not (np.isfinite(scale) and scale > 0):
+        what = f"{kind}, " + ("without a scale" if kind.kind in "iu" else "no number of 8, 16 or 32 bits")
+        message = f"{tensor['name']} is {what}: inputs and outputs are float32, or int8, uint8 or int16 with a scale"
+        raise ValueError(message)
+    return np.float32(scale), int(zero)
+
+
+def _codes(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    """Real numbers as a tensor takes them, rounded half to even."""
+    steps = steps_of(tensor)
+    if steps is None:
+        return values
+    scale, zero = steps
+    limits = np.iinfo(tensor["dtype"])
+    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(tensor["dtype"])
+
+
 class Worker:
     """One model and its inputs."""
 
@@ -40,14 +121,11 @@ class Worker:
     def load(self) -> dict[str, float]:
         """Load the model and run it once."""
         started = time.perf_counter()
-        self._interpreter = Interpreter(model_path=self._model, num_threads=self._threads)
-        self._interpreter.allocate_tensors()
+        self._network = Network(self._threads, model_path=self._model)
         loaded = time.perf_counter()
-        self._entry = self._interpreter.get_input_details()[0]["index"]
-        self._answer = self._interpreter.get_output_details()[0]["index"]
-        self._set(self._crops[0])
+        self._network.set(self._crops[0])
         begun = time.perf_counter()
-        self._interpreter.invoke()
+        self._network.invoke()
         first = time.perf_counter()
         self._loaded = _resident()["now"]
         return {"load_ms": (loaded - started) * 1000, "first_ms": (first - begun) * 1000}
@@ -57,9 +135,7 @@ class Worker:
         images = np.load(crops, mmap_mode="r", allow_pickle=False)
         outputs = np.empty((len(images), 68, 2), np.float32)
         for i, image in enumerate(images):
-            self._set(image)
-            self._interpreter.invoke()
-            outputs[i] = self._interpreter.get_tensor(self._answer).reshape(68, 2)
+            outputs[i] = self._network.run(image)
         np.save(out, outputs, allow_pickle=False)
         return {"count": len(images)}
 
@@ -113,13 +189,10 @@ class Worker:
             "wall_s": time.perf_counter() - wall,
         }
 
-    def _set(self, crop: np.ndarray) -> None:
-        self._interpreter.set_tensor(self._entry, np.divide(crop, 255, dtype=np.float32)[None, :, :, None])
-
     def _invoke(self, turn: int) -> float:
-        self._set(self._crops[turn % len(self._crops)])
+        self._network.set(self._crops[turn % len(self._crops)])
         started = time.perf_counter()
-        self._interpreter.invoke()
+        self._network.invoke()
         return time.perf_counter() - started
 
     def _prepare_detector(self) -> None:
@@ -147,9 +220,7 @@ class Worker:
         if box is not None:
             x, y, width, height = box
             face = frame[y : y + height, x : x + width]
-            self._set(self._cv2.resize(face, (96, 96), interpolation=self._cv2.INTER_LINEAR))
-            self._interpreter.invoke()
-            self._interpreter.get_tensor(self._answer)
+            self._network.run(self._cv2.resize(face, (96, 96), interpolation=self._cv2.INTER_LINEAR))
         return time.perf_counter() - started
 
     def _largest_face(self, frame: np.ndarray) -> Sequence[int] | None:

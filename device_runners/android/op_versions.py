@@ -70,6 +70,12 @@ def operators(path: Path) -> list[tuple[str, int]]:
     """
     from ai_edge_litert import schema_py_generated as schema
 
+    def name(code: schema.OperatorCode) -> str:
+        # Codes up to 127 once lived in a byte of their own; files of either age fill the larger of the two.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        own = code.CustomCode() if number == schema.BuiltinOperator.CUSTOM else None
+        return own.decode(errors="replace") if own else names.get(number, "unknown")
+
     names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data[4:8] != b"TFL3":
@@ -77,8 +83,4 @@ def operators(path: Path) -> list[tuple[str, int]]:
             raise ValueError(message)
         model = schema.Model.GetRootAs(data, 0)
         codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
-        # Codes up to 127 once lived in a byte of their own; files of either age fill the larger of the two.
-        return [
-            (names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "unknown"), code.Version())
-            for code in codes
-        ]
+        return [(name(code), code.Version()) for code in codes]

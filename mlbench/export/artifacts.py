@@ -17,7 +17,7 @@ _MAGIC = b"TFL3"
 
 
 def require_landmark_model(path: Path) -> None:
-    """Check that a file is a `.tflite` that takes one grey crop and gives 136 numbers.
+    """Check that a file is a `.tflite` that takes one grey crop and gives 136 numbers, of types that have a meaning.
 
     Raises:
         UsageError: it is not.
@@ -33,34 +33,47 @@ def require_landmark_model(path: Path) -> None:
         raise UsageError(message)
     from ai_edge_litert.interpreter import Interpreter
 
+    from mlbench.device_runners.host_worker import steps_of
+
     try:
         interpreter = Interpreter(model_path=str(path))
-        entry, answer = interpreter.get_input_details(), interpreter.get_output_details()
-        shapes = [tuple(int(n) for n in detail["shape"]) for detail in (*entry, *answer)]
+        ends = (*interpreter.get_input_details(), *interpreter.get_output_details())
     except (ValueError, RuntimeError) as error:
         message = f"{path} cannot be loaded ({error}): the file is damaged or needs a newer runtime."
         raise UsageError(message) from error
+    shapes = [tuple(int(n) for n in detail["shape"]) for detail in ends]
     if shapes != [(1, CROP, CROP, 1), (1, 2 * LANDMARKS)]:
         message = (
             f"{path} maps {shapes[0]} to {shapes[-1]}: a landmark network maps (1, 96, 96, 1) to (1, 136)."
         )
         raise UsageError(message)
+    try:
+        for detail in ends:
+            steps_of(detail)
+    except ValueError as error:
+        message = f"{path} cannot be used: {error}."
+        raise UsageError(message) from error
 
 
 def answers(model: Path | bytes, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Landmarks [n,68,2] in pixels that a `.tflite` file, or its content, gives for crops uint8 [n,96,96]."""
-    from ai_edge_litert.interpreter import Interpreter
+    """Landmarks [n,68,2] in pixels that a `.tflite` file, or its content, gives for crops uint8 [n,96,96].
 
+    Raises:
+        UsageError: this runtime cannot run it, as with operators of TensorFlow's own (Select TF) or custom ones.
+    """
+    from mlbench.device_runners.host_worker import Network
+
+    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
     with muted_standard_error():
-        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-        interpreter = Interpreter(**source, num_threads=1)
-        interpreter.allocate_tensors()
-    entry, answer = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+        try:
+            network = Network(1, **source)
+        except (ValueError, RuntimeError) as error:
+            what = "The network just written" if isinstance(model, bytes) else model
+            message = f"{what} cannot be run here ({error}): write it with TensorFlow Lite's built-in operators alone."
+            raise UsageError(message) from error
     outputs = np.empty((len(images), LANDMARKS, 2), np.float32)
     for i, image in enumerate(images):
-        interpreter.set_tensor(entry, (image.astype(np.float32) / 255).reshape(1, CROP, CROP, 1))
-        interpreter.invoke()
-        outputs[i] = interpreter.get_tensor(answer).reshape(LANDMARKS, 2)
+        outputs[i] = network.run(image)
     return outputs
 
 

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,15 +26,27 @@ if TYPE_CHECKING:
     import tf_keras
     from ai_edge_quantizer import quantizer
 
-#: How far a file's outputs may lie from the network's, mean over coordinates in px, and the least bytes that
-#: a weight takes. int8 outputs come in steps of about half a pixel (one 256th of the coordinates' range).
+
+class _Limits(NamedTuple):
+    """What is asked of a file in one precision."""
+
+    share: float  # of the network's `spread_of` that a file's outputs may differ by, below 1
+    floor: float  # px; below it nothing is refused: networks that answer alike for all faces have no spread
+    weight_bytes: float  # that a weight takes at least
+
+
+#: Measured, mean |file - network| over the standard deviation of the outputs (some 1.5 times their spread), on `basic`
+#: (120 sampled faces, 1 epoch) and on networks of 35,000 and 1.2 million weights whose last layer was fitted to 300
+#: sampled faces: float32 0.000005 (0.0015 without spread), dynamic 0.004 to 0.03, int8 0.01 to 0.05, int4 0.09 to
+#: 0.48, dynamic4 0.02 to 0.31. float16 is off by 0.009 px and int8 with 256 output steps by 0.10 to 0.28 px, whatever
+#: the spread: coordinates of 48 px come in steps of 0.03 and 0.4 px.
 TOLERANCES = {
-    "float32": (0.001, 4.0),
-    "float16": (0.05, 2.0),
-    "dynamic": (1.0, 1.0),
-    "int8": (2.0, 1.0),
-    "int4": (4.0, 0.5),
-    "dynamic4": (1.0, 0.5),
+    "float32": _Limits(0.002, 0.001, 4.0),
+    "float16": _Limits(0.1, 0.05, 2.0),
+    "dynamic": _Limits(0.25, 0.25, 1.0),
+    "int8": _Limits(0.5, 0.25, 1.0),
+    "int4": _Limits(0.8, 0.25, 0.5),
+    "dynamic4": _Limits(0.7, 0.25, 0.5),
 }
 
 
@@ -88,7 +100,9 @@ def convert(
     images = faces[..., None].astype(np.float32) / 255
     parameters = counting.parameters_of(model)
     content = _converted(model, images, precision, sparse, ranges, float_output)
-    floor = parameters * TOLERANCES[precision][1] * (0.0 if sparse and precision == "float32" else 0.9)
+    floor = (
+        parameters * TOLERANCES[precision].weight_bytes * (0.0 if sparse and precision == "float32" else 0.9)
+    )
     if len(content) < floor:
         message = (
             f"{out} would hold {len(content):,} bytes for {parameters:,} parameters: the weights are missing."
@@ -175,15 +189,12 @@ def in_four_and_eight_bits(content: bytes) -> bytes:
 
 def _quantised(planned: quantizer.Quantizer) -> bytes:
     with contextlib.redirect_stdout(io.StringIO()):  # it prints sizes, where --json prints records
-        return bytes(planned.quantize().quantized_model)
+        return self_contained(bytes(planned.quantize().quantized_model))
 
 
 def trimmed(content: bytes) -> bytes:
     """The same file without what no runtime needs: names of tensors within the network, notes of the converter."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = _read(content)
     model.metadata = [note for note in model.metadata or [] if note.name != b"CONVERSION_METADATA"]
     read = {0} | {note.buffer for note in model.metadata}
     for graph in model.subgraphs:
@@ -195,7 +206,43 @@ def trimmed(content: bytes) -> bytes:
     for number, buffer in enumerate(model.buffers):
         if number not in read:
             buffer.data = None
-    builder = flatbuffers.Builder(len(content))
+    return _packed(model, len(content))
+
+
+def self_contained(content: bytes) -> bytes:
+    """The same file with every buffer inside the flatbuffer, where each reader of the format looks for it."""
+    return _packed(_read(content), len(content))
+
+
+def _read(content: bytes) -> Any:
+    """A file as the schema's `ModelT`, with what the writer laid behind the flatbuffer taken in.
+
+    ai-edge-quantizer does so from 256 KiB of weights on, the TFLite converter near 2 GiB; offsets of 0 and 1 are
+    none (schema.fbs, `Buffer.offset`).
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    def behind(offset: int, size: int) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(content, np.uint8, size, offset)
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for buffer in model.buffers:
+        if buffer.offset > 1:
+            buffer.data = behind(buffer.offset, buffer.size)
+        buffer.offset = buffer.size = 0
+    for operator in (operator for graph in model.subgraphs for operator in graph.operators):
+        if operator.largeCustomOptionsOffset > 1:
+            operator.customOptions = behind(
+                operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
+            )
+        operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
+    return model
+
+
+def _packed(model: Any, size: int) -> bytes:
+    import flatbuffers
+
+    builder = flatbuffers.Builder(size)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -208,15 +255,23 @@ def _static(model: tf_keras.Model) -> tf_keras.Model:
     return tf_keras.Model(crop, model(crop), name=model.name)
 
 
+def spread_of(outputs: npt.NDArray[np.float32]) -> float:
+    """Mean distance of outputs [n,…] from their median over the faces, px: no constant answer comes closer."""
+    return float(np.abs(outputs - np.median(outputs, axis=0)).mean())
+
+
 def _error_of(
     content: bytes, model: tf_keras.Model, crops: npt.NDArray[np.uint8], out: str, precision: str
 ) -> float:
     expected = model(crops[..., None].astype(np.float32) / 255, training=False).numpy()
     difference = np.abs(answers(content, crops).reshape(expected.shape) - expected)
-    if not difference.mean() <= TOLERANCES[precision][0]:
+    limits, spread = TOLERANCES[precision], spread_of(expected)
+    allowed = max(limits.floor, limits.share * spread)
+    if not difference.mean() <= allowed:
         message = (
             f"{out} does not compute what the network does: outputs differ by {difference.mean():.3f} px on average, "
-            f"{TOLERANCES[precision][0]} px are allowed for {precision}; train longer or choose another precision."
+            f"{allowed:.3f} px are allowed for {precision} (outputs spread by {spread:.2f} px over faces); "
+            "train longer or choose another precision."
         )
         raise UsageError(message)
     return float(difference.max())

@@ -27,7 +27,7 @@ from mlbench.system.progress import Silent
 from .double.phone import PACKAGE, App, FakePhone, Plugged
 from .jvm.jvm_host import JvmHost
 
-FORMS = ("float32", "float16", "dynamic", "int8", "svd", "svd_dynamic", "dynamic4")
+FORMS = ("float32", "float16", "dynamic", "int8", "uint8", "int16", "svd", "svd_dynamic", "dynamic4")
 
 
 @pytest.fixture(scope="session")

@@ -55,13 +55,14 @@ def dynamic(model: tf_keras.Model, per_channel: bool) -> bytes:
     return made.convert()
 
 
-def int8(model: tf_keras.Model) -> bytes:
-    """Everything 8-bit, input and output too."""
+def integers(model: tf_keras.Model, ends: tf.DType) -> bytes:
+    """Everything in integers, input and output too: of 8 bits, or 16 with 8-bit weights."""
     made = converter(model)
     made.optimizations = [tf.lite.Optimize.DEFAULT]
     made.representative_dataset = faces
-    made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    made.inference_input_type = made.inference_output_type = tf.int8
+    sixteen = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    made.target_spec.supported_ops = [sixteen if ends == tf.int16 else tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    made.inference_input_type = made.inference_output_type = ends
     made._experimental_disable_per_channel_quantization_for_dense_layers = True
     return made.convert()
 
@@ -81,7 +82,9 @@ def main(folder: Path) -> None:
         "float32": converter(plain).convert(),
         "float16": float16(plain),
         "dynamic": dynamic(plain, per_channel=False),
-        "int8": int8(plain),
+        "int8": integers(plain, tf.int8),
+        "uint8": integers(plain, tf.uint8),
+        "int16": integers(plain, tf.int16),
         "svd": converter(thin).convert(),
         "svd_dynamic": dynamic(thin, per_channel=False),
         "int4": in_four_bits(converter(plain).convert()),

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from mlbench.device_runners.android.results import parse_outputs
+from mlbench.device_runners.host_worker import Network
 
 from .app_runs import AppRun, instrument, lay_out
 from .conftest import FORMS, job
@@ -21,22 +21,9 @@ Crops = npt.NDArray[np.uint8]
 
 def on_the_host(path: Path, crops: Crops) -> tuple[npt.NDArray[np.float32], float]:
     """Outputs [n,68,2] of the host's runtime, and the size of one step of a quantised output."""
-    interpreter = Interpreter(str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    entry, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    outputs = []
-    for crop in crops:
-        values = np.divide(crop, 255, dtype=np.float32)[None, :, :, None]
-        if entry["dtype"] == np.int8:
-            scale, zero = entry["quantization"]
-            values = np.clip(np.rint(values / np.float32(scale)) + zero, -128, 127).astype(np.int8)
-        interpreter.set_tensor(entry["index"], values)
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(answer["index"]).reshape(68, 2))
-    scale, zero = answer["quantization"]
-    if answer["dtype"] == np.int8:
-        return np.float32(scale) * (np.array(outputs, np.float32) - zero), scale
-    return np.array(outputs, np.float32), 0.0
+    network = Network(1, model_path=str(path))
+    found = np.array([network.run(crop) for crop in crops])
+    return found, float(network.steps[0]) if network.steps else 0.0
 
 
 def outputs_of(run: AppRun, count: int) -> npt.NDArray[np.float32]:

@@ -9,6 +9,7 @@ from mlbench.networks import building
 from mlbench.system.progress import Silent
 from mlbench.training.loop import predict
 from tests.conftest import TINY
+from tests.fitted import fitted
 
 
 def _statistics(values):
@@ -37,17 +38,15 @@ def test_the_least_important_units_go(rng):
 
 
 def test_layers_shrink_and_the_answers_hardly_move(sampled):
-    network = building.build(TINY, 7)
-    building.start_from_mean(network, sampled.points.mean(axis=0))
+    network = fitted(TINY, sampled)
     [step] = parse_chain("slim(0.25)").compressors
     form = step.compress(Form(network), Context(sampled.take(slice(0, 200)), 7, Silent()))
     widths = {layer.name: layer.kernel.shape[-1] for layer in form.network.layers if hasattr(layer, "kernel")}
     assert widths == {"conv1": 3, "conv2": 3, "conv3": 6, "dense1": 24, "dense2": 18, "dense3": 136}
-    moved = np.abs(
-        predict(form.network, sampled.images[200:]) - predict(network, sampled.images[200:])
-    ).mean()
-    spread = predict(network, sampled.images[200:]).std(axis=0).mean()
-    assert moved < spread
+    before, after = (predict(n, sampled.images[200:]) for n in (network, form.network))
+    spread = before.std(axis=0).mean()
+    assert spread > 0.5
+    assert np.abs(after - before).mean() < 0.4 * spread  # answers alike for all faces: 0.75
 
 
 def test_it_composes_with_factorised_networks(sampled):
