@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import split_faces
 from mlbench.networks import building
+from mlbench.records import Epoch
 from mlbench.system.progress import Silent
 from mlbench.training import baselines, loop
 from mlbench.training.loop import fit
@@ -94,6 +96,35 @@ def test_patience_stops_early(parts, tmp_path):
     assert len(result.history) < 12
 
 
+def _epochs(*errors):
+    return [
+        Epoch(
+            epoch=i,
+            loss=None,
+            validation_mae_px=error,
+            validation_rmse_px=error,
+            learning_rate=0.1,
+            images_per_s=1.0,
+            seconds=1.0,
+        )
+        for i, error in enumerate(errors)
+    ]
+
+
+def test_patience_is_the_epochs_without_a_better_one():
+    history = _epochs(3.0, 2.0, 2.5, 2.0)
+    assert [loop._stalled(history, patience) for patience in (1, 2, 3, 0)] == [True, True, False, False]
+    assert not loop._stalled([], 1)
+
+
+def test_an_epochs_errors_are_of_the_validation_faces(parts):
+    trainer = SimpleNamespace(predict=lambda images: parts[1].points + np.float32([3, -4]), rate=0.1)
+    epoch = loop._epoch(trainer, parts[1], 2, 5.0, 4.0, 100)
+    assert (epoch.epoch, epoch.loss, epoch.learning_rate) == (2, 5.0, 0.1)
+    errors = epoch.validation_mae_px, epoch.validation_rmse_px, epoch.images_per_s
+    assert errors == pytest.approx((3.5, np.sqrt(12.5), 25.0), rel=1e-5)
+
+
 def test_divergence_is_one_sentence(parts, tmp_path):
     broken = parts[0].take(np.arange(len(parts[0])))
     broken.points[0, 0, 0] = np.inf
@@ -119,6 +150,28 @@ def test_a_teacher_draws_the_student_to_its_answers(parts, tmp_path):
     assert after < 0.5 * before
 
 
+def _answering(train, offset=0.0):
+    """A network that answers every face with the mean one, moved by `offset` px."""
+    network = _network(train)
+    network.layers[-1].kernel.assign(network.layers[-1].kernel * 0)
+    building.start_from_mean(network, train.points.mean(axis=0) + offset)
+    return network
+
+
+def test_a_teachers_share_of_the_labels_is_as_asked(parts):
+    from mlbench.training.step import Trainer
+
+    train = parts[0].take(slice(0, 8))
+    student, teacher = _answering(train), _answering(train, 4)
+    told = loop.blended(train, teacher, 0.25)
+    taught = 0.75 * train.points + 0.25 * loop.predict(teacher, train.images)
+    np.testing.assert_allclose(told.points, taught, atol=1e-4)
+    trainer = Trainer(student, teacher, _OPTIONS.model_copy(update={"teacher_share": 0.25}), 1)
+    answers = loop.predict(student, train.images)
+    # A quarter of the way to the teacher, who is 4 px off: 1 px.
+    assert float(trainer.step(train.images, answers)) == pytest.approx(1.0, rel=1e-4)
+
+
 def test_bfloat16_trains_the_float32_network(parts, tmp_path):
     changed = {"compute": "bfloat16", "rate": 0.01, "epochs": 8, "batch": 16, "augment": False}
     network, result = _fit(parts, tmp_path, _OPTIONS.model_copy(update=changed))
@@ -134,6 +187,12 @@ def test_batches_cover_every_face_once_and_follow_from_the_seed(parts):
     assert (first == again).all()
     other = next(iter(loop.batches(parts[0], _OPTIONS, 4)))[0]
     assert (first != other).any()
+
+
+def test_each_batch_is_augmented_by_chance_of_its_own(parts):
+    alike = parts[0].take(np.zeros(4, int))
+    given = [images for images, _ in loop.batches(alike, _OPTIONS.model_copy(update={"batch": 1}), 3)]
+    assert len({images.tobytes() for images in given}) == 4
 
 
 def test_an_error_while_preparing_batches_reaches_the_training(parts, monkeypatch):
@@ -243,12 +302,29 @@ def test_as_many_threads_are_used_as_asked(faces_file, cache):
         assert done.stdout.split() == [str(threads)], done.stderr
 
 
+@pytest.mark.parametrize("shape", [(30, 5), (5, 30), (3, 3, 4, 8)])
+def test_muon_moves_matrices_along_orthogonalised_nesterov_momentum(shape):
+    import tensorflow as tf
+
+    from mlbench.training.muon import Muon, orthogonal
+
+    gradients = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+    variable, optimizer = tf.Variable(tf.zeros(shape)), Muon(0.01)
+    momentum, expected = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for gradient in gradients:
+        optimizer.apply_gradients([(tf.constant(gradient), variable)])
+        momentum = 0.95 * momentum + 0.05 * gradient
+        ahead = (0.95 * momentum + 0.05 * gradient).reshape(-1, shape[-1])
+        step = orthogonal(tf.constant(ahead)).numpy().reshape(shape)
+        expected -= 0.01 * 0.2 * np.sqrt(max(ahead.shape)) * step
+    np.testing.assert_allclose(variable.numpy(), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(("loss", "expected"), [("squared", 9.0), ("absolute", np.sqrt(9.25) - 0.5)])
 def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
     from mlbench.training.step import Trainer
 
-    network = _network(parts[0])
-    network.layers[-1].kernel.assign(network.layers[-1].kernel * 0)
+    network = _answering(parts[0])
     answers = loop.predict(network, parts[0].images[:8])
     trainer = Trainer(network, None, _OPTIONS.model_copy(update={"loss": loss}), steps_per_epoch=1)
     assert float(trainer.step(parts[0].images[:8], answers + 3)) == pytest.approx(expected, rel=1e-4)
