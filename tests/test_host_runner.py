@@ -3,15 +3,22 @@
 import json
 import subprocess
 import sys
+from contextlib import closing
+from pathlib import Path
+from typing import ClassVar
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from mlbench.contracts import Job
+from mlbench.device_runners import host, host_worker
 from mlbench.device_runners.host import _WORKER, HostRunner
 from mlbench.errors import UsageError
 from mlbench.export import convert
 from mlbench.export.artifacts import artifact_of
+from mlbench.faces.detection import cascade_path
+from mlbench.faces.frames import compose_frames
 from mlbench.networks import storage
 from mlbench.runs.measuring import Measuring, measure
 from mlbench.runs.pipeline import measure_files
@@ -33,12 +40,11 @@ def files(tmp_path_factory, sampled):
 
 
 def _job(files, sampled, *names, frames=0):
-    blank = np.full((frames, 480, 864), 90, np.uint8)
     return Job(
         artifacts=tuple(artifact_of(files / f"{name}.tflite") for name in names),
         folder=files,
         test_sets={"test": sampled.images[:20]},
-        frames=blank,
+        frames=compose_frames(frames, seed=7).images,
         min_count=40,
         min_seconds=0.05,
     )
@@ -63,7 +69,112 @@ def test_artifacts_are_measured_in_as_many_bursts_each(files, sampled):
         assert measured.warmup_count > 0
         assert measured.memory.baseline_bytes < measured.memory.loaded_bytes <= measured.memory.peak_bytes
         assert measured.detector.n == measured.both.n == 50
-        assert (measured.faces_found, measured.frames) == (0, 4)
+        assert 0 < measured.faces_found <= measured.frames == 4
+
+
+class _Recording:
+    """A worker that measures nothing and remembers what it was told, in the order of all workers' commands."""
+
+    log: ClassVar[list[tuple["_Recording", str]]] = []
+
+    def __init__(self, model, crops, frames, threads):
+        self.name, self.threads, self.closed = model.stem, threads, False
+
+    def ask(self, command, **arguments):
+        assert not self.closed
+        self.log.append((self, command))
+        count = arguments.get("count", 1)
+        if command == "predict":
+            np.save(arguments["out"], np.zeros((len(np.load(arguments["crops"])), 68, 2), np.float32))
+        return {
+            "load": {"load_ms": 1.0, "first_ms": 1.0},
+            "warm_up": {"count": 1},
+            "memory": {"baseline_bytes": 1, "loaded_bytes": 2, "peak_bytes": 3},
+            "faces_found": {"found": 1, "frames": 1},
+        }.get(command, {"samples_ms": [1.0] * count, "cpu_s": 1.0, "wall_s": 1.0})
+
+    def close(self):
+        self.closed = True
+
+
+def _recorded(files, sampled, monkeypatch, **changed):
+    """The commands of a measurement of four files, that are one."""
+    job = _job(files, sampled, "float32", frames=1)
+    alike = [job.artifacts[0].model_copy(update={"id": name, "path": f"{name}.tflite"}) for name in "abcd"]
+    monkeypatch.setattr(_Recording, "log", [])
+    monkeypatch.setattr(host, "_Worker", _Recording)
+    job = Job(**{**job.__dict__, "artifacts": tuple(alike), "min_count": 100, **changed})
+    assert all(o.measurement.failure is None for o in HostRunner().measure(job, Silent()))
+    return _Recording.log
+
+
+def _rounds(log, part):
+    """Whose turn it was in each round of a part's measurement."""
+    turns = [worker.name for worker, command in log if command == part]
+    if part == "network":
+        turns = turns[1::2]  # each burst counts after one that settles the process
+    return [turns[start : start + 4] for start in range(0, len(turns), 4)]
+
+
+@pytest.mark.parametrize("part", ["network", "detector", "both"])
+def test_artifacts_take_turns_in_an_order_that_changes_and_follows_from_the_seed(
+    files, sampled, monkeypatch, part
+):
+    rounds = _rounds(_recorded(files, sampled, monkeypatch, seed=7), part)
+    assert len(rounds) == 10
+    assert all(sorted(order) == list("abcd") for order in rounds)
+    assert len({tuple(order) for order in rounds}) > 3
+    assert {order[0] for order in rounds} == set("abcd")
+    assert _rounds(_recorded(files, sampled, monkeypatch, seed=7), part) == rounds
+    assert _rounds(_recorded(files, sampled, monkeypatch, seed=8), part) != rounds
+
+
+def test_each_burst_of_the_network_has_a_process_of_its_own_with_the_threads_asked_for(
+    files, sampled, monkeypatch
+):
+    log = _recorded(files, sampled, monkeypatch, threads=3)
+    told = {}
+    for worker, command in log:
+        told.setdefault(worker, []).append(command)
+    fresh = [commands for commands in told.values() if "network" in commands]
+    assert fresh == [["load", "network", "network"]] * 4 * 10
+    assert all(worker.closed and worker.threads == 3 for worker in told)
+    begun = [i for i, (_, command) in enumerate(log) if command == "load"][4:]
+    assert [len({worker for worker, _ in log[start : start + 3]}) for start in begun] == [1] * 40
+
+
+def _threads_of(worker):
+    return len(list(Path(f"/proc/{worker._process.pid}/task").iterdir()))
+
+
+def test_the_process_computes_in_as_many_threads_as_asked(files, sampled, tmp_path):
+    np.save(tmp_path / "crops.npy", sampled.images[:1])
+    np.save(tmp_path / "frames.npy", compose_frames(1, seed=7).images)
+    found = {}
+    for threads in (1, 4):
+        model, frames = files / "float32.tflite", tmp_path / "frames.npy"
+        with closing(host._Worker(model, tmp_path / "crops.npy", frames, threads)) as worker:
+            worker.ask("load")
+            loaded = _threads_of(worker)
+            worker.ask("faces_found")
+            found[threads] = loaded, _threads_of(worker) - loaded
+    (one, detecting), (four, detecting_in_four) = found[1], found[4]
+    assert four - one == 3
+    assert detecting_in_four > detecting  # OpenCV's own threads, which numbers differ by release
+
+
+def test_the_pipeline_runs_the_network_on_each_face_that_is_found(files, sampled, tmp_path, monkeypatch):
+    np.save(tmp_path / "crops.npy", sampled.images[:1])
+    np.save(tmp_path / "frames.npy", compose_frames(5, seed=7).images)
+    places = [str(tmp_path / name) for name in ("crops.npy", "frames.npy")]
+    worker = host_worker.Worker(str(files / "float32.tflite"), *places, 1, str(cascade_path()))
+    worker.load()
+    network = Mock(wraps=worker._interpreter)
+    monkeypatch.setattr(worker, "_interpreter", network)
+    found = worker.faces_found()["found"]
+    assert len(worker.both(0.0, 5)["samples_ms"]) == 5
+    assert network.set_tensor.call_count == network.invoke.call_count == found > 0
+    assert {call.args[1].shape for call in network.set_tensor.call_args_list} == {(1, 96, 96, 1)}
 
 
 def test_a_model_that_does_not_load_is_a_verdict_and_the_others_are_measured(files, sampled, tmp_path):
@@ -95,8 +206,6 @@ def test_a_model_that_answers_nan_is_a_verdict_and_the_others_are_measured(files
 
 
 def test_a_killed_worker_is_a_verdict(files, sampled, monkeypatch):
-    from mlbench.device_runners import host
-
     real = host._Worker.ask
 
     def kill_at_burst(self, command, **arguments):

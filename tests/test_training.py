@@ -1,11 +1,17 @@
 """Training: it learns, it keeps the best, it resumes to the same weights, equal seeds agree."""
 
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import split_faces
 from mlbench.networks import building, storage
+from mlbench.records import Epoch
 from mlbench.system.progress import Silent
 from mlbench.training import baselines, loop
 from mlbench.training.loop import fit
@@ -90,6 +96,35 @@ def test_patience_stops_early(parts, tmp_path):
     assert len(result.history) < 12
 
 
+def _epochs(*errors):
+    return [
+        Epoch(
+            epoch=i,
+            loss=None,
+            validation_mae_px=error,
+            validation_rmse_px=error,
+            learning_rate=0.1,
+            images_per_s=1.0,
+            seconds=1.0,
+        )
+        for i, error in enumerate(errors)
+    ]
+
+
+def test_patience_is_the_epochs_without_a_better_one():
+    history = _epochs(3.0, 2.0, 2.5, 2.0)
+    assert [loop._stalled(history, patience) for patience in (1, 2, 3, 0)] == [True, True, False, False]
+    assert not loop._stalled([], 1)
+
+
+def test_an_epochs_errors_are_of_the_validation_faces(parts):
+    trainer = SimpleNamespace(predict=lambda images: parts[1].points + np.float32([3, -4]), rate=0.1)
+    epoch = loop._epoch(trainer, parts[1], 2, 5.0, 4.0, 100)
+    assert (epoch.epoch, epoch.loss, epoch.learning_rate) == (2, 5.0, 0.1)
+    errors = epoch.validation_mae_px, epoch.validation_rmse_px, epoch.images_per_s
+    assert errors == pytest.approx((3.5, np.sqrt(12.5), 25.0), rel=1e-5)
+
+
 def test_divergence_is_one_sentence(parts, tmp_path):
     broken = parts[0].take(np.arange(len(parts[0])))
     broken.points[0, 0, 0] = np.inf
@@ -115,10 +150,33 @@ def test_a_teacher_draws_the_student_to_its_answers(parts, tmp_path):
     assert after < 0.5 * before
 
 
+def _answering(train, offset=0.0):
+    """A network that answers every face with the mean one, moved by `offset` px."""
+    network = _network(train)
+    network.layers[-1].kernel.assign(network.layers[-1].kernel * 0)
+    building.start_from_mean(network, train.points.mean(axis=0) + offset)
+    return network
+
+
+def test_a_teachers_share_of_the_labels_is_as_asked(parts):
+    from mlbench.training.step import Trainer
+
+    train = parts[0].take(slice(0, 8))
+    student, teacher = _answering(train), _answering(train, 4)
+    told = loop.blended(train, teacher, 0.25)
+    taught = 0.75 * train.points + 0.25 * loop.predict(teacher, train.images)
+    np.testing.assert_allclose(told.points, taught, atol=1e-4)
+    trainer = Trainer(student, teacher, _OPTIONS.model_copy(update={"teacher_share": 0.25}), 1)
+    answers = loop.predict(student, train.images)
+    # A quarter of the way to the teacher, who is 4 px off: 1 px.
+    assert float(trainer.step(train.images, answers)) == pytest.approx(1.0, rel=1e-4)
+
+
 def test_bfloat16_trains_the_float32_network(parts, tmp_path):
-    network, result = _fit(parts, tmp_path, _OPTIONS.model_copy(update={"compute": "bfloat16"}))
+    changed = {"compute": "bfloat16", "rate": 0.01, "epochs": 8, "batch": 16, "augment": False}
+    network, result = _fit(parts, tmp_path, _OPTIONS.model_copy(update=changed))
     assert all(weight.dtype == np.float32 for weight in network.get_weights())
-    assert result.history[-1].loss < result.history[1].loss
+    assert result.history[-1].loss < 0.8 * result.history[1].loss
 
 
 def test_batches_cover_every_face_once_and_follow_from_the_seed(parts):
@@ -129,6 +187,12 @@ def test_batches_cover_every_face_once_and_follow_from_the_seed(parts):
     assert (first == again).all()
     other = next(iter(loop.batches(parts[0], _OPTIONS, 4)))[0]
     assert (first != other).any()
+
+
+def test_each_batch_is_augmented_by_chance_of_its_own(parts):
+    alike = parts[0].take(np.zeros(4, int))
+    given = [images for images, _ in loop.batches(alike, _OPTIONS.model_copy(update={"batch": 1}), 3)]
+    assert len({images.tobytes() for images in given}) == 4
 
 
 def test_an_error_while_preparing_batches_reaches_the_training(parts, monkeypatch):
@@ -188,12 +252,79 @@ def test_muon_leaves_vectors_and_large_matrices_to_adam_and_shortens_its_steps_b
         assert np.allclose(muon, as_adam * adam, rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        ("cosine", [1, (1 + np.sqrt(0.5)) / 2, 0.5, (1 - np.sqrt(0.5)) / 2]),  # 0.5 (1 + cos(π step / 4))
+        ("constant", [1, 1, 1, 1]),
+    ],
+)
+def test_the_rate_follows_the_schedule_over_all_steps(parts, schedule, shares):
+    from mlbench.training.step import Trainer
+
+    options = _OPTIONS.model_copy(update={"schedule": schedule, "epochs": 2, "rate": 0.01})
+    trainer = Trainer(_network(parts[0]), None, options, steps_per_epoch=2)
+    rates = []
+    for _ in shares:
+        trainer.step(parts[0].images[:4], parts[0].points[:4])
+        rates.append(trainer.rate)
+    assert rates == pytest.approx([0.01 * share for share in shares], rel=1e-5)
+
+
+_THREADS = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+from mlbench.compression.chain import parse_chain
+from mlbench.compression.stages import Bench, compress
+from mlbench.faces.dataset import read_npz, split_faces
+from mlbench.system.progress import Silent
+from mlbench.training.baselines import train_baseline
+from mlbench.training.options import TrainingOptions, TuningOptions
+from tests.conftest import TINY
+
+what, faces = sys.argv[1], read_npz(Path(sys.argv[2])).take(slice(0, 60))
+split = split_faces(faces, seed=7)
+baseline = train_baseline(TINY, faces, split, TrainingOptions(epochs=1, batch=64, threads=3), Silent())
+if what == "tuning":
+    assert baseline.reused
+    bench = Bench(faces, split, TuningOptions(epochs=1, batch=64, threads=5), Silent())
+    compress(baseline, parse_chain("none"), bench)
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+def test_as_many_threads_are_used_as_asked(faces_file, cache):
+    """In a process of its own: TensorFlow takes no number once it has computed."""
+    for what, threads in (("training", 3), ("tuning", 5)):
+        command = [sys.executable, "-c", _THREADS, what, str(faces_file)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        assert done.stdout.split() == [str(threads)], done.stderr
+
+
+@pytest.mark.parametrize("shape", [(30, 5), (5, 30), (3, 3, 4, 8)])
+def test_muon_moves_matrices_along_orthogonalised_nesterov_momentum(shape):
+    import tensorflow as tf
+
+    from mlbench.training.muon import Muon, orthogonal
+
+    gradients = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+    variable, optimizer = tf.Variable(tf.zeros(shape)), Muon(0.01)
+    momentum, expected = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    for gradient in gradients:
+        optimizer.apply_gradients([(tf.constant(gradient), variable)])
+        momentum = 0.95 * momentum + 0.05 * gradient
+        ahead = (0.95 * momentum + 0.05 * gradient).reshape(-1, shape[-1])
+        step = orthogonal(tf.constant(ahead)).numpy().reshape(shape)
+        expected -= 0.01 * 0.2 * np.sqrt(max(ahead.shape)) * step
+    np.testing.assert_allclose(variable.numpy(), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(("loss", "expected"), [("squared", 9.0), ("absolute", np.sqrt(9.25) - 0.5)])
 def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
     from mlbench.training.step import Trainer
 
-    network = _network(parts[0])
-    network.layers[-1].kernel.assign(network.layers[-1].kernel * 0)
+    network = _answering(parts[0])
     answers = loop.predict(network, parts[0].images[:8])
     trainer = Trainer(network, None, _OPTIONS.model_copy(update={"loss": loss}), steps_per_epoch=1)
     assert float(trainer.step(parts[0].images[:8], answers + 3)) == pytest.approx(expected, rel=1e-4)

@@ -135,6 +135,9 @@ def compress(baseline: Trained, chain: Chain, bench: Bench) -> Compressed:
     Raises:
         RefusedCompressionError: a stage would not make the network smaller.
     """
+    from mlbench.training.step import use_threads  # imports TensorFlow
+
+    use_threads(bench.tuning.threads)
     current = start(baseline)
     for compressor in chain.compressors:
         current = _stage(compressor, current, baseline, bench)

@@ -101,6 +101,9 @@ def _fit(
     start: Trained | None,
     folder: Path,
 ) -> tuple[tf_keras.Model, Fit]:
+    from mlbench.training.step import use_threads  # imports TensorFlow
+
+    use_threads(options.threads)
     train = faces.take(split.train)
     if start is None:
         network = building.build(variant, options.seed)

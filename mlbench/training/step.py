@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,6 @@ class Trainer:
         settle: Callable[[tf_keras.Model], None] | None = None,
     ) -> None:
         """Prepare to train `network` in place; for the hooks see `mlbench.contracts.Compressor`."""
-        use_threads(options.threads)
         self._network = network
         self._options = options
         self._steps = steps_per_epoch * options.epochs
@@ -166,9 +166,8 @@ def predictor(network: tf_keras.Model, batch: int = 120) -> Callable[[Images], n
 
 
 def use_threads(threads: int) -> None:
-    """Pin TensorFlow's threads; too late (and skipped) once it has computed."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError:
-        return
+    """Pin TensorFlow's threads, where there is a number; skipped once a network was made, when it is too late."""
+    if threads:
+        with suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -16,6 +16,7 @@ import numpy as np
 from mlbench import plugins
 from mlbench.faces.appearance import AppearanceModel
 from mlbench.networks import building
+from mlbench.training.loop import batches
 from mlbench.training.options import TrainingOptions
 from mlbench.training.step import Trainer
 
@@ -38,7 +39,7 @@ def main() -> None:
     inputs, targets = faces.images[..., None].astype(np.float32) / 255, faces.points.reshape(len(faces), -1)
 
     def ours(epoch: int) -> None:
-        for images, points in loop.batches(faces, options, epoch):
+        for images, points in batches(faces, options, epoch):
             loss = trainer.step(images, points)
         float(loss)
 

@@ -38,6 +38,11 @@ def test_a_planted_rank_holds_all_the_energy(rng):
     assert spectrum.energy(6) < 1 - 1e-4
 
 
+def test_weights_of_zero_lose_nothing_at_rank_1():
+    spectrum = low_rank.weight_spectrum(np.zeros((5, 4), np.float32))
+    assert (spectrum.rank_for(0.9), spectrum.energy(1)) == (1, 1.0)
+
+
 def test_responses_keep_what_the_inputs_need(rng):
     inputs = _planted(rng, 500, 200, rank=5)  # inputs lie in five dimensions, weights in all
     weights, bias = (
@@ -63,7 +68,7 @@ def test_responses_in_batches_are_responses_at_once(rng):
     responses = 40 + rng.standard_normal((90, 6)) * [5, 4, 3, 2, 1, 0.1]
     sums = low_rank.ResponseSums(6)
     for part in np.split(responses, 9):
-        sums.add(part)
+        sums.add(part.reshape(2, 5, 6))  # places, samples
     whole = low_rank.response_spectrum(responses)
     np.testing.assert_allclose(sums.spectrum().power, whole.power, rtol=1e-6)
     np.testing.assert_allclose(sums.spectrum().centre, whole.centre)

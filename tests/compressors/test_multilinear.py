@@ -43,6 +43,41 @@ def test_gram_and_product_are_those_of_the_unfolding(shape, seed):
         np.testing.assert_allclose(multilinear.times(tensor, factor, mode), expected, rtol=1e-4, atol=1e-3)
 
 
+def test_eigenvalues_are_those_of_their_vectors_descending_and_not_negative(rng):
+    matrix = multilinear.gram(rng.standard_normal((5, 8)).astype(np.float32), 0)
+    values, vectors = multilinear.eigenvectors(matrix)
+    np.testing.assert_allclose(matrix @ vectors, vectors * values, atol=1e-4)
+    assert (np.diff(values) < 0).all()
+    assert (multilinear.eigenvectors(-np.eye(2))[0] == 0).all()
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2, 3])
+def test_a_gram_matrix_is_the_same_in_blocks(rng, monkeypatch, mode):
+    tensor = rng.standard_normal((5, 6, 3, 4)).astype(np.float32)
+    whole = multilinear.gram(tensor, mode)
+    monkeypatch.setattr(multilinear, "_BLOCK", 2 * tensor[0, 0].size)
+    np.testing.assert_allclose(multilinear.gram(tensor, mode), whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("samples", "features"), [(50, 7), (7, 50)])
+def test_a_refitted_core_is_that_of_ridge_regression(rng, samples, features):
+    core, residual = rng.standard_normal((features, 3)), rng.standard_normal((samples, 3))
+    given = 3 * rng.standard_normal((samples, features))
+    found = multilinear.refitted(core.astype(np.float32), given, residual, 0.1)
+    ridge = 0.1 * np.square(given).sum() / min(samples, features)
+    step = np.linalg.solve(given.T @ given + ridge * np.eye(features), given.T @ residual)
+    np.testing.assert_allclose(found, core + step, rtol=1e-3, atol=1e-4)
+
+
+def test_a_truncated_decomposition_is_the_leading_part(rng):
+    tensor = rng.standard_normal((5, 6, 7)).astype(np.float32)
+    whole = multilinear.hosvd(tensor, _bases(tensor, {0: 5, 2: 7}))
+    cut = whole.truncated({0: 2, 2: 3})
+    alone = multilinear.hosvd(tensor, _bases(tensor, {0: 2, 2: 3}))
+    assert cut.core.shape == (2, 6, 3)
+    np.testing.assert_allclose(cut.tensor(), alone.tensor(), atol=1e-4)
+
+
 def test_planted_ranks_are_found_again(rng):
     core = rng.standard_normal((2, 3, 4)).astype(np.float32)
     tensor = core

@@ -6,15 +6,16 @@ import pytest
 from mlbench.compression.chain import parse_chain
 from mlbench.contracts import Context, Form
 from mlbench.errors import RefusedCompressionError, UsageError
-from mlbench.networks import building
+from mlbench.networks import graph
 from mlbench.system.progress import Silent
 from mlbench.training.loop import predict
 from tests.conftest import TINY
+from tests.fitted import fitted
 
 
 @pytest.fixture(scope="module")
-def network():
-    return building.build(TINY, 7)
+def network(sampled):
+    return fitted(TINY, sampled)
 
 
 def _compress(text, network, faces):
@@ -42,20 +43,20 @@ def test_the_given_network_is_not_changed(network, sampled):
 
 @pytest.mark.parametrize("of", ["responses", "weights"])
 def test_the_largest_rank_that_saves_is_nearly_exact_on_a_low_rank_network(network, sampled, of):
-    planted = building.build(TINY, 7)
+    planted = graph.copy(network)
     kernel, bias = planted.get_layer("dense1").get_weights()
     u, s, v = np.linalg.svd(kernel, full_matrices=False)
     planted.get_layer("dense1").set_weights([(u[:, :3] * s[:3]) @ v[:3], bias])
     form = _compress(f"svd(rank=3/24/24,of={of})", planted, sampled)
     assert [change.rank for change in form.changes] == [(3,), (), ()]
-    np.testing.assert_allclose(
-        predict(form.network, sampled.images), predict(planted, sampled.images), atol=1e-3
-    )
+    wanted = predict(planted, sampled.images)
+    assert wanted.std(axis=0).mean() > 0.5
+    np.testing.assert_allclose(predict(form.network, sampled.images), wanted, rtol=0, atol=0.01)
 
 
 def test_a_target_size_is_kept(network, sampled):
     form = _compress("svd(target=20KB)", network, sampled)
-    assert 18_000 < form.network.count_params() * 4 <= 20_000
+    assert 16_000 < form.network.count_params() * 4 <= 20_000
 
 
 def test_energy_keeps_that_much(network, sampled):

@@ -7,17 +7,16 @@ from mlbench.compression.chain import parse_chain
 from mlbench.compressors import tucker
 from mlbench.contracts import Context, Form
 from mlbench.errors import RefusedCompressionError, UsageError
-from mlbench.networks import building, counting, graph
+from mlbench.networks import counting, graph
 from mlbench.system.progress import Silent
 from mlbench.training.loop import predict
 from tests.conftest import TINY
+from tests.fitted import fitted
 
 
 @pytest.fixture(scope="module")
 def network(sampled):
-    built = building.build(TINY, 7)
-    building.start_from_mean(built, sampled.points.mean(axis=0))
-    return built
+    return fitted(TINY, sampled)
 
 
 def _compress(text, network, faces):
@@ -67,9 +66,9 @@ def test_full_ranks_of_each_layer_are_exact(network, sampled, of):
         made = graph.rebuild(
             network, lambda layer, p=plan: p.layers(p.sizes) if layer.name == p.layer.name else None
         )
-        np.testing.assert_allclose(
-            predict(made, sampled.images[:32]), predict(network, sampled.images[:32]), atol=0.01
-        )
+        wanted = predict(network, sampled.images[:32])
+        assert wanted.std(axis=0).mean() > 0.5  # from face to face, fifty times the tolerance
+        np.testing.assert_allclose(predict(made, sampled.images[:32]), wanted, rtol=0, atol=0.01)
 
 
 def test_more_rank_moves_the_answers_less(network, sampled):
@@ -96,7 +95,7 @@ def test_a_target_is_kept_and_used(network, sampled, target):
         used, allowed = sum(row.macs for row in counting.layer_table(form.network)), 0.2e6
     else:
         used, allowed = form.network.count_params() * 4, float(target[:-2]) * 1000
-    assert 0.75 * allowed < used <= allowed
+    assert 0.6 * allowed < used <= allowed
 
 
 def test_what_no_face_shows_has_no_power(network, sampled):
