@@ -9,7 +9,7 @@ import pytest
 
 from mlbench.contracts import DeviceRunner, Outcome
 from mlbench.errors import UsageError
-from mlbench.evaluation.budgets import Budget, judge, judge_worst
+from mlbench.evaluation.budgets import PAPER_BUDGETS, Budget, judge, judge_worst
 from mlbench.faces.sources import TestSet
 from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Persons, Timing
 from mlbench.runs import pipeline
@@ -223,6 +223,19 @@ def test_a_latency_without_a_verdict_has_a_reason(rounds, judged):
     assert [row.quantity for row in fields["differences"]] == ["p50_ratio"] * judged
     assert len(told) == (not judged)
     assert judged or f"{rounds} rounds are too few for an interval (8 are needed)" in told[0]
+
+
+def test_budgets_on_errors_are_judged_by_their_own_figure():
+    errors = example("basic").errors[0]
+    budgets = (Budget("mae", "mae", errors.mae_px.value), Budget("nme", "nme", errors.nme.value / 2))
+    mae, nme = judge(budgets, ARTIFACT, None, errors)
+    assert (mae.value, mae.fits) == (errors.mae_px.value, True)
+    assert (nme.value, nme.fits) == (errors.nme.value, False)
+
+
+def test_the_papers_budgets_are_its_two_limits():
+    told = [(budget.name, budget.quantity, budget.limit) for budget in PAPER_BUDGETS]
+    assert told == [("asset file", "size", 68e6), ("store package", "size", 100e6)]
 
 
 def test_a_budget_on_the_only_device_does_not_name_it():
