@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from mlbench.contracts import Context, Form, Order, Tuned
+from mlbench.contracts import Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -45,8 +45,10 @@ class Cluster(Tuned):
 
         network = graph.rebuild(form.network, wrap)
         # The first call moves the wrappers' weights to another order, which checkpoints must not see.
-        network(np.zeros((1, *network.input_shape[1:]), np.float32))
-        return Form(network, form.export, tuple(self._change(layer) for layer in chosen))
+        network([np.zeros((1, *made.shape[1:]), made.dtype.as_numpy_dtype) for made in network.inputs])
+        others = [layer for layer in form.network.layers if layer not in chosen and layer.trainable]
+        left = [unchanged(layer, reason) for layer in others if (reason := self._refusal(layer))]
+        return Form(network, form.export, (*map(self._change, chosen), *left))
 
     def _handles(self, layer: tf_keras.layers.Layer) -> bool:
         from tf_keras import layers as keras
@@ -54,6 +56,14 @@ class Cluster(Tuned):
         # TFMOT accepts other layers too, and leaves them as they are.
         kinds = type(layer) in (keras.Dense, keras.Conv2D) and layer.trainable
         return kinds and int(np.prod(layer.kernel.shape)) > _ENOUGH * self.clusters
+
+    def _refusal(self, layer: tf_keras.layers.Layer) -> str:
+        """Why a layer with a kernel is not clustered; "" of layers without one."""
+        kind = type(layer).__name__
+        if not hasattr(layer, "kernel") and not hasattr(layer, "depthwise_kernel"):
+            return ""
+        small = kind in ("Dense", "Conv2D")
+        return f"{_ENOUGH * self.clusters} weights or fewer" if small else f"TFMOT leaves a {kind} as it is"
 
     def _wrapped(self, layer: tf_keras.layers.Layer, sparse: bool) -> Any:
         from tensorflow_model_optimization.python.core.clustering.keras import cluster_config, cluster_wrapper

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from mlbench.compressors.allocation import allocate, growing_path, interpolated
-from mlbench.contracts import Context, Form, Order, Tuned
+from mlbench.contracts import Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError, UsageError
-from mlbench.networks import graph
+from mlbench.networks import counting, graph
 from mlbench.records import LayerChange
 from mlbench.system.sizes import parse_size
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Ranks = tuple[int, ...]
 
 _FLOAT_BYTES = 4
-_PROBED_FACES = 64  # on which errors for a target are measured
+_PROBED_SAMPLES = 64  # on which errors for a target are measured
 _PROBED_RANKS = 8  # of each layer's path; between them errors are interpolated
 _RANK = re.compile(r"vbmf|(?:[1-9]\d*(?:x[1-9]\d*)*|-)(?:/(?:[1-9]\d*(?:x[1-9]\d*)*|-))*")
 _MACS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([MG])MACs?\s*", re.IGNORECASE)
@@ -51,8 +51,13 @@ class Plan(ABC):
     @cached_property
     def whole_macs(self) -> int:
         """Multiply-accumulates of the layer as it is."""
-        kernel = self.layer.kernel.shape
-        return int(np.prod(kernel)) * int(np.prod(self.layer.output_shape[1:-1]))
+        return counting.macs_of(self.layer, *self.shapes)
+
+    @property
+    def shapes(self) -> tuple[Ranks, Ranks]:
+        """Shapes of a sample's input and output in the layer's first call."""
+        given, made = self.layer.get_input_shape_at(0), self.layer.get_output_shape_at(0)
+        return tuple(int(n or 1) for n in given[1:]), tuple(int(n or 1) for n in made[1:])
 
     def saves(self, ranks: Ranks) -> bool:
         """Whether the layer gets smaller."""
@@ -125,7 +130,7 @@ class Factorising(Tuned):
     ] = None
     of: Annotated[
         Literal["responses", "weights"],
-        Field(description="what stays near: the layers' responses to training faces, or their weights"),
+        Field(description="what stays near: the layers' responses to training samples, or their weights"),
     ] = "responses"
 
     @field_validator("rank")
@@ -157,6 +162,10 @@ class Factorising(Tuned):
     def plans(self, network: tf_keras.Model, context: Context) -> list[Plan]:
         """A plan for each layer that this technique works on, in order."""
 
+    def refusal(self, layer: tf_keras.layers.Layer, network: tf_keras.Model) -> str:
+        """Why a layer with weights, which seems to be of the kind, is not worked on; "" of other layers."""
+        return ""
+
     @abstractmethod
     def default_ranks(self, plan: Plan) -> Ranks:
         """Where neither rank, energy nor target is given."""
@@ -164,11 +173,14 @@ class Factorising(Tuned):
     def compress(self, form: Form, context: Context) -> Form:
         """Replace each layer by smaller ones; layers that would not get smaller stay, with a note."""
         if (self.of == "responses" or self.target) and not len(context.calibration):
-            message = f"{self.describe()} needs training faces to calibrate on: give some, or of=weights, no target."
+            message = f"{self.describe()} needs training samples to calibrate on: give some, or of=weights, no target."
             raise UsageError(message)
         plans = self.plans(form.network, context)
+        reasons = [(layer, self.refusal(layer, form.network)) for layer in form.network.layers]
+        left = [unchanged(layer, reason) for layer, reason in reasons if reason]
         if not plans:
-            message = f"{self.name} found no layer in the network that it works on ({self.works_on})."
+            told = "".join(f"; {change.layer}: {change.note}" for change in left)
+            message = f"{self.name} found no layer in the network that it works on ({self.works_on}{told})."
             raise RefusedCompressionError(message)
         ranks = self._ranks(form.network, plans, context)
         changes = tuple(plan.change(chosen) for plan, chosen in zip(plans, ranks, strict=True))
@@ -184,7 +196,7 @@ class Factorising(Tuned):
             plan, ranks = chosen[layer.name]
             return plan.layers(ranks)
 
-        return Form(graph.rebuild(form.network, replace), form.export, changes)
+        return Form(graph.rebuild(form.network, replace), form.export, (*changes, *left))
 
     def _ranks(self, network: tf_keras.Model, plans: list[Plan], context: Context) -> list[Ranks]:
         if self.rank == "vbmf":
@@ -248,7 +260,7 @@ class Factorising(Tuned):
             )
             raise RefusedCompressionError(message)
         paths = [cost.path() for cost in costs]
-        probe = graph.Probe(network, context.calibration.spread(_PROBED_FACES).images)
+        probe = graph.Probe(network, graph.encoded(network, context.calibration.spread(_PROBED_SAMPLES)))
         curves = []
         for cost, path in zip(costs, paths, strict=True):
             context.progress.say(f"Measuring what ranks of {cost.plan.layer.name} are worth …")
@@ -303,6 +315,4 @@ def _budget(target: str) -> tuple[int, bool]:
 
 
 def _whole_cost(network: tf_keras.Model, in_macs: bool) -> int:
-    from mlbench.networks import counting
-
     return sum(layer.macs if in_macs else layer.parameters for layer in counting.layer_table(network))

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mlbench.compressors import multilinear
-from mlbench.contracts import Context, Form, Order, Tuned
+from mlbench.contracts import Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -98,18 +98,38 @@ class Hashing(Tuned):
     ] = "largest"
 
     def compress(self, form: Form, context: Context) -> Form:
-        """Replace dense layers; buckets start near the trained layer, and nearer on what faces give."""
-        layers = graph.dense_layers(form.network)
-        if self.layers == "largest":
-            layers = sorted(layers, key=lambda layer: -math.prod(layer.kernel.shape))[:1]
-        layers = [layer for layer in layers if layer.kernel.shape[0] >= 2 * self.ratio]
+        """Replace dense layers; buckets start near the trained layer, and nearer on what samples give."""
+        dense = graph.dense_layers(form.network)
+        flat = [layer for layer in dense if len(layer.get_input_shape_at(0)) == 2]
+        largest = max(flat, key=lambda layer: math.prod(layer.kernel.shape), default=None)
+        reasons = {layer.name: self._refusal(layer, largest) for layer in dense}
+        layers = [layer for layer in dense if not reasons[layer.name]]
+        left = [unchanged(layer, reasons[layer.name]) for layer in dense if layer not in layers]
         if not layers:
             message = f"{self.describe()} found no dense layer with {2 * self.ratio:g} inputs: give a smaller ratio."
             raise RefusedCompressionError(message)
         build = self._sketch if self.form == "block" else self._entries
         made = {layer.name: build(layer, form.network, context) for layer in layers}
-        changes = tuple(_change(layer, made[layer.name]) for layer in layers)
-        return Form(graph.rebuild(form.network, lambda layer: made.get(layer.name)), form.export, changes)
+        changes = [_change(layer, made[layer.name]) for layer in layers]
+        for place, change in enumerate(changes):
+            if change.parameters_after >= change.parameters_before:
+                del made[change.layer]
+                told = f"{change.parameters_after:,} numbers, the layer {change.parameters_before:,}"
+                changes[place] = unchanged(form.network.get_layer(change.layer), told)
+        if not made:
+            notes = "; ".join(f"{change.layer}: {change.note}" for change in [*changes, *left])
+            message = f"{self.describe()} would not make the network smaller ({notes}): give a larger ratio."
+            raise RefusedCompressionError(message)
+        network = graph.rebuild(form.network, lambda layer: made.get(layer.name))
+        return Form(network, form.export, (*changes, *left))
+
+    def _refusal(self, layer: tf_keras.layers.Dense, largest: tf_keras.layers.Dense | None) -> str:
+        """Why a dense layer keeps its weights; "" of those that are replaced."""
+        if len(layer.get_input_shape_at(0)) > 2:
+            return "it works at each step of a sequence"
+        if self.layers == "largest" and layer is not largest:
+            return "not the largest dense layer; layers=all takes it too"
+        return "" if layer.kernel.shape[0] >= 2 * self.ratio else f"fewer than {2 * self.ratio:g} inputs"
 
     def _sketch(
         self, layer: tf_keras.layers.Dense, network: tf_keras.Model, context: Context
@@ -122,7 +142,7 @@ class Hashing(Tuned):
         bias = layer.bias.numpy() if layer.use_bias else np.zeros(weights.shape[1], np.float32)
         buckets = nearest_buckets(weights, hashes)
         if len(context.calibration):
-            buckets, bias = _on_faces(layer, network, context, hashes, buckets)
+            buckets, bias = _on_samples(layer, network, context, hashes, buckets)
         name = layer.name
         sketch = keras.Conv2D(sketches, 1, use_bias=False, trainable=False, name=f"{name}_signs")
         dense = keras.Dense(weights.shape[1], activation=layer.activation, name=f"{name}_buckets")
@@ -151,12 +171,12 @@ class Hashing(Tuned):
         return {"HashedDense": hashed_dense()}
 
 
-def _on_faces(
+def _on_samples(
     layer: tf_keras.layers.Dense, network: tf_keras.Model, context: Context, hashes: Matrix, buckets: Matrix
 ) -> tuple[Matrix, Matrix]:
-    """Buckets and bias that give the layer's responses to faces, as near to the given buckets as that allows."""
+    """Buckets and bias that give the layer's responses to samples, as near to the given buckets as that allows."""
     features, responses = [], []
-    for found in graph.inputs_of(network, [layer], context.calibration.images):
+    for found in graph.inputs_of(network, [layer], graph.encoded(network, context.calibration)):
         features.append(sketched(found[layer.name], hashes))
         responses.append(graph.response_of(layer, found[layer.name]))
     z, y = np.concatenate(features), np.concatenate(responses)

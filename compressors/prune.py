@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench.contracts import Context, Form, Order, Tuned
+from mlbench.contracts import Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -49,6 +49,7 @@ class Prune(Tuned):
     )
     source: ClassVar[str] = "Zhu & Gupta 2017 (schedule); TFMOT magnitude pruning"
     order: ClassVar[Order] = Order.SHARE
+    version: ClassVar[int] = 2
     positional: ClassVar[str | None] = "sparsity"
     exact: ClassVar[dict[str, str]] = {"sparsity": "0.5", "smallest": "0"}
     example: ClassVar[dict[str, str]] = {"smallest": "0"}
@@ -69,14 +70,16 @@ class Prune(Tuned):
 
     def compress(self, form: Form, context: Context) -> Form:
         """The network with TFMOT's pruning around its dense layers."""
-        layers = [layer for layer in graph.dense_layers(form.network) if self._handles(layer)]
+        dense = graph.dense_layers(form.network)
+        layers = [layer for layer in dense if not self._refusal(layer)]
         if not layers:
             message = (
                 f"{self.describe()} found no dense layer of {self.smallest:,} weights or more"
                 f"{' and inputs in fours' if self.block == '4x1' else ''}: give a smaller smallest=."
             )
             raise RefusedCompressionError(message)
-        changes = tuple(self._change(layer) for layer in layers)
+        left = [unchanged(layer, reason) for layer in dense if (reason := self._refusal(layer))]
+        changes = (*map(self._change, layers), *left)
         names = {layer.name for layer in layers}
 
         def wrap(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
@@ -85,10 +88,13 @@ class Prune(Tuned):
         export = form.with_export(sparse=True).export
         return Form(graph.rebuild(form.network, wrap), export, changes)
 
-    def _handles(self, layer: tf_keras.layers.Layer) -> bool:
-        inputs, units = layer.kernel.shape
+    def _refusal(self, layer: tf_keras.layers.Layer) -> str:
+        """Why a dense layer is not pruned; "" of those that are."""
+        (inputs, units), height = layer.kernel.shape, _BLOCKS[self.block][0]
+        if inputs * units < self.smallest:
+            return f"fewer than {self.smallest:,} weights"
         # Of inputs that blocks do not divide, the runtime's kernels compute something else.
-        return inputs * units >= self.smallest and inputs % _BLOCKS[self.block][0] == 0
+        return f"its {inputs} inputs do not come in blocks of {height}" if inputs % height else ""
 
     def _wrapped(self, layer: tf_keras.layers.Layer) -> Any:
         from tensorflow_model_optimization.python.core.sparsity.keras import pruning_schedule, pruning_wrapper
@@ -125,8 +131,8 @@ class Prune(Tuned):
                 layer.pruning_obj.weight_mask_op()
 
     def first_settled_epoch(self, epochs: int) -> int:
-        """After the first half, where the sparsity grows."""
-        return 0 if self.schedule == "once" else -(-epochs // 2)
+        """After the first half, where the sparsity grows: it is whole with the step behind that half."""
+        return 0 if self.schedule == "once" else epochs // 2 + 1
 
     def finish(self, form: Form) -> Form:
         """Plain layers whose masks have been applied, at the full sparsity."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field
 
-from mlbench.contracts import Compressor, Context, Form, Order, Precision, Tuned
+from mlbench.contracts import Compressor, Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import graph
+from mlbench.records import LayerChange
 
 if TYPE_CHECKING:
     import tf_keras
@@ -20,7 +21,7 @@ class _PostTraining(Compressor):
 
     order: ClassVar[Order] = Order.QUANTISE
     needs_tuning: ClassVar[bool] = False
-    precision: ClassVar[Precision]
+    precision: ClassVar[str]
 
     def compress(self, form: Form, context: Context) -> Form:
         """The same network, to be written in this precision."""
@@ -33,7 +34,7 @@ class Float16(_PostTraining):
     name: ClassVar[str] = "float16"
     summary: ClassVar[str] = "16-bit float weights, float32 arithmetic"
     source: ClassVar[str] = "TFLite converter, post-training float16 quantisation"
-    precision: ClassVar[Precision] = "float16"
+    precision: ClassVar[str] = "float16"
 
 
 class Dynamic(_PostTraining):
@@ -42,7 +43,7 @@ class Dynamic(_PostTraining):
     name: ClassVar[str] = "dynamic"
     summary: ClassVar[str] = "int8 weights, activations quantised at run time"
     source: ClassVar[str] = "TFLite converter, post-training dynamic-range quantisation"
-    precision: ClassVar[Precision] = "dynamic"
+    precision: ClassVar[str] = "dynamic"
 
 
 class Int4(_PostTraining):
@@ -51,16 +52,16 @@ class Int4(_PostTraining):
     name: ClassVar[str] = "int4"
     summary: ClassVar[str] = "4-bit weights, float32 arithmetic; needs a runtime newer than TFLite 2.16"
     source: ClassVar[str] = "ai-edge-quantizer, recipe weight_only_wi4_afp32"
-    precision: ClassVar[Precision] = "int4"
+    precision: ClassVar[str] = "int4"
 
 
 class Int8(_PostTraining):
-    """Weights and activations as 8-bit integers, ranges calibrated on training faces."""
+    """Weights and activations as 8-bit integers, ranges calibrated on training samples."""
 
     name: ClassVar[str] = "int8"
-    summary: ClassVar[str] = "int8 weights and activations, calibrated on training faces"
+    summary: ClassVar[str] = "int8 weights and activations, calibrated on training samples"
     source: ClassVar[str] = "Jacob et al. 2018; TFLite converter, full-integer quantisation"
-    precision: ClassVar[Precision] = "int8"
+    precision: ClassVar[str] = "int8"
 
     last: Annotated[
         Literal["float", "int8"],
@@ -68,9 +69,9 @@ class Int8(_PostTraining):
     ] = "float"
 
     def compress(self, form: Form, context: Context) -> Form:
-        """The same network, to be written as int8 with ranges from the calibration faces."""
+        """The same network, to be written as int8 with ranges from the calibration samples."""
         if not len(context.calibration):
-            message = "int8 needs training faces to measure ranges on: give some, or use dynamic."
+            message = "int8 needs training samples to measure ranges on: give some, or use dynamic."
             raise UsageError(message)
         for layer in form.network.layers:
             if not graph.is_plain(layer):
@@ -90,13 +91,14 @@ class QuantizationAware(Tuned):
     order: ClassVar[Order] = Order.QUANTISE
 
     def compress(self, form: Form, context: Context) -> Form:
-        """The network with fake quantisation, its ranges measured on calibration faces to start with."""
+        """The network with fake quantisation, its ranges measured on calibration samples to start with."""
         if not len(context.calibration):
-            message = "qat needs training faces to measure ranges on: give some."
+            message = "qat needs training samples to measure ranges on: give some."
             raise UsageError(message)
-        images = context.calibration.spread(_RANGE_FACES).images
-        network = _calibrated(_annotated(form.network), form.network, images)
-        return Form(network, form.with_export(precision="int8", ranges="learned").export)
+        samples = graph.encoded(form.network, context.calibration.spread(_RANGE_SAMPLES))
+        network = _calibrated(_annotated(form.network), form.network, samples)
+        changes = tuple(_in_float(form.network))
+        return Form(network, form.with_export(precision="int8", ranges="learned").export, changes)
 
     @classmethod
     def custom_layers(cls) -> dict[str, type]:
@@ -121,45 +123,74 @@ class QuantizationAware(Tuned):
         }
 
 
-_RANGE_FACES = 120
+_RANGE_SAMPLES = 120
 
 
 def _annotated(network: tf_keras.Model) -> tf_keras.Model:
-    """A copy with every layer but the last quantised; TFMOT leaves such a last layer's answers in float."""
+    """A copy with every layer but the last ones quantised; TFMOT leaves the answers of such last layers in float."""
     import tf_keras
     from tensorflow_model_optimization.python.core.quantization.keras import quantize
 
-    copy = graph.copy(network)
-    last = copy.layers[-1].name
+    names = {layer.name for layer in network.layers if _unquantised(layer, network) is None}
 
     def annotate(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-        skip = layer.name == last or isinstance(layer, tf_keras.layers.InputLayer)
-        return layer if skip else quantize.quantize_annotate_layer(layer)
+        return quantize.quantize_annotate_layer(layer) if layer.name in names else layer
 
     try:
-        return quantize.quantize_apply(tf_keras.models.clone_model(copy, clone_function=annotate))
+        annotated = tf_keras.models.clone_model(graph.copy(network), clone_function=annotate)
+        return quantize.quantize_apply(annotated)
     except (RuntimeError, ValueError) as error:
         message = f"qat cannot handle this network: {str(error).splitlines()[0]}"
         raise RefusedCompressionError(message) from error
 
 
-def _calibrated(quantised: tf_keras.Model, network: tf_keras.Model, images: np.ndarray) -> tf_keras.Model:
+def _unquantised(layer: tf_keras.layers.Layer, network: tf_keras.Model) -> str | None:
+    """Why a layer stays in float, or None; of those that should, and of inputs, without a word."""
+    from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import (
+        default_8bit_quantize_registry,
+    )
+    from tf_keras import layers as keras
+
+    if layer in [*graph.input_layers(network), *graph.last_layers(network)]:
+        return ""
+    if len(graph.calls(network, layer)) > 1:
+        return "called more than once, but it would have one range: stays in float"
+    before = graph.producers(network, layer)
+    if type(layer) is keras.BatchNormalization and type(before[0]) in (
+        keras.Conv2D,
+        keras.DepthwiseConv2D,
+        keras.Dense,
+    ):
+        return None  # folded into what stands before it
+    if type(layer) in (keras.SeparableConv1D, keras.SeparableConv2D):
+        return None  # taken apart
+    if not default_8bit_quantize_registry.Default8BitQuantizeRegistry().supports(layer):
+        return f"TFMOT cannot quantise a {type(layer).__name__} here: stays in float"
+    return None
+
+
+def _in_float(network: tf_keras.Model) -> Iterator[LayerChange]:
+    """Layers that are not quantised, with the reason."""
+    for layer in network.layers:
+        if reason := _unquantised(layer, network):
+            yield unchanged(layer, reason)
+
+
+def _calibrated(quantised: tf_keras.Model, network: tf_keras.Model, samples: graph.Inputs) -> tf_keras.Model:
     """Ranges of weights by one pass, of activations as the network has them (TFMOT would start at ±6)."""
-    crops = images[..., None].astype(np.float32) / 255
-    quantised(crops[:1], training=True)
-    extremes = {"quantize_layer": (0.0, 1.0)}
-    following = network.layers[1:]
-    for found in graph.inputs_of(network, following, images):
-        for layer, before in zip(following, network.layers, strict=False):
-            low, high = extremes.get(before.name, (0.0, 0.0))
-            values = found[layer.name]
-            extremes[before.name] = min(low, float(values.min())), max(high, float(values.max()))
+    quantised(graph.given(network, samples, slice(0, 1)), training=True)
+    extremes: dict[str, tuple[float, float]] = {}
+    layers = {layer.name: layer for layer in [*graph.input_layers(network), *network.layers]}
+    for found in graph.outputs_of(network, list(layers.values()), samples):
+        for name, values in found.items():
+            low, high = extremes.get(name, (0.0, 0.0))
+            extremes[name] = min(low, float(values.min())), max(high, float(values.max()))
     for layer in quantised.layers:
-        # The layer for the input is TFMOT's own, and Keras counts those of a process in their names.
+        # A layer for an input is TFMOT's own, and Keras counts those of a process in their names.
         own = type(layer).__name__ == "QuantizeLayer"
-        bare = "quantize_layer" if own else getattr(layer, "layer", layer).name
+        bare = graph.producers(quantised, layer)[0].name if own else getattr(layer, "layer", layer).name
         for weight in layer.weights:
             end = weight.name.rsplit("/", 1)[-1].split(":")[0]
-            if bare in extremes and end.endswith(("_min", "_max")) and not end.startswith("kernel"):
+            if bare in extremes and end.endswith(("_min", "_max")) and "kernel" not in end:
                 weight.assign(extremes[bare][end.endswith("_max")])
     return quantised

@@ -47,8 +47,11 @@ class Dynamic4(Tuned):
             if not graph.is_plain(layer):
                 message = f"dynamic4 cannot round inside {layer.name} ({type(layer).__name__}): use dynamic."
                 raise RefusedCompressionError(message)
-        four_bits = {layer.name for layer in graph.dense_layers(form.network)}
-        four_bits.discard(form.network.layers[-1].name)
+        last = {layer.name for layer in graph.last_layers(form.network) if _sums_are_answers(layer)}
+        four_bits = {layer.name for layer in graph.dense_layers(form.network)} - last
+        if not four_bits:
+            message = "dynamic4 found no dense layer but what gives the answers: use dynamic."
+            raise RefusedCompressionError(message)
 
         def rounding(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
             if layer.name not in four_bits:
@@ -77,6 +80,11 @@ class Dynamic4(Tuned):
     def custom_layers(cls) -> dict[str, type]:
         """The dense layer whose kernel is rounded."""
         return {"RoundingDense": rounding_dense()}
+
+
+def _sums_are_answers(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a file answers with what a layer's product gives, which it then holds at 8 bits: no operation follows."""
+    return getattr(getattr(layer, "activation", None), "__name__", "") in ("linear", "relu", "relu6")
 
 
 def best_steps(kernel: Array) -> Array:

@@ -1,17 +1,22 @@
-"""Whole neurons and filters removed, so that layers shrink and every runtime gains."""
+"""Whole neurons and filters removed, so that layers shrink and every runtime gains.
+
+What goes together (`mlbench.networks.channels`) goes together: the channels that a sum ties, their normalisation, and
+what the layers behind have for them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench.contracts import Context, Form, Order, Tuned
+from mlbench.contracts import Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import graph
+from mlbench.networks.channels import Channels, Group, Member, channels_of
 from mlbench.records import LayerChange
 
 if TYPE_CHECKING:
@@ -40,21 +45,38 @@ class Removal:
     energy: float
 
 
-def remove_units(weights: Array, means: Array, covariance: Array, count: int) -> Removal:
-    """Keep the `count` units whose variation moves the layer behind the most, and let them stand for the others.
+def importance_of(weights: Array, covariance: Array) -> Array:
+    """How far each unit's variation moves the layer behind: its variance times its squared outgoing weights [units].
 
-    A unit's importance is its variance times the squared norm of its outgoing weights. A removed unit is
-    predicted from those that stay by ridge regression, and the layer behind takes the prediction for it
-    (He, Zhang & Sun 2017, "Channel pruning", equation 2); a constant or duplicate unit goes at no loss.
+    Args:
+        weights: [places, units, outputs]: outgoing weights of each unit at each place (or kernel tap).
+        covariance: [units, units].
+    """
+    found: Array = np.diag(covariance) * np.square(weights).sum(axis=(0, 2))
+    return found
+
+
+def remove_units(weights: Array, means: Array, covariance: Array, count: int) -> Removal:
+    """Keep the `count` units whose variation moves the layer behind the most, and let them stand for the others."""
+    importance = importance_of(weights, covariance)
+    kept = np.sort(np.argsort(-importance, kind="stable")[:count])
+    return without_others(weights, means, covariance, kept)
+
+
+def without_others(weights: Array, means: Array, covariance: Array, kept: npt.NDArray[np.intp]) -> Removal:
+    """The layer behind with the kept units alone.
+
+    A removed unit is predicted from those that stay by ridge regression, and the layer behind takes the prediction
+    for it (He, Zhang & Sun 2017, "Channel pruning", equation 2); a constant or duplicate unit goes at no loss. Where
+    padding takes a unit's place, at the edges of a map, it is near only.
 
     Args:
         weights: [places, units, outputs]: outgoing weights of each unit at each place (or kernel tap).
         means: [places, units].
         covariance: [units, units].
-        count: of units that stay.
+        kept: indices of units that stay, ascending.
     """
-    importance = np.diag(covariance) * np.square(weights).sum(axis=(0, 2))
-    kept = np.sort(np.argsort(-importance, kind="stable")[:count])
+    importance = importance_of(weights, covariance)
     gone = np.setdiff1d(np.arange(weights.shape[1]), kept)
     inner = covariance[np.ix_(kept, kept)]
     ridge = _RIDGE * max(float(np.trace(inner)) / max(len(kept), 1), 1e-12) / len(covariance)
@@ -64,6 +86,29 @@ def remove_units(weights: Array, means: Array, covariance: Array, count: int) ->
     total = float(importance.sum())
     energy = float(importance[kept].sum()) / total if total else 1.0
     return Removal(kept, weights[:, kept] + taken, shift, energy)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What a layer takes of a group, as `remove_units` has it.
+
+    Attributes:
+        member: the layer's part.
+        index: [places, units]: where on the axis of its inputs each of the member's channels stands.
+        weights: [taps · places, units, outputs].
+        means: [taps · places, units].
+        covariance: [units, units].
+    """
+
+    member: Member
+    index: npt.NDArray[np.intp]
+    weights: Array
+    means: Array
+    covariance: Array
+
+    @property
+    def importance(self) -> Array:
+        return importance_of(self.weights, self.covariance)
 
 
 class Slim(Tuned):
@@ -84,103 +129,200 @@ class Slim(Tuned):
     ] = "conv/dense"
 
     def compress(self, form: Form, context: Context) -> Form:
-        """Layer by layer from the input on, each on the network as it is by then."""
+        """Group by group from the input on, each on the network as it is by then."""
         if not len(context.calibration):
-            message = "slim needs training faces to tell which units matter: give some."
+            message = "slim needs training samples to tell which units matter: give some."
             raise UsageError(message)
         network, changes = form.network, []
-        for name in [layer.name for layer in network.layers if self._handles(layer)]:
-            behind = _consumer(network, name)
-            units = int(network.get_layer(name).kernel.shape[-1])
-            if behind is not None and self._stay(units) < units:
-                network, change = self._slimmed(network, name, behind, context)
-                changes.append(change)
+        found = channels_of(network)
+        for makers in [[member.layer for member in group.makers] for group in found.groups]:
+            if all(self._handles(network.get_layer(name)) for name in makers):
+                group = _group_of(channels_of(network), makers)
+                if self._stay(group.size) < group.size and all(map(_regular, group.takers)):
+                    network, made = self._slimmed(network, group, context)
+                    changes += made
+        left = [unchanged(form.network.get_layer(name), why) for name, why in found.whole.items() if why]
         if not changes:
+            reasons = "; ".join(f"{change.layer}: {change.note}" for change in left)
             message = (
                 f"{self.describe()} found no unit to remove: no layer's units feed a convolution or dense layer "
-                "directly, or the share is too small."
+                f"alone, or the share is too small{f' ({reasons})' if reasons else ''}."
             )
             raise RefusedCompressionError(message)
-        return Form(network, form.export, tuple(changes))
+        return Form(network, form.export, (*changes, *left))
 
     def _handles(self, layer: tf_keras.layers.Layer) -> bool:
-        from tf_keras import layers as keras
-
-        kind = {keras.Conv2D: "conv", keras.Dense: "dense"}.get(type(layer), "")
-        return bool(kind) and kind in self.layers.split("/") and layer.trainable
+        kind = "dense" if type(layer).__name__ == "Dense" else "conv"
+        return kind in self.layers.split("/")
 
     def _stay(self, units: int) -> int:
         return max(1, units - round(units * self.share))
 
     def _slimmed(
-        self, network: tf_keras.Model, name: str, behind: str, context: Context
-    ) -> tuple[tf_keras.Model, LayerChange]:
-        layer, consumer = network.get_layer(name), network.get_layer(behind)
-        units = int(layer.kernel.shape[-1])
-        count = self._stay(units)
-        kernel = consumer.kernel.numpy()
-        means, covariance = _statistics(network, consumer, units, context)
-        weights = kernel.reshape(-1, units, kernel.shape[-1]).astype(np.float64)
-        removal = remove_units(weights, np.broadcast_to(means, weights.shape[:2]), covariance, count)
-        bias = consumer.bias.numpy() if consumer.use_bias else np.zeros(kernel.shape[-1], np.float32)
-        shape = (*kernel.shape[:2], count, kernel.shape[-1]) if kernel.ndim == 4 else (-1, kernel.shape[-1])
-        made = {
-            name: _resized(layer, count, [weight[..., removal.kept] for weight in layer.get_weights()]),
-            behind: _resized(
-                consumer,
-                None,
-                [
-                    removal.weights.reshape(shape).astype(np.float32),
-                    (bias + removal.shift).astype(np.float32),
-                ],
-            ),
-        }
-        change = LayerChange(
-            layer=name,
-            shape=tuple(int(n) for n in layer.kernel.shape),
-            parameters_before=layer.count_params(),
-            parameters_after=layer.count_params() * count // units,
-            rank=(count,),
-            energy=removal.energy,
-            note=f"{count} of {units} units stay",
-        )
-        return graph.rebuild(network, lambda found: made.get(found.name)), change
+        self, network: tf_keras.Model, group: Group, context: Context
+    ) -> tuple[tf_keras.Model, list[LayerChange]]:
+        taken = [_taken(network, member, context) for member in group.takers]
+        importance = _summed_importance(group, taken)
+        kept = _kept(importance, group, self._stay(group.size))
+        edits = _Edits(network)
+        for part in taken:
+            edits.take(part, kept)
+        for member in group.makers:
+            edits.make(member, kept)
+        for member in group.carriers:
+            edits.carry(member, kept)
+        total = float(importance.sum())
+        energy = float(importance[kept].sum()) / total if total else 1.0
+        changes = [_change(network.get_layer(member.layer), member, kept, energy) for member in group.makers]
+        return edits.network(), changes
 
 
-def _resized(
-    layer: tf_keras.layers.Layer, units: int | None, weights: list[npt.NDArray[np.float32]]
-) -> list[graph.NewLayer]:
-    config = layer.get_config()
-    if units is None:
+def _group_of(channels: Channels, makers: list[str]) -> Group:
+    return next(group for group in channels.groups if [member.layer for member in group.makers] == makers)
+
+
+def _regular(member: Member) -> bool:
+    """Whether a layer takes each of its channels at as many places."""
+    counts = np.bincount(member.channels[member.channels >= 0])
+    return len(set(counts[counts > 0].tolist())) == 1
+
+
+def _kept(importance: Array, group: Group, count: int) -> npt.NDArray[np.intp]:
+    """The most important channels, ascending, and of each layer one at least."""
+    order = np.argsort(-importance, kind="stable")
+    kept = set(order[:count].tolist())
+    for member in (*group.makers, *group.takers):
+        if not kept & set(member.own.tolist()):
+            kept.add(next(int(channel) for channel in order if channel in member.own))
+    return np.array(sorted(kept), np.intp)
+
+
+def _summed_importance(group: Group, taken: list[_Taken]) -> Array:
+    """Importance of a group's channels, each layer behind counting alike, in the first one's unit."""
+    total, first = np.zeros(group.size), 0.0
+    for part in taken:
+        found = part.importance
+        first = first or float(found.sum())
+        total[part.member.own] += found * (first / float(found.sum()) if found.any() else 1.0)
+    return total
+
+
+def _taken(network: tf_keras.Model, member: Member, context: Context) -> _Taken:
+    layer = network.get_layer(member.layer)
+    index = np.stack([np.flatnonzero(member.channels == channel) for channel in member.own], axis=1)
+    kernel = layer.kernel.numpy()
+    means, covariance = _statistics(network, layer, index, context)
+    weights = kernel.reshape(-1, *kernel.shape[-2:])[:, index].astype(np.float64)
+    every = np.broadcast_to(means, weights.shape[:-1]).reshape(-1, index.shape[1])
+    return _Taken(member, index, weights.reshape(-1, *weights.shape[2:]), every, covariance)
+
+
+class _Edits:
+    """Configurations and weights of layers as they are to be, and the network with them."""
+
+    def __init__(self, network: tf_keras.Model) -> None:
+        self._network = network
+        self._configs: dict[str, dict[str, Any]] = {}
+        self._weights: dict[str, dict[str, npt.NDArray[np.float32]]] = {}
+
+    def _of(self, name: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+        if name not in self._configs:
+            layer = self._network.get_layer(name)
+            self._configs[name] = layer.get_config()
+            names = (weight.name.rsplit("/", 1)[-1].split(":")[0] for weight in layer.weights)
+            self._weights[name] = dict(zip(names, layer.get_weights(), strict=True))
+        return self._configs[name], self._weights[name]
+
+    def take(self, part: _Taken, kept: npt.NDArray[np.intp]) -> None:
+        """Take the kept channels alone, which stand for the others."""
+        config, weights = self._of(part.member.layer)
+        stays = np.flatnonzero(np.isin(part.member.own, kept))
+        removal = without_others(part.weights, part.means, part.covariance, stays)
+        kernel = weights["kernel"].astype(np.float64)
+        flat = kernel.reshape(-1, *kernel.shape[-2:])
+        places = part.index[:, stays]
+        flat[:, places] = removal.weights.reshape(len(flat), *places.shape, -1)
+        entries = _entries(part.member, kept)
+        weights["kernel"] = np.take(kernel, entries, axis=-2).astype(np.float32)
+        if norm := self._normalisation_behind(part.member.layer):
+            mean = self._of(norm)[1]
+            mean["moving_mean"] = (mean["moving_mean"] - removal.shift).astype(np.float32)
+            return
+        bias = weights.get("bias", np.zeros(kernel.shape[-1], np.float32))
+        weights["bias"] = (bias + removal.shift).astype(np.float32)
         config["use_bias"] = True
-    else:
-        config["filters" if "filters" in config else "units"] = units
-    return [(type(layer).from_config(config), weights)]
+
+    def _normalisation_behind(self, name: str) -> str | None:
+        """The normalisation that can shift the answers of a layer without bias in its place."""
+        layer = self._network.get_layer(name)
+        behind = graph.consumers(self._network, layer)
+        linear = layer.activation.__name__ == "linear"
+        alone = [type(other).__name__ for other in behind] == ["BatchNormalization"]
+        return behind[0].name if alone and linear and not layer.use_bias else None
+
+    def make(self, member: Member, kept: npt.NDArray[np.intp]) -> None:
+        """Give the kept channels alone."""
+        config, weights = self._of(member.layer)
+        entries = _entries(member, kept)
+        transposed = type(self._network.get_layer(member.layer)).__name__.endswith("Transpose")
+        weights["kernel"] = np.take(weights["kernel"], entries, axis=-2 if transposed else -1)
+        if "bias" in weights:
+            weights["bias"] = weights["bias"][entries]
+        config["filters" if "filters" in config else "units"] = len(entries)
+
+    def carry(self, member: Member, kept: npt.NDArray[np.intp]) -> None:
+        """Let the kept channels through."""
+        config, weights = self._of(member.layer)
+        entries = _entries(member, kept)
+        for name, values in weights.items():
+            weights[name] = np.take(values, entries, axis=-2 if name == "depthwise_kernel" else -1)
+        if "target_shape" in config:
+            shape = self._network.get_layer(member.layer).output_shape
+            config["target_shape"] = (*shape[1:-1], len(entries))
+
+    def network(self) -> tf_keras.Model:
+        """The network with the layers as they are now."""
+
+        def made(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:
+            if layer.name not in self._configs:
+                return None
+            made = type(layer).from_config(self._configs[layer.name])
+            return [(made, list(self._weights[layer.name].values()))]
+
+        return graph.rebuild(self._network, made)
 
 
-def _consumer(network: tf_keras.Model, name: str) -> str | None:
-    """The layer that takes the units of a layer, pooled or flattened at most; None where there is no such."""
-    from tf_keras import layers as keras
+def _entries(member: Member, kept: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Entries of a member's axis that stay."""
+    return np.flatnonzero((member.channels < 0) | np.isin(member.channels, kept))
 
-    names = [layer.name for layer in network.layers]
-    for layer in network.layers[names.index(name) + 1 :]:
-        if type(layer) in (keras.Dense, keras.Conv2D):
-            valid = isinstance(layer, keras.Dense) or layer.padding == "valid"
-            return layer.name if valid and layer.trainable else None
-        if not isinstance(layer, (keras.MaxPool2D, keras.Flatten, keras.ReLU)):
-            return None
-    return None
+
+def _change(
+    layer: tf_keras.layers.Layer, member: Member, kept: npt.NDArray[np.intp], energy: float
+) -> LayerChange:
+    units, count = len(member.channels), len(_entries(member, kept))
+    return LayerChange(
+        layer=layer.name,
+        shape=tuple(int(n) for n in layer.kernel.shape),
+        parameters_before=layer.count_params(),
+        parameters_after=layer.count_params() * count // units,
+        rank=(count,),
+        energy=energy,
+        note=f"{count} of {units} units stay",
+    )
 
 
 def _statistics(
-    network: tf_keras.Model, consumer: tf_keras.layers.Layer, units: int, context: Context
+    network: tf_keras.Model, consumer: tf_keras.layers.Layer, index: npt.NDArray[np.intp], context: Context
 ) -> tuple[Array, Array]:
-    """Means [places or 1, units] of what a layer is given, and the covariance [units, units] around them."""
-    places = int(np.prod(consumer.kernel.shape[:-1])) // units if len(consumer.kernel.shape) == 2 else 1
+    """Means [places, units] of what a layer is given at an index, and the covariance [units, units] around them."""
+    places, units = index.shape
     count, total, second = 0, np.zeros((places, units)), np.zeros((units, units))
     rng = np.random.default_rng(context.seed)
-    for found in graph.inputs_of(network, [consumer], context.calibration.images):
-        rows = found[consumer.name].reshape(-1, places, units).astype(np.float64)
+    samples = graph.encoded(network, context.calibration)
+    for found in graph.inputs_of(network, [consumer], samples):
+        values = found[consumer.name]
+        rows = np.take(values.reshape(-1, values.shape[-1]), index, axis=1).astype(np.float64)
         if places == 1 and len(rows) > 64 * _PLACES:
             rows = rows[rng.choice(len(rows), 64 * _PLACES, replace=False)]
         count, total = count + len(rows), total + rows.sum(axis=0)

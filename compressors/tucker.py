@@ -17,7 +17,7 @@ from mlbench.compressors.evbmf import evb_rank
 from mlbench.compressors.factorising import Factorising, Plan, Ranks
 from mlbench.compressors.low_rank import Powers, ResponseSums, Spectrum
 from mlbench.compressors.multilinear import Tensor, Tucker
-from mlbench.compressors.svd import Svd, matrix_plans
+from mlbench.compressors.svd import CONVOLUTIONS, Svd, is_matrix, matrix_plans, refused_convolution
 from mlbench.contracts import Context
 from mlbench.networks import graph
 
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
     import tf_keras
 
 _KINDS = ("conv", "map", "dense")
-_RIDGE = 0.1  # the best of 0.001 to 1 by the error on faces that were not in the regression
+_RIDGE = 0.1  # the best of 0.001 to 1 by the error on samples that were not in the regression
 _PROBED_CORE = 1 << 24  # entries of a core that ranks for a target are read from
 _HOOI_ITERATIONS = 2
-_CONV_FACES = 128
+_CONV_SAMPLES = 128
+#: What may stand between a flattened map and a dense layer.
+_ENTRY_BY_ENTRY = ("Activation", "ReLU", "LeakyReLU", "Dropout", "BatchNormalization")
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What flows through a layer on calibration faces.
+    """What flows through a layer on calibration samples.
 
     Attributes:
         mean: mean input: [c] of a convolution's channels, [h,w,c] of a feature map.
@@ -147,46 +149,59 @@ class _TensorPlan(Plan):
 class ConvPlan(_TensorPlan):
     """A k×k convolution: 1×1 to r₁ channels, k×k to r₂, 1×1 (Kim et al. 2016, equations 2 to 5).
 
-    With one input channel the first is left out.
+    Of one to three dimensions; the k×k core has the strides, the padding and the dilation. With one input channel
+    the first is left out.
     """
 
-    def __init__(self, layer: tf_keras.layers.Conv2D, flow: Flow | None) -> None:
+    def __init__(self, layer: tf_keras.layers.Layer, flow: Flow | None) -> None:
         """Plan for a convolution."""
         kernel = layer.kernel.numpy()
-        super().__init__(layer, kernel, (2, 3) if kernel.shape[2] > 1 else (3,), flow)
+        inputs, outputs = kernel.ndim - 2, kernel.ndim - 1
+        super().__init__(layer, kernel, (inputs, outputs) if kernel.shape[-2] > 1 else (outputs,), flow)
 
     def _ends(self, ranks: Ranks) -> tuple[int, int]:
         return (ranks[0], ranks[1]) if len(ranks) == 2 else (1, ranks[0])
 
     def _weights_in_parts(self, ranks: Ranks) -> tuple[int, int, int]:
-        height, width, inputs, outputs = self._weights.shape
+        *size, inputs, outputs = self._weights.shape
         first, last = self._ends(ranks)
-        return (inputs * first if inputs > 1 else 0), height * width * first * last, last * outputs
+        return (inputs * first if inputs > 1 else 0), math.prod(size) * first * last, last * outputs
 
     def parameters(self, ranks: Ranks) -> int:
         """Of the three convolutions, and the bias."""
-        return sum(self._weights_in_parts(ranks)) + self._weights.shape[3]
+        return sum(self._weights_in_parts(ranks)) + self._weights.shape[-1]
 
     def macs(self, ranks: Ranks) -> int:
         """The first at each input position, the others at each output position."""
         before, core, after = self._weights_in_parts(ranks)
-        given, made = (math.prod(s[1:-1]) for s in (self.layer.input_shape, self.layer.output_shape))
+        given, made = (math.prod(shape[:-1]) for shape in self.shapes)
         return before * given + (core + after) * made
 
     def layers(self, ranks: Ranks, *, improved: bool = True) -> list[graph.NewLayer]:
         """1×1 → k×k → 1×1."""
-        from tf_keras import layers as keras
-
         found, layer = self._decomposed(ranks, improved), self.layer
+        size, inputs = self._weights.shape[:-2], self._weights.ndim - 2
+        point = (1,) * len(size)
         parts: list[graph.NewLayer] = []
-        if 2 in found.factors:
-            first = keras.Conv2D(ranks[0], 1, use_bias=False, name=f"{layer.name}_in")
-            parts.append((first, [found.factors[2][None, None]]))
-        core = keras.Conv2D(found.core.shape[3], layer.kernel_size, use_bias=False, name=f"{layer.name}_core")
-        last = keras.Conv2D(layer.filters, 1, activation=layer.activation, name=f"{layer.name}_out")
-        mean = np.zeros(self._weights.shape[2]) if self._flow is None else self._flow.mean
-        bias = self._bias(*(mean @ w.sum(axis=(0, 1)) for w in (self._weights, found.tensor())))
-        return [*parts, (core, [found.core]), (last, [found.factors[3].T[None, None], bias])]
+        if inputs in found.factors:
+            factor = found.factors[inputs]
+            first = graph.like(layer, f"{layer.name}_in", ranks[0], bias=False)
+            parts.append((first, [factor.reshape(*point, *factor.shape)]))
+        core = type(layer)(
+            found.core.shape[-1],
+            layer.kernel_size,
+            strides=layer.strides,
+            padding=layer.padding,
+            dilation_rate=layer.dilation_rate,
+            use_bias=False,
+            name=f"{layer.name}_core",
+        )
+        last = graph.like(layer, f"{layer.name}_out", layer.filters, activation=layer.activation)
+        mean = np.zeros(self._weights.shape[-2]) if self._flow is None else self._flow.mean
+        taps = tuple(range(len(size)))
+        bias = self._bias(*(mean @ w.sum(axis=taps) for w in (self._weights, found.tensor())))
+        after = found.factors[inputs + 1].T
+        return [*parts, (core, [found.core]), (last, [after.reshape(*point, *after.shape), bias])]
 
 
 class MapPlan(_TensorPlan):
@@ -250,7 +265,7 @@ class MapPlan(_TensorPlan):
         ]
 
     def power(self) -> Powers:
-        """Squared entries of the core, each by the power that its feature has on calibration faces."""
+        """Squared entries of the core, each by the power that its feature has on calibration samples."""
         if self._flow is None:
             return super().power()
         features, _ = self._probed_features(self._flow)
@@ -260,13 +275,13 @@ class MapPlan(_TensorPlan):
         return core * (wanted / np.maximum(core.sum(axis=(0, 1, 2)), 1e-300))
 
     def _probed_features(self, flow: Flow) -> tuple[Tensor, Tensor]:
-        """What calibration faces give in the bases of which smaller ranks are a part; found once."""
+        """What calibration samples give in the bases of which smaller ranks are a part; found once."""
         if self._known_features is None:
             self._known_features = self._features(self._probed.factors, flow)
         return self._known_features
 
     def _features(self, factors: dict[int, Tensor], flow: Flow) -> tuple[Tensor, Tensor]:
-        """Centred maps [n,r_h,r_w,r_c] and responses [n,r_u] of calibration faces in the factors' bases."""
+        """Centred maps [n,r_h,r_w,r_c] and responses [n,r_u] of calibration samples in the factors' bases."""
         units, features, responses = factors[3], [], []
         exact = self._weights.reshape(-1, len(units)) @ units
         for inputs in flow.inputs():
@@ -276,7 +291,7 @@ class MapPlan(_TensorPlan):
         return np.concatenate(features), np.concatenate(responses)
 
     def _refitted(self, found: Tucker, flow: Flow, improved: bool) -> tuple[Tensor, Tensor]:
-        """Core and bias that give the responses to calibration faces what the smaller map can tell of them."""
+        """Core and bias that give the responses to calibration samples what the smaller map can tell of them."""
         rows, columns, channels, ranks = found.core.shape
         if improved:
             features, responses = self._features(found.factors, flow)
@@ -331,22 +346,39 @@ class TuckerDecomposition(Factorising):
             return tuple(max(1, size // 2) for size in plan.sizes)
         return Svd().default_ranks(plan)
 
+    def refusal(self, layer: tf_keras.layers.Layer, network: tf_keras.Model) -> str:
+        """Of convolutions that cannot be decomposed, where convolutions are to be."""
+        wanted = "conv" in self.layers.split("/") and layer.trainable
+        return _refusal(layer) if wanted else ""
+
     def plans(self, network: tf_keras.Model, context: Context) -> list[Plan]:
         """Plans for the chosen kinds of layers, in the order of the network."""
         found = _by_kind(network)
         chosen = {kind: found[kind] if kind in self.layers.split("/") else [] for kind in _KINDS}
         flows: dict[str, Flow] = {}
         if self.of == "responses":
-            # Each face gives thousands of positions of a convolution, but one response of a dense layer.
-            few = context.calibration.spread(_CONV_FACES).images
+            # Each sample gives thousands of positions of a convolution, but one response of a dense layer.
+            few = graph.encoded(network, context.calibration.spread(_CONV_SAMPLES))
             flows = _flows(network, chosen["conv"], few)
-            flows |= _flows(network, chosen["map"], context.calibration.images)
+            flows |= _flows(network, chosen["map"], graph.encoded(network, context.calibration))
         plans: list[Plan] = [ConvPlan(layer, flows.get(layer.name)) for layer in chosen["conv"]]
         maps = [(layer, _map_of(network, layer)) for layer in chosen["map"]]
         plans += [MapPlan(layer, shape, flows.get(layer.name)) for layer, shape in maps if shape]
         plans += matrix_plans(network, chosen["dense"], context, self.of)
         order = [layer.name for layer in network.layers]
         return sorted(plans, key=lambda plan: order.index(plan.layer.name))
+
+
+def _refusal(layer: tf_keras.layers.Layer) -> str:
+    """Why a convolution is not decomposed; "" of those that are, and of other layers."""
+    kind = type(layer).__name__
+    if kind.startswith("DepthwiseConv"):
+        return "a depthwise convolution joins no channels: nothing to factorise"
+    if kind.startswith("SeparableConv"):
+        return "give a separable convolution as a depthwise and a 1×1 convolution"
+    if kind.endswith("Transpose"):
+        return "transposed convolutions are not decomposed"
+    return refused_convolution(layer) if kind in CONVOLUTIONS else ""
 
 
 def _by_kind(network: tf_keras.Model) -> dict[str, list[tf_keras.layers.Layer]]:
@@ -357,43 +389,43 @@ def _by_kind(network: tf_keras.Model) -> dict[str, list[tf_keras.layers.Layer]]:
     for layer in network.layers:
         if not layer.trainable:
             continue
-        if type(layer) is keras.Conv2D and _plain(layer):
-            matrix = layer.kernel_size == (1, 1)
-            # A kernel over one channel that spans the map is a factor already.
-            if matrix or min(layer.kernel_size) > 1:
-                found["dense" if matrix else "conv"].append(layer)
+        if is_matrix(layer):
+            found["dense"].append(layer)
+        elif type(layer).__name__ in CONVOLUTIONS and not refused_convolution(layer):
+            # A kernel of a row or column over one channel is a factor already.
+            if layer.kernel.shape[-2] > 1 or min(layer.kernel_size) > 1:
+                found["conv"].append(layer)
         elif isinstance(layer, keras.Dense):
             found["map" if _map_of(network, layer) else "dense"].append(layer)
     return found
 
 
-def _plain(layer: tf_keras.layers.Conv2D) -> bool:
-    settings = layer.strides, layer.dilation_rate, layer.groups, layer.padding
-    return settings == ((1, 1), (1, 1), 1, "valid")
-
-
-def _map_of(network: tf_keras.Model, dense: tf_keras.layers.Dense) -> tuple[int, int, int] | None:
-    """The shape [h,w,c] of the feature map that a dense layer is given flattened, if it is."""
-    from tf_keras import layers as keras
-
-    before = network.layers[network.layers.index(dense) - 1]
-    if not isinstance(before, keras.Flatten) or len(before.input_shape) != 4:
+def _map_of(network: tf_keras.Model, layer: tf_keras.layers.Layer) -> tuple[int, int, int] | None:
+    """The shape [h,w,c] of the feature map that a layer is given flattened, if it is: at once, or entry by entry."""
+    while type(layer).__name__ != "Flatten":
+        before = graph.producers(network, layer)
+        once = len(graph.calls(network, layer)) == 1 and len(before) == 1
+        if not once or type(before[0]).__name__ not in ("Flatten", *_ENTRY_BY_ENTRY):
+            return None
+        [layer] = before
+    shape = layer.get_input_shape_at(0)
+    if len(shape) != 4 or None in shape[1:] or layer.data_format == "channels_first":
         return None
-    height, width, channels = (int(n) for n in before.input_shape[1:])
+    height, width, channels = (int(n) for n in shape[1:])
     return (height, width, channels) if height > 1 and width > 1 and channels > 1 else None
 
 
 def _flows(
-    network: tf_keras.Model, layers: list[tf_keras.layers.Layer], images: npt.NDArray[np.uint8]
+    network: tf_keras.Model, layers: list[tf_keras.layers.Layer], samples: graph.Inputs
 ) -> dict[str, Flow]:
-    """One pass over crops: mean inputs and responses of layers."""
+    """One pass over samples: mean inputs and responses of layers."""
     if not layers:
         return {}
     shapes = {layer.name: _map_of(network, layer) or (int(layer.kernel.shape[-2]),) for layer in layers}
     totals = {name: np.zeros(shape) for name, shape in shapes.items()}
     counts = dict.fromkeys(shapes, 0)
     sums = {layer.name: ResponseSums(int(layer.kernel.shape[-1])) for layer in layers}
-    for inputs in graph.inputs_of(network, layers, images):
+    for inputs in graph.inputs_of(network, layers, samples):
         for layer in layers:
             name, values = layer.name, inputs[layer.name]
             sums[name].add(graph.response_of(layer, values))
@@ -404,7 +436,7 @@ def _flows(
     def again(layer: tf_keras.layers.Layer) -> Callable[[], Iterator[npt.NDArray[np.float32]]]:
         shape = shapes[layer.name]
         return lambda: (
-            found[layer.name].reshape(-1, *shape) for found in graph.inputs_of(network, [layer], images)
+            found[layer.name].reshape(-1, *shape) for found in graph.inputs_of(network, [layer], samples)
         )
 
     return {

@@ -7,6 +7,7 @@ speed by several percent for as long as it lives, which one process an artifact 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import tempfile
@@ -22,7 +23,7 @@ import numpy.typing as npt
 
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
 from mlbench.errors import UsageError
-from mlbench.faces.detection import cascade_path
+from mlbench.networks import storage
 from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Timing
 from mlbench.system import children, environment
 
@@ -38,9 +39,59 @@ _SETTLE = 0.05
 #: Frames a round for the detector and the pipeline: each takes tens of milliseconds.
 _FRAMES_A_BURST = 5
 
+#: Samples that latency is measured on, in turn.
+_FIRST = 64
+
 
 class _WorkerFailedError(Exception):
     """A worker said no, or died; the text says why."""
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """A job's inputs as files, which workers map into memory: pages, not copies.
+
+    Attributes:
+        first: of the first samples, with their encodings, as the worker takes them; none: it draws random ones.
+        outputs: what the network answers, by target.
+        sets: file of each input, by test set.
+        pipeline: as the worker takes it.
+    """
+
+    first: list[dict[str, Any]]
+    outputs: list[str]
+    sets: dict[str, dict[str, str]]
+    pipeline: dict[str, Any] | None
+
+    @classmethod
+    def write(cls, job: Job, folder: Path) -> _Inputs:
+        """Write the files of a job below a folder."""
+
+        def saved(name: str, values: npt.NDArray[Any]) -> str:
+            np.save(folder / f"{name}.npy", values, allow_pickle=False)
+            return str(folder / f"{name}.npy")
+
+        sets = {
+            name: {
+                key: saved(f"set-{i}-{j}", values) for j, (key, values) in enumerate(samples.inputs.items())
+            }
+            for i, (name, samples) in enumerate(job.test_sets.items())
+        }
+        samples = next(iter(job.test_sets.values()), None)
+        encodings = samples.encodings if samples else {}
+        first = [
+            {
+                "name": name,
+                "file": saved(f"first-{i}", values[:_FIRST]),
+                "encoding": dataclasses.asdict(encodings[name]),
+            }
+            for i, (name, values) in enumerate(samples.inputs.items() if samples else ())
+        ]
+        pipeline = None
+        if job.pipeline is not None:
+            frames = saved("frames", job.pipeline.frames)
+            pipeline = {"frames": frames, "cascade": str(job.pipeline.cascade), "size": job.pipeline.size}
+        return cls(first, list(samples.targets) if samples else [], sets, pipeline)
 
 
 class _Process:
@@ -97,15 +148,16 @@ _P = TypeVar("_P", bound=_Process)
 class _Worker(_Process):
     """The parent's end of one measuring process."""
 
-    def __init__(self, model: Path, crops: Path, frames: Path, threads: int) -> None:
+    def __init__(self, model: Path, job: Job, inputs: _Inputs) -> None:
         super().__init__()
         self._send(
             {
                 "model": str(model),
-                "crops": str(crops),
-                "frames": str(frames),
-                "threads": threads,
-                "cascade": str(cascade_path()),
+                "threads": job.threads,
+                "inputs": inputs.first,
+                "outputs": inputs.outputs,
+                "pipeline": inputs.pipeline,
+                "seed": job.seed,
             }
         )
 
@@ -160,7 +212,7 @@ class _Lane:
     series: dict[str, _Series] = field(
         default_factory=lambda: {p: _Series() for p in ("network", "detector", "both")}
     )
-    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    predictions: dict[str, dict[str, npt.NDArray[np.float32]]] = field(default_factory=dict)
     failure: Failure | None = None
 
     def attempt(self, stage: str, work: Callable[[_Lane], None]) -> None:
@@ -178,7 +230,12 @@ class _Lane:
                 artifact=self.artifact.id,
                 device="host",
                 failure=self.failure,
-                **{part: series.timing() for part, series in self.series.items()},
+                network=self.series["network"].timing(),
+                parts={
+                    part: timing
+                    for part, series in self.series.items()
+                    if part != "network" and (timing := series.timing())
+                },
                 **self.facts,
             ),
             self.predictions,
@@ -208,18 +265,18 @@ class HostRunner(DeviceRunner):
         """See `DeviceRunner.measure`."""
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlbench-")))
-            inputs = _write_inputs(job, scratch)
+            inputs = _Inputs.write(job, scratch)
             lanes = []
             for artifact in job.artifacts:
                 model = job.folder / artifact.path
-                start = partial(_Worker, model, inputs["crops"], inputs["frames"], job.threads)
+                start = partial(_Worker, model, job, inputs)
                 worker = _started(start)
                 stack.callback(worker.close)
                 lanes.append(_Lane(artifact, start, worker))
             _load(lanes)
             _measure_network(lanes, job, progress)
             _predict(lanes, job, inputs, scratch, progress)
-            if len(job.frames):
+            if job.pipeline is not None:
                 _measure_frames(lanes, job, progress)
             yield from (lane.outcome() for lane in lanes)
 
@@ -231,16 +288,6 @@ def _started(start: Callable[[], _P]) -> _P:
     except _WorkerFailedError as error:
         message = f"Nothing can be measured on this machine: {error}; reinstall mlbench, or free memory."
         raise UsageError(message) from error
-
-
-def _write_inputs(job: Job, scratch: Path) -> dict[str, Path]:
-    """The inputs as files, which workers map into memory: pages, not copies."""
-    arrays = {f"set-{i}": images for i, images in enumerate(job.test_sets.values())}
-    arrays["crops"] = next(iter(job.test_sets.values()))[:64]
-    arrays["frames"] = job.frames
-    for name, values in arrays.items():
-        np.save(scratch / f"{name}.npy", values, allow_pickle=False)
-    return {name: scratch / f"{name}.npy" for name in arrays}
 
 
 def _load(lanes: list[_Lane]) -> None:
@@ -268,8 +315,7 @@ def _measure_frames(lanes: list[_Lane], job: Job, progress: Progress) -> None:
         _interleave(lanes, part, _FRAME_ROUNDS, 0.0, _FRAMES_A_BURST, job.seed, progress)
 
     def count(lane: _Lane) -> None:
-        answer = lane.worker.ask("faces_found")
-        lane.facts.update(faces_found=answer["found"], frames=answer["frames"])
+        lane.facts.update(lane.worker.ask("found"))
 
     for lane in lanes:
         lane.attempt("detector", count)
@@ -298,25 +344,23 @@ def _interleave(
                 advance(1, lanes[index].artifact.id)
 
 
-def _predict(
-    lanes: list[_Lane], job: Job, inputs: dict[str, Path], scratch: Path, progress: Progress
-) -> None:
-    faces = sum(len(images) for images in job.test_sets.values())
-    with progress.task("Measuring errors", faces * len(lanes), "faces") as advance:
+def _predict(lanes: list[_Lane], job: Job, inputs: _Inputs, scratch: Path, progress: Progress) -> None:
+    count = sum(map(len, job.test_sets.values()))
+    with progress.task("Computing answers", count * len(lanes), "samples") as advance:
         for lane in lanes:
-            for i, (name, images) in enumerate(job.test_sets.items()):
+            for name, samples in job.test_sets.items():
 
-                def work(lane: _Lane, i: int = i, name: str = name) -> None:
-                    out = scratch / "out.npy"
-                    lane.worker.ask("predict", crops=str(inputs[f"set-{i}"]), out=str(out))
-                    lane.predictions[name] = _finite(np.load(out, allow_pickle=False))
+                def work(lane: _Lane, name: str = name) -> None:
+                    out = scratch / "out.npz"
+                    lane.worker.ask("predict", files=inputs.sets[name], out=str(out))
+                    lane.predictions[name] = _finite(storage.load_arrays(out))
 
                 lane.attempt("inference", work)
-                advance(len(images), lane.artifact.id)
+                advance(len(samples), lane.artifact.id)
 
 
-def _finite(outputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    if not np.isfinite(outputs).all():
+def _finite(outputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[np.float32]]:
+    if not all(np.isfinite(values).all() for values in outputs.values()):
         message = "the network gives numbers that are not finite"
         raise _WorkerFailedError(message)
     return outputs

@@ -1,23 +1,25 @@
 """The measuring process: loads one `.tflite`, then does as it is told, a JSON line in, a JSON line out.
 
 It is started as a file, with its parent's search path, and imports numpy and LiteRT alone, OpenCV only once the
-detector is asked for, so that its memory is the model's and little else. It knows nothing of mlbench.
+pipeline is asked for, so that its memory is the model's and little else.
 
-It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `detector`, `both`.
+It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `detector`, `both`,
+`found`.
 """
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+
+from mlbench.export.interpreter import Network
 
 _WARM_UP_BURSTS = 20
 _STEADY = 0.02
+_RANDOM_SAMPLES = 8  # where none are given
 
 
 def _resident() -> dict[str, int]:
@@ -27,95 +29,44 @@ def _resident() -> dict[str, int]:
     return {"now": int(fields["VmRSS"].split()[0]) * 1024, "peak": int(fields["VmHWM"].split()[0]) * 1024}
 
 
-class Network:
-    """One loaded `.tflite` in the field's own units: grey crops of 0..255 in, points in pixels out.
+class Input:
+    """One input of the samples: stored values, and how they become the network's input."""
 
-    Quantised inputs and outputs (int8, uint8, int16) are mapped by the file's own scale and zero point: a real
-    number is scale * (code - zero point) (Jacob et al. 2018, equation 1).
-    """
+    def __init__(self, name: str, file: str, encoding: dict[str, Any]) -> None:
+        """Name the file; it is mapped."""
+        self.name, self._shape = name, tuple(encoding["shape"])
+        self.values = np.load(file, mmap_mode="r", allow_pickle=False)
+        self._dtype = np.dtype(encoding["dtype"])
+        self._real = self._dtype if self._dtype.kind == "f" else np.dtype(np.float64)
+        self._scale = np.asarray(encoding["scale"], self._real)
+        self._offset = np.asarray(encoding["offset"], self._real)
 
-    def __init__(self, threads: int, **source: str | bytes) -> None:
-        """Load and prepare a file: `model_path` or `model_content`.
-
-        Raises:
-            ValueError: it cannot be read, or its inputs or outputs are of a type without a meaning here.
-            RuntimeError: it has operators that this runtime lacks.
-        """
-        self._interpreter = Interpreter(num_threads=threads, **source)
-        try:
-            self._interpreter.allocate_tensors()
-        except RuntimeError as error:
-            raise RuntimeError(_first_sentence(str(error))) from error
-        entry, answer = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
-        self._entry, self._answer = entry["index"], answer["index"]
-        self.takes, self.steps = np.dtype(entry["dtype"]), steps_of(answer)
-        self._greys = _codes(np.divide(np.arange(256), 255, dtype=np.float32), entry)
-
-    def run(self, crop: np.ndarray) -> np.ndarray:
-        """Points [68,2] float32 in pixels of a crop uint8 [96,96]."""
-        self.set(crop)
-        self.invoke()
-        return self.points()
-
-    def set(self, crop: np.ndarray) -> None:
-        """Set the input to a crop uint8 [96,96]: pixels / 255, quantised where the file takes codes."""
-        self._interpreter.set_tensor(self._entry, self._greys[crop][None, :, :, None])
-
-    def invoke(self) -> None:
-        """Run the network, and nothing else: this is what is timed."""
-        self._interpreter.invoke()
-
-    def points(self) -> np.ndarray:
-        """What the last run found: points [68,2] in pixels, float32."""
-        found = self._interpreter.get_tensor(self._answer).reshape(68, 2)
-        if self.steps is None:
-            return found
-        scale, zero = self.steps
-        return scale * (found.astype(np.int32) - zero).astype(np.float32)
-
-
-def _first_sentence(text: str) -> str:
-    """What TensorFlow Lite says, without its advice to builders of apps, and the operator that it stopped at."""
-    said = re.split(r"\.\s", text.strip())[0]
-    operator = re.search(r"Node number \d+ \((\w+)\)", text)
-    return f"{said} ({operator[1]})" if operator and operator[1] not in said else said
-
-
-def steps_of(tensor: dict[str, Any]) -> tuple[np.float32, int] | None:
-    """Scale and zero point of an input or output as LiteRT describes it; None where it is float32.
-
-    Raises:
-        ValueError: it is of another type, or of integers whose scale the file does not tell.
-    """
-    kind, (scale, zero) = np.dtype(tensor["dtype"]), tensor["quantization"]
-    if kind == np.float32:
-        return None
-    if kind not in (np.int8, np.uint8, np.int16) or not (np.isfinite(scale) and scale > 0):
-        what = f"{kind}, " + ("without a scale" if kind.kind in "iu" else "no number of 8, 16 or 32 bits")
-        message = f"{tensor['name']} is {what}: inputs and outputs are float32, or int8, uint8 or int16 with a scale"
-        raise ValueError(message)
-    return np.float32(scale), int(zero)
-
-
-def _codes(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    """Real numbers as a tensor takes them, rounded half to even."""
-    steps = steps_of(tensor)
-    if steps is None:
-        return values
-    scale, zero = steps
-    limits = np.iinfo(tensor["dtype"])
-    return np.clip(np.rint(values / scale) + zero, limits.min, limits.max).astype(tensor["dtype"])
+    def encoded(self, stored: np.ndarray) -> np.ndarray:
+        """One stored sample as the network takes it: (stored - offset) / scale."""
+        values = stored.reshape(self._shape)
+        if self._offset.any():
+            values = np.subtract(values, self._offset, dtype=self._real)
+        if (self._scale != 1).any():
+            values = np.divide(values, self._scale, dtype=self._real)
+        return values.astype(self._dtype, copy=False)
 
 
 class Worker:
     """One model and its inputs."""
 
-    def __init__(self, model: str, crops: str, frames: str, threads: int, cascade: str) -> None:
-        """Name the inputs; nothing is read yet."""
-        self._model, self._threads, self._cascade = model, threads, cascade
-        self._crops = np.load(crops, mmap_mode="r", allow_pickle=False)
-        self._frames_path = frames
-        self._turn = 0
+    def __init__(
+        self,
+        model: str,
+        threads: int,
+        inputs: list[dict[str, Any]],
+        outputs: list[str],
+        pipeline: dict[str, Any] | None,
+        seed: int,
+    ) -> None:
+        """Name the inputs; without any, random ones are drawn as the model asks."""
+        self._model, self._threads, self._outputs, self._pipeline = model, threads, outputs, pipeline
+        self._inputs = [Input(**one) for one in inputs]
+        self._seed, self._turn = seed, 0
         self._baseline = _resident()["now"]
 
     def load(self) -> dict[str, float]:
@@ -123,21 +74,31 @@ class Worker:
         started = time.perf_counter()
         self._network = Network(self._threads, model_path=self._model)
         loaded = time.perf_counter()
-        self._network.set(self._crops[0])
+        self._entries = (
+            self._network.matched("inputs", [one.name for one in self._inputs]) if self._inputs else []
+        )
+        if not self._inputs:
+            self._random = self._draw()
+        self._set(0)
         begun = time.perf_counter()
         self._network.invoke()
         first = time.perf_counter()
         self._loaded = _resident()["now"]
         return {"load_ms": (loaded - started) * 1000, "first_ms": (first - begun) * 1000}
 
-    def predict(self, crops: str, out: str) -> dict[str, int]:
-        """Write the outputs [n,68,2] float32 for the crops in a file."""
-        images = np.load(crops, mmap_mode="r", allow_pickle=False)
-        outputs = np.empty((len(images), 68, 2), np.float32)
-        for i, image in enumerate(images):
-            outputs[i] = self._network.run(image)
-        np.save(out, outputs, allow_pickle=False)
-        return {"count": len(images)}
+    def predict(self, files: dict[str, str], out: str) -> dict[str, int]:
+        """Write the outputs float32 [n, …] for the samples in files, an array per output."""
+        stored = [np.load(files[one.name], mmap_mode="r", allow_pickle=False) for one in self._inputs]
+        places = self._network.matched("outputs", self._outputs)
+        found: dict[str, list[np.ndarray]] = {name: [] for name in self._outputs}
+        for row in range(len(stored[0])):
+            for entry, one, values in zip(self._entries, self._inputs, stored, strict=True):
+                self._network.set(entry, one.encoded(values[row]))
+            self._network.invoke()
+            for name, place in zip(self._outputs, places, strict=True):
+                found[name].append(self._network.get(place).astype(np.float32))
+        np.savez(out, allow_pickle=False, **{name: np.stack(values) for name, values in found.items()})
+        return {"count": len(stored[0])}
 
     def warm_up(self) -> dict[str, int]:
         """Run until the median of a burst is within 2 % of the one before."""
@@ -164,17 +125,17 @@ class Worker:
         }
 
     def detector(self, seconds: float, count: int) -> dict[str, Any]:
-        """A burst of face detections alone, on the frames in turn."""
+        """A burst of detections alone, on the frames in turn."""
         return self._burst(self._detect, seconds, count)
 
     def both(self, seconds: float, count: int) -> dict[str, Any]:
-        """A burst of frames through detection, crop and network."""
-        return self._burst(self._landmarks, seconds, count)
+        """A burst of frames through detection, cropping and the network."""
+        return self._burst(self._detect_and_run, seconds, count)
 
-    def faces_found(self) -> dict[str, int]:
-        """In how many frames the detector finds a face."""
+    def found(self) -> dict[str, int]:
+        """In how many frames the detector finds something."""
         self._prepare_detector()
-        found = sum(self._largest_face(frame) is not None for frame in self._frames)
+        found = sum(self._largest(frame) is not None for frame in self._frames)
         return {"found": found, "frames": len(self._frames)}
 
     def _burst(self, work: Callable[[int], float], seconds: float, count: int) -> dict[str, Any]:
@@ -189,8 +150,20 @@ class Worker:
             "wall_s": time.perf_counter() - wall,
         }
 
+    def _draw(self) -> list[list[np.ndarray]]:
+        rng = np.random.default_rng(self._seed)
+        ports = self._network.inputs
+        return [[rng.random(port.shape[1:], np.float32) for port in ports] for _ in range(_RANDOM_SAMPLES)]
+
+    def _set(self, turn: int) -> None:
+        if not self._inputs:
+            for position, values in enumerate(self._random[turn % _RANDOM_SAMPLES]):
+                self._network.set(position, values)
+        for entry, one in zip(self._entries, self._inputs, strict=True):
+            self._network.set(entry, one.encoded(one.values[turn % len(one.values)]))
+
     def _invoke(self, turn: int) -> float:
-        self._network.set(self._crops[turn % len(self._crops)])
+        self._set(turn)
         started = time.perf_counter()
         self._network.invoke()
         return time.perf_counter() - started
@@ -200,33 +173,38 @@ class Worker:
             return
         import cv2
 
+        assert self._pipeline is not None  # noqa: S101 (the parent asks only where there is one)
         cv2.setNumThreads(self._threads)
         self._cv2 = cv2
-        self._haar = cv2.CascadeClassifier(self._cascade)
-        self._frames = np.load(self._frames_path, mmap_mode="r", allow_pickle=False)
+        self._haar = cv2.CascadeClassifier(self._pipeline["cascade"])
+        self._frames = np.load(self._pipeline["frames"], mmap_mode="r", allow_pickle=False)
 
     def _detect(self, turn: int) -> float:
         self._prepare_detector()
         frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
         started = time.perf_counter()
-        self._largest_face(frame)
+        self._largest(frame)
         return time.perf_counter() - started
 
-    def _landmarks(self, turn: int) -> float:
+    def _detect_and_run(self, turn: int) -> float:
         self._prepare_detector()
         frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
         started = time.perf_counter()
-        box = self._largest_face(frame)
+        box = self._largest(frame)
         if box is not None:
             x, y, width, height = box
-            face = frame[y : y + height, x : x + width]
-            self._network.run(self._cv2.resize(face, (96, 96), interpolation=self._cv2.INTER_LINEAR))
+            assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
+            part = frame[y : y + height, x : x + width]
+            resized = self._cv2.resize(
+                part, tuple(self._pipeline["size"]), interpolation=self._cv2.INTER_LINEAR
+            )
+            self._network.set(self._entries[0], self._inputs[0].encoded(resized))
+            self._network.invoke()
+            self._network.get(0)
         return time.perf_counter() - started
 
-    def _largest_face(self, frame: np.ndarray) -> Sequence[int] | None:
-        boxes = self._haar.detectMultiScale(
-            np.asarray(frame), scaleFactor=1.3, minNeighbors=5, minSize=(80, 80)
-        )
+    def _largest(self, frame: np.ndarray) -> Sequence[int] | None:
+        boxes = self._haar.detectMultiScale(frame, scaleFactor=1.3, minNeighbors=5, minSize=(80, 80))
         return max(boxes, key=lambda box: box[2] * box[3], default=None)
 
 

@@ -8,10 +8,9 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_args
 
-from mlbench.contracts.validity import fault_of
 from mlbench.errors import UsageError
 
-Kind = Literal["tasks", "variants", "compressors", "device_runners", "reports", "models"]
+Kind = Literal["tasks", "variants", "compressors", "precisions", "device_runners", "reports", "models"]
 
 
 @lru_cache
@@ -42,6 +41,8 @@ def load(kind: Kind, name: str) -> Any:
         UsageError: not known (with the nearest name), of two packages, not importable, or not what the contract
         asks.
     """
+    from mlbench.contracts.validity import fault_of  # imports numpy, which --help does without
+
     points = _found(kind).get(name, [])
     singular = kind.removesuffix("s").replace("_", " ")
     if not points:

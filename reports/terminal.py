@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import ClassVar
@@ -14,8 +14,9 @@ from rich.table import Table
 
 from mlbench.compression.chain import short_names
 from mlbench.contracts import Report
-from mlbench.records import Artifact, Difference, Errors, Interval, Measurement, Record, Timing
-from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS, PaperResult
+from mlbench.evaluation.amounts import change_shown, limit_text, value_text
+from mlbench.records import Artifact, BudgetVerdict, Interval, Measurement, MetricFacts, Record, Timing
+from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PaperResult, paper_result
 from mlbench.system.files import write_atomically
 from mlbench.system.sizes import format_size
 
@@ -76,22 +77,17 @@ def show(record: Record, console: Console, frame: box.Box = box.HEAVY_HEAD) -> N
         title = f"{record.artifacts[0].variant} on {device.name}, {_count(device.threads, 'thread')}"
         for part in parts:
             _print(console, title, _figures(record, part, device.id), frame)
-    for part in parts:
-        _print(
-            console,
-            "Errors of the exported files; 95 % intervals resample persons",
-            _errors(record, part),
-            frame,
-        )
-    if record.artifacts[0].variant in PAPER_RESULTS:
+    for part in parts if record.scores else ():
+        _print(console, "Metrics of the exported files, with 95 % intervals", _metrics(record, part), frame)
+    if paper_result(record.artifacts[0].variant, record.task):
         console.print(_PAPER_ACCURACY, highlight=False)
     if record.differences:
-        title = "Against the baseline, interleaved: errors with 95 % intervals, latencies with 99 %"
+        title = "Against the baseline, interleaved: metrics with 95 % intervals, latencies with 99 %"
         _print(console, title, _differences(record), frame)
     for part in parts:
         _print(console, "Budgets", _budgets(record, part), frame)
     if record.data is not None:
-        console.print(f"Data: {escape(record.data.source)}; {record.data.split.train:,} faces to train on.")
+        console.print(f"Data: {escape(record.data.source)}; {record.data.split.train:,} samples to train on.")
     for warning in record.warnings:
         console.print(f"[yellow]Note:[/] {escape(warning)}")
 
@@ -132,17 +128,17 @@ def _chains(record: Record, part: Sequence[Artifact]) -> list[str]:
 
 
 def _figures(record: Record, part: Sequence[Artifact], device: str) -> Table:
-    table = _table("", [*_chains(record, part), "paper, HTC 10"])
+    paper = paper_result(record.artifacts[0].variant, record.task)
+    table = _table("", [*_chains(record, part), *(["paper, HTC 10"] if paper else [])])
     measured = {m.artifact: m for m in record.measurements if m.device == device}
-    paper = PAPER_RESULTS.get(record.artifacts[0].variant)
     for label, cell in _ARTIFACT_ROWS:
-        table.add_row(label, *(cell(artifact) for artifact in part), _paper_cell(label, paper))
+        table.add_row(label, *(cell(artifact) for artifact in part), *_paper_cell(label, paper))
     failures = [measured[a.id].failure if a.id in measured else None for a in part]
     if any(failures):
-        table.add_row("does not fit", *(escape(f"{f.stage}: {f.reason}") if f else "" for f in failures), "")
-    for label, figure in _MEASURED_ROWS:
+        table.add_row("does not fit", *(escape(f"{f.stage}: {f.reason}") if f else "" for f in failures))
+    for label, figure in [*_MEASURED_ROWS, *_pipeline_rows(measured.values())]:
         cells = [figure(measured[a.id]) if a.id in measured else _MISSING for a in part]
-        table.add_row(label, *cells, _paper_cell(label, paper))
+        table.add_row(label, *cells, *_paper_cell(label, paper))
     return table
 
 
@@ -179,51 +175,55 @@ _MEASURED_ROWS: list[tuple[str, Callable[[Measurement], str]]] = [
     ("p99", _of_timing("network", lambda t: _ms(t.p99_ms))),
     ("samples", _of_timing("network", lambda t: f"{t.n:,}")),
     ("FPS network", _of_timing("network", lambda t: f"{t.fps:.1f}")),
-    ("FPS detector", _of_timing("detector", lambda t: f"{t.fps:.1f}")),
-    ("FPS both, 864×480", _of_timing("both", lambda t: f"{t.fps:.1f}")),
-    ("frames with a face", lambda m: _MISSING if m.frames is None else f"{m.faces_found} of {m.frames}"),
 ]
 
 
-def _paper_cell(label: str, paper: PaperResult | None) -> str:
+def _pipeline_rows(found: Iterable[Measurement]) -> list[tuple[str, Callable[[Measurement], str]]]:
+    """Rows of what stands around the network, where any model was measured with it."""
+
+    def fps(part: str) -> Callable[[Measurement], str]:
+        return lambda m: f"{m.parts[part].fps:.1f}" if part in m.parts else _MISSING
+
+    found = list(found)
+    rows = [(f"FPS {part}", fps(part)) for part in dict.fromkeys(part for m in found for part in m.parts)]
+    if any(m.frames is not None for m in found):
+        rows.append(
+            ("found in frames", lambda m: _MISSING if m.frames is None else f"{m.found} of {m.frames}")
+        )
+    return rows
+
+
+def _paper_cell(label: str, paper: PaperResult | None) -> list[str]:
     if paper is None:
-        return ""
+        return []
     fps = "N/A" if paper.fps is None else f"{paper.fps:g}"
     cells = {
         "file, raw bytes": f"{paper.file_mb:g} MB",
         "FPS detector": f"{PAPER_DETECTOR_FPS}",
-        "FPS both, 864×480": fps,
+        "FPS both": fps,
     }
-    return cells.get(label, "")
+    return [cells.get(label, "")]
 
 
-def _spread(interval: Interval, scale: float = 1.0, digits: int = 3) -> str:
-    half = (interval.high - interval.low) / 2 * scale
-    return f"{interval.value * scale:.{digits}f} ±{half:.{digits}f}"
+def _spread(metric: MetricFacts, interval: Interval | None) -> str:
+    if interval is None:
+        return _MISSING
+    half = (interval.high - interval.low) / 2 * metric.scale
+    return f"{interval.value * metric.scale:.{metric.digits}f} ±{half:.{metric.digits}f}"
 
 
-_ERROR_ROWS: list[tuple[str, Callable[[Errors], str]]] = [
-    ("MAE, px", lambda e: _spread(e.mae_px)),
-    ("RMSE, px", lambda e: _spread(e.rmse_px)),
-    ("NME, %", lambda e: _spread(e.nme, 100, 2)),
-    ("AUC to 8 %, %", lambda e: _spread(e.auc8, 100, 1)),
-    ("failures over 8 %, %", lambda e: _spread(e.failure8, 100, 1)),
-    ("rounded accuracy", lambda e: _spread(e.rounded_accuracy)),
-    ("argmax accuracy", lambda e: _spread(e.argmax_accuracy)),
-]
-
-
-def _errors(record: Record, part: Sequence[Artifact]) -> Table:
-    paper = PAPER_RESULTS.get(record.artifacts[0].variant)
-    table = _table("", [*_chains(record, part), "paper, MORPH"])
-    found = {(e.test_set, e.artifact): e for e in reversed(record.errors)}
-    for name in dict.fromkeys(error.test_set for error in record.errors):
+def _metrics(record: Record, part: Sequence[Artifact]) -> Table:
+    paper = paper_result(record.artifacts[0].variant, record.task)
+    table = _table("", [*_chains(record, part), *(["paper, MORPH"] if paper else [])])
+    found = {(s.test_set, s.artifact): s for s in reversed(record.scores)}
+    for name in dict.fromkeys(score.test_set for score in record.scores):
         rows = [found.get((name, artifact.id)) for artifact in part]
-        first = next(error for error in record.errors if error.test_set == name)
-        table.add_row(f"[bold]{escape(name)}[/], {record.faces_told(first)}")
-        for label, figure in _ERROR_ROWS:
-            theirs = f"{paper.accuracy}¹" if paper and label == "rounded accuracy" else ""
-            table.add_row(label, *(figure(row) if row else _MISSING for row in rows), theirs)
+        first = next(score for score in record.scores if score.test_set == name)
+        table.add_row(f"[bold]{escape(name)}[/], {record.samples_told(first)}")
+        for metric in record.task.metrics if record.task else ():
+            theirs = [f"{paper.accuracy}¹" if metric.name == "rounded_accuracy" else ""] if paper else []
+            cells = [_spread(metric, row.metrics.get(metric.name)) if row else _MISSING for row in rows]
+            table.add_row(f"{metric.title}, {metric.unit}" if metric.unit else metric.title, *cells, *theirs)
     return table
 
 
@@ -234,36 +234,36 @@ def _differences(record: Record) -> Table:
     for heading in ("chain", "what", "change", "verdict"):
         table.add_column(heading, overflow="fold")
     for row in record.differences:
-        what = f"MAE on {row.test_set}" if row.quantity == "mae_px" else f"p50 on {row.device}"
-        table.add_row(escape(chains[row.artifact]), escape(what), _change(row), row.verdict)
+        metric = _metric_of(record, row.quantity)
+        what = f"{metric.title} on {row.test_set}" if metric else f"p50 on {row.device}"
+        table.add_row(escape(chains[row.artifact]), escape(what), _change(row.change, metric), row.verdict)
     return table
 
 
-def _change(row: Difference) -> str:
-    c = row.change
-    if row.quantity == "p50_ratio":
-        return f"× {c.value:.3f} ({c.low:.3f} to {c.high:.3f})"
-    return f"{c.value:+.3f} px ({c.low:+.3f} to {c.high:+.3f})"
+def _metric_of(record: Record, name: str) -> MetricFacts | None:
+    return (
+        next((metric for metric in record.task.metrics if metric.name == name), None) if record.task else None
+    )
+
+
+def _change(c: Interval, metric: MetricFacts | None) -> str:
+    value, ends = change_shown(metric, c)
+    return f"{value} ({ends})"
 
 
 def _budgets(record: Record, part: Sequence[Artifact]) -> Table:
     table = _table("budget", _chains(record, part))
-    for budget in dict.fromkeys((b.budget, b.quantity, b.limit) for b in record.budgets):
-        cells = []
-        for artifact in part:
-            verdict = next(
-                b
-                for b in record.budgets
-                if (b.artifact, b.budget, b.limit) == (artifact.id, budget[0], budget[2])
-            )
-            mark = "[green]fits[/]" if verdict.fits else "[red]does not fit[/]"
-            value = "" if verdict.value is None else _amount(verdict.quantity, verdict.value)
-            cells.append(f"{mark}, {' '.join(filter(None, (value, escape(verdict.reason))))}")
-        table.add_row(f"{escape(budget[0])}: {_amount(budget[1], budget[2])}", *cells)
+    budgets: dict[tuple[str, float], dict[str, BudgetVerdict]] = {}
+    for verdict in record.budgets:
+        budgets.setdefault((verdict.budget, verdict.limit), {})[verdict.artifact] = verdict
+    for (name, _), verdicts in budgets.items():
+        first = next(iter(verdicts.values()))
+        metric = _metric_of(record, first.quantity)
+        cells = [_fits(verdicts[a.id], metric) if a.id in verdicts else _MISSING for a in part]
+        table.add_row(f"{escape(name)}: {escape(limit_text(first, metric))}", *cells)
     return table
 
 
-def _amount(quantity: str, value: float) -> str:
-    if quantity in ("size", "memory"):
-        return format_size(value)
-    return {"p50": f"{value:.3g} ms", "mae": f"{value:.3g} px", "nme": f"{value * 100:.3g} %"}[quantity]
+def _fits(verdict: BudgetVerdict, metric: MetricFacts | None) -> str:
+    mark = "[green]fits[/]" if verdict.fits else "[red]does not fit[/]"
+    return f"{mark}, {escape(value_text(verdict, metric))}"

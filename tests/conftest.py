@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from mlbench import plugins
-from mlbench.contracts import Block, Variant
+from mlbench.contracts import Block, Samples, Variant
 from mlbench.faces.dataset import Faces, write_npz
+from mlbench.faces.landmarks import samples_of
 
 TINY = Variant(
     "tiny",
     "for tests: milliseconds an epoch",
     blocks=(Block(4, 3, True), Block(4, 2, True), Block(8, 2, True)),
     dense=(32, 24),
+    shape=(96, 96, 1),
+    outputs=136,
 )
 
 _PLUGIN = """
@@ -29,6 +32,8 @@ TINY = Variant(
     "for tests: milliseconds an epoch",
     blocks=(Block(4, 3, True), Block(4, 2, True), Block(8, 2, True)),
     dense=(32, 24),
+    shape=(96, 96, 1),
+    outputs=136,
 )
 """
 
@@ -64,7 +69,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def sampled() -> Faces:
+def sampled_faces() -> Faces:
     """300 faces of the bundled appearance model."""
     from mlbench.faces.appearance import AppearanceModel
 
@@ -72,10 +77,16 @@ def sampled() -> Faces:
 
 
 @pytest.fixture(scope="session")
-def faces_file(sampled: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sampled(sampled_faces: Faces) -> Samples:
+    """The sampled faces as samples of the task `landmarks`."""
+    return samples_of(sampled_faces)
+
+
+@pytest.fixture(scope="session")
+def faces_file(sampled_faces: Faces, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sampled faces as a file."""
     path = tmp_path_factory.mktemp("faces") / "faces.npz"
-    write_npz(sampled, path)
+    write_npz(sampled_faces, path)
     return path
 
 

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlbench.evaluation import statistics
+from mlbench.evaluation.metrics import scores_of
 from mlbench.faces import accuracy
+from mlbench.faces.landmarks import POINTS, Landmarks
 from mlbench.records import Interval, Timing
 
 
@@ -16,22 +18,31 @@ def _truth(rng, n=40):
     return points
 
 
+def _scores(predicted, truth, groups=None):
+    place = "a", "host", "test"
+    return scores_of(Landmarks(), place, {POINTS: predicted}, {POINTS: truth}, 7, groups)
+
+
 def test_a_perfect_answer_has_no_error(rng):
     truth = _truth(rng)
-    errors = accuracy.errors_of("a", "host", "test", truth, truth, seed=7)
-    assert errors.mae_px.value == errors.rmse_px.value == errors.nme.value == errors.failure8.value == 0
-    assert errors.auc8.value == errors.rounded_accuracy.value == errors.argmax_accuracy.value == 1
+    found = {name: figure.value for name, figure in _scores(truth, truth).metrics.items()}
+    assert found == {
+        **dict.fromkeys(("mae", "rmse", "nme", "failure8"), 0),
+        **dict.fromkeys(("auc8", "rounded_accuracy", "argmax_accuracy"), 1),
+    }
 
 
 def test_a_known_shift_has_known_errors(rng):
     truth = _truth(rng)
-    errors = accuracy.errors_of("a", "host", "test", truth + np.float32([3, 4]), truth, seed=7)
-    assert errors.mae_px.value == pytest.approx(3.5, abs=1e-4)
-    assert errors.rmse_px.value == pytest.approx(np.sqrt(12.5), abs=1e-4)
-    assert errors.nme.value == pytest.approx(5 / 40, abs=1e-5)
-    assert errors.failure8.value == 1
-    assert errors.auc8.value == 0
-    assert errors.by_landmark_px == pytest.approx((5.0,) * 68, abs=1e-4)
+    scores = _scores(truth + np.float32([3, 4]), truth)
+    found = {name: figure.value for name, figure in scores.metrics.items()}
+    assert found["mae"] == pytest.approx(3.5, abs=1e-4)
+    assert found["rmse"] == pytest.approx(np.sqrt(12.5), abs=1e-4)
+    assert found["nme"] == pytest.approx(5 / 40, abs=1e-5)
+    assert found["failure8"] == 1
+    assert found["auc8"] == 0
+    assert scores.details["by_landmark_px"] == pytest.approx((5.0,) * 68, abs=1e-4)
+    assert scores.per_sample == pytest.approx((3.5,) * 40, abs=1e-4)
 
 
 def test_intervals_of_all_figures_resample_persons(rng):
@@ -39,10 +50,10 @@ def test_intervals_of_all_figures_resample_persons(rng):
     truth = _truth(rng, 200)
     predicted = truth + (rng.normal(2, 1, (20, 1, 1))[persons] + rng.normal(0, 0.3, truth.shape)).astype("f4")
     predicted[persons % 4 == 0, 5, 0] = 500  # the largest output is another one for whole persons
-    by_face = accuracy.errors_of("a", "host", "test", predicted, truth, 7)
-    by_person = accuracy.errors_of("a", "host", "test", predicted, truth, 7, persons)
-    figures = ("mae_px", "rmse_px", "nme", "auc8", "failure8", "rounded_accuracy", "argmax_accuracy")
-    for face, person in ((getattr(by_face, name), getattr(by_person, name)) for name in figures):
+    by_face, by_person = _scores(predicted, truth).metrics, _scores(predicted, truth, persons).metrics
+    figures = ("mae", "rmse", "nme", "auc8", "failure8", "rounded_accuracy", "argmax_accuracy")
+    assert set(by_face) == set(figures)
+    for face, person in ((by_face[name], by_person[name]) for name in figures):
         assert person.value == pytest.approx(face.value)
         assert person.high - person.low > 1.5 * (face.high - face.low) > 0
         assert person.low <= person.value <= person.high

@@ -15,7 +15,7 @@ import sys, time
 from pathlib import Path
 from mlbench.system.cache import one_at_a_time
 from mlbench.system.progress import Silent
-with one_at_a_time(Path(sys.argv[1]), Silent()):
+with one_at_a_time(Path(sys.argv[1]), print):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -38,10 +38,10 @@ def test_the_second_waits_says_so_and_finds_the_work_done(tmp_path):
     seen = []
 
     def second() -> None:
-        with one_at_a_time(folder, heard):
+        with one_at_a_time(folder, heard.say):
             seen.append(done.exists())
 
-    with one_at_a_time(folder, Silent()):
+    with one_at_a_time(folder, print):
         waiting = threading.Thread(target=second)
         waiting.start()
         assert heard.told.wait(60)
@@ -60,12 +60,12 @@ def test_a_process_that_was_killed_holds_up_nobody(tmp_path):
         assert holder.stdout.readline() == "held\n"
         holder.kill()
     heard = _Heard()
-    with one_at_a_time(tmp_path, heard):
+    with one_at_a_time(tmp_path, heard.say):
         assert not heard.texts
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     message = r"cannot be written: Not a directory; choose another place by \$MLBENCH_CACHE"
-    with pytest.raises(UsageError, match=message), one_at_a_time(tmp_path / "file" / "basic-1", Silent()):
+    with pytest.raises(UsageError, match=message), one_at_a_time(tmp_path / "file" / "basic-1", print):
         pytest.fail("unreachable")

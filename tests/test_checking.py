@@ -162,6 +162,7 @@ def _first(config, class_name):
         ("HashedDense", "registered_name", "Dense", 'layer "hashed", field "registered_name"'),
         ("ReLU", "class_name", "Lambda", '"Lambda", which is not listed or is code'),
         ("ReLU", "class_name", "SlicingOpLambda", "not listed or is code"),
+        ("ReLU", "class_name", ["ReLU"], "holds something that is no layer"),
         ("ReLU", "compile_config", {"optimizer": "adam"}, 'field "compile_config" is unknown'),
         ("ReLU", "inbound_nodes", [[["_CONSTANT_VALUE", -1, 1.0, {}]]], 'field "inbound_nodes" names'),
         ("ReLU", "inbound_nodes", [[["nowhere", 0, 0, {}]]], "which no layer gives"),

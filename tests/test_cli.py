@@ -6,17 +6,21 @@ import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mlbench.cli import cli, main
 from mlbench.cli.options import TUNING, tuning_of
+from mlbench.contracts import ExportOptions
 from mlbench.errors import UsageError
+from mlbench.export.precisions import Float32
 from mlbench.faces.csv_format import write_csv
-from mlbench.faces.dataset import read_faces, write_faces
+from mlbench.faces.files import read_faces, write_faces
 from mlbench.records import parse_record, read_record
 from mlbench.training.options import TrainingOptions, TuningOptions
+from tests.conftest import TINY
 
 _QUICK = [
     "--variant",
@@ -34,7 +38,7 @@ _QUICK = [
 
 _FIGURES = (
     *("parameters", "MACs", "file, raw bytes", "file, deflated", "peak memory", "load", "first inference"),
-    *("p50", "p90", "p99", "samples", "FPS network", "FPS detector", "FPS both", "frames with a face"),
+    *("p50", "p90", "p99", "samples", "FPS network", "FPS detector", "FPS both", "found in frames"),
     *("MAE", "RMSE", "NME", "AUC", "failures", "rounded accuracy", "argmax accuracy"),
 )
 
@@ -83,20 +87,20 @@ def test_the_main_job_from_faces_to_a_measured_table(mlbench, faces_file, tmp_pa
     assert [a.chain for a in record.artifacts] == ["none", "svd(rank=4)", "svd(rank=4)+int8"]
     assert record.artifacts[1].parameters < record.artifacts[0].parameters
     assert [s.name for s in record.stages["tiny · svd(rank=4)+int8"]] == ["baseline", "svd(rank=4)", "int8"]
-    assert {d.quantity for d in record.differences} == {"mae_px", "p50_ratio"}
+    assert {d.quantity for d in record.differences} == {"mae", "p50_ratio"}
     assert record.data.split.train + record.data.split.validation + record.data.split.test == 300
     again = mlbench(*command, "--json", "--budget", "size=10KB")
     assert again[0] == 0
     repeated = parse_record(json.dumps(json.loads(again[1])[0]), "stdout")
     assert [a.sha256 for a in repeated.artifacts] == [a.sha256 for a in record.artifacts]
-    assert repeated.errors == record.errors
+    assert repeated.scores == record.scores
 
 
 def test_without_data_the_faces_are_sampled_and_every_output_says_so(mlbench):
-    code, out, err = mlbench("run", *_QUICK, "--compress", "none", "--faces", "200", "--no-detector")
+    code, out, err = mlbench("run", *_QUICK, "--compress", "none", "--faces", "200", "--no-pipeline")
     assert code == 0, err
     assert "appearance model" in out
-    assert "no real faces" in err
+    assert "nothing real" in err
 
 
 def test_train_compress_measure_and_predict(mlbench, faces_file, tmp_path):
@@ -111,10 +115,23 @@ def test_train_compress_measure_and_predict(mlbench, faces_file, tmp_path):
     assert (tmp_path / "a.tflite").is_file()
     assert (tmp_path / "a.pb").is_file()
     code, out, err = mlbench(
-        "measure", "a.tflite", "--data", faces_file, "--no-detector", "--min-seconds", "0.05"
+        "measure", "a.tflite", "--data", faces_file, "--no-pipeline", "--min-seconds", "0.05"
     )
     assert code == 0, err
     assert "MAE" in out
+
+
+def test_any_file_is_measured_and_one_that_answers_something_else_is_told_apart(mlbench, tmp_path):
+    network = replace(TINY, outputs=None).build({"x": (96, 96, 1)}, {"y": (10,)}, seed=7)
+    (tmp_path / "ten.tflite").write_bytes(Float32().write(network, [], ExportOptions()))
+    code, out, err = mlbench("measure", "ten.tflite", "--min-count", "20", "--min-seconds", "0.05")
+    assert code == 0, err
+    assert "random inputs" in out
+    record = read_record(next((tmp_path / "runs").glob("*/record.json")))
+    assert (record.task, record.scores) == (None, ())
+    assert record.measurements[0].network is not None
+    code, _, err = mlbench("measure", "ten.tflite", "--task", "landmarks")
+    assert (code, "does not fit the task landmarks: it answers 10 numbers" in err) == (2, True)
 
 
 def test_a_baseline_starts_from_the_one_that_is_named(mlbench, faces_file):
@@ -139,20 +156,20 @@ def test_a_start_that_has_seen_the_test_faces_is_refused_before_any_work(mlbench
 
 def test_a_test_set_of_training_faces_is_told(mlbench, faces_file, tmp_path):
     (tmp_path / "again.npz").write_bytes(faces_file.read_bytes())
-    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector"]
+    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-pipeline"]
     code, out, err = mlbench(*command, "--test", "again.npz")
     assert code == 0, err
     record = read_record(next((tmp_path / "runs").glob("*/record.json")))
     (warning,) = [text for text in record.warnings if text.startswith("Test set again")]
-    assert f"{record.data.split.train} of its 300 faces were trained on" in warning
+    assert f"{record.data.split.train} of its 300 samples were trained on" in warning
     for shown in (out, err):
-        assert f"{record.data.split.train} of its 300 faces" in " ".join(shown.split())
-    assert "300 faces of 300 persons" in " ".join(err.split())
-    assert record.data.persons == 300
+        assert f"{record.data.split.train} of its 300 samples" in " ".join(shown.split())
+    assert "300 samples of 300 persons" in " ".join(err.split())
+    assert (record.data.groups, record.data.unit) == (300, "person")
 
 
 def test_an_earlier_record_of_an_equal_run_is_kept(mlbench, faces_file, tmp_path):
-    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector"]
+    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-pipeline"]
     assert mlbench(*command)[0] == 0
     (folder,) = (tmp_path / "runs").glob("*/")
     first = (folder / "record.json").read_text()
@@ -169,7 +186,7 @@ def test_runs_whose_test_sets_differ_in_their_folder_do_not_share_one(mlbench, f
     for place, rows in (("a", slice(0, 20)), ("b", slice(20, 40))):
         (tmp_path / place).mkdir()
         write_faces(faces.take(rows), tmp_path / place / "set.npz")
-        command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector"]
+        command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-pipeline"]
         assert mlbench(*command, "--test", f"{place}/set.npz")[0] == 0
     assert len(list((tmp_path / "runs").glob("*/record.json"))) == 2
 
@@ -204,21 +221,21 @@ def test_warnings_of_python_show_no_code(mlbench, monkeypatch):
 
 
 def test_runs_that_split_otherwise_do_not_share_a_folder(mlbench, faces_file, tmp_path):
-    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector", "--split"]
+    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-pipeline", "--split"]
     assert mlbench(*command, "file-order")[0] == mlbench(*command, "shuffled")[0] == 0
     records = [read_record(path) for path in (tmp_path / "runs").glob("*/record.json")]
     assert {record.configuration["split"] for record in records} == {"file-order", "shuffled"}
 
 
 def test_without_a_gallery_the_record_holds_no_picture(mlbench, faces_file, tmp_path):
-    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-detector", "--no-gallery"]
+    command = ["run", *_QUICK, "--compress", "none", "--data", faces_file, "--no-pipeline", "--no-gallery"]
     assert mlbench(*command)[0] == 0
     assert "png" not in next((tmp_path / "runs").glob("*/record.json")).read_text()
 
 
 def test_a_refused_chain_among_good_ones_is_a_note(mlbench, faces_file):
     chains = ["--compress", "svd(rank=32/24/24)", "--compress", "svd(rank=4)"]
-    code, out, err = mlbench("run", *_QUICK, *chains, "--data", faces_file, "--no-detector")
+    code, out, err = mlbench("run", *_QUICK, *chains, "--data", faces_file, "--no-pipeline")
     assert code == 0, err
     assert "was not made" in out
 
@@ -247,7 +264,7 @@ def test_a_refused_chain_among_good_ones_is_a_note(mlbench, faces_file):
         (["predict", "/proc/version"], "cannot be written"),
         (["report", "absent", "--out", "."], "cannot be written"),
         (["train", "--start-from", "two_pool-0", "--out", "faces.txt/x.tflite"], "cannot be written"),
-        (["compress", "--start-from", "two_pool-0", "--out", "."], "cannot be written"),
+        (["compress", "--start-from", "two_pool-0", "--out", "."], "is a folder"),
         (["prepare", "absent", "--out", "faces.txt/x.npz"], "cannot be written"),
         (["faces", "fit", "absent.npz", "--out", "faces.txt/x.npz"], "cannot be written"),
         (["faces", "join", "absent.npz", "--out", "faces.txt/x.npz"], "cannot be written"),
@@ -356,3 +373,38 @@ def test_tuning_is_as_training_where_nothing_else_is_asked_for():
     assert (other.optimizer, other.loss, other.patience) == ("adam", "squared", 0)
     with pytest.raises(UsageError, match="--tune-rate 0"):
         tuning_of(training, **dict.fromkeys(TUNING) | {"tune_rate": 0})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        (
+            {"x": np.zeros((9, 20, 20), np.uint8), "y": np.arange(9) % 3},
+            "inputs are not of the names, shapes",
+        ),
+        ({"x": np.zeros((9, 24, 24), np.uint8), "y": np.arange(9)}, "The class 8 has no output"),
+        (
+            {"x": np.zeros((9, 24, 24), np.uint8), "y.a": np.arange(9), "y.b": np.arange(9)},
+            "a classifier has one",
+        ),
+    ],
+)
+def test_a_test_set_of_another_kind_is_refused_before_any_work(mlbench, tmp_path, arrays, told):
+    images = np.random.default_rng(7).integers(0, 256, (60, 24, 24)).astype(np.uint8)
+    np.savez(tmp_path / "my.npz", x=images, y=np.arange(60) % 3)
+    np.savez(tmp_path / "other.npz", **arrays)
+    command = [
+        "run",
+        "--task",
+        "classification",
+        "--data",
+        "my.npz",
+        "--split",
+        "stratified",
+        "--variant",
+        "tiny",
+    ]
+    code, _, err = mlbench(*command, "--test", "other.npz")
+    assert code == 2
+    assert told in err
+    assert not (tmp_path / "cache").exists()

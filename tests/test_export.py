@@ -3,27 +3,33 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 
 import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from mlbench import plugins
+from mlbench.compression.delivery import export
 from mlbench.compression.stages import start
 from mlbench.contracts import ExportOptions
+from mlbench.data.split import split
 from mlbench.device_runners.android.op_versions import operators
 from mlbench.errors import UsageError
-from mlbench.export import convert, written
-from mlbench.export.artifacts import answers, artifact_of, require_landmark_model
-from mlbench.export.delivery import export
-from mlbench.faces.dataset import split_faces
+from mlbench.export import convert, precisions, repacking, written
+from mlbench.export.artifacts import artifact_of, require_fitting
+from mlbench.faces.landmarks import ENCODING, IMAGE, POINTS, Landmarks
 from mlbench.networks import storage
 from mlbench.system.files import deflated_size, file_sha256
 from mlbench.system.progress import Silent
 from mlbench.training import baselines
+from mlbench.training.baselines import Material
 from mlbench.training.options import TrainingOptions
 from tests.conftest import TINY
-from tests.fitted import fitted
+from tests.fitted import fitted, points_in
+
+PRECISIONS = plugins.names("precisions")
 
 _OPTIONS = TrainingOptions(epochs=1, batch=64, threads=1)
 
@@ -32,20 +38,33 @@ _OPTIONS = TrainingOptions(epochs=1, batch=64, threads=1)
 def network(tmp_path_factory, sampled):
     folder = tmp_path_factory.mktemp("network")
     storage.save(fitted(TINY, sampled), folder)
-    np.save(folder / "crops.npy", sampled.images[:100])
+    np.savez(folder / "samples.npz", **sampled.take(slice(0, 100)).inputs)
     return folder
 
 
-def _convert(network, out, precision="float32", **options):
-    options = {"sparse": False, "frozen_graph": None} | options
-    return convert.convert(str(network), str(out), str(network / "crops.npy"), precision, **options)
+def _job(network, out, precision="float32", **options):
+    return {
+        "network": str(network),
+        "out": str(out),
+        "samples": str(network / "samples.npz"),
+        "encodings": {IMAGE: asdict(ENCODING)},
+        "targets": [POINTS],
+        "frozen_graph": None,
+        "precision": precision,
+    } | options
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16", "dynamic", "int8", "int4", "dynamic4"])
-def test_every_precision_gives_a_file_that_answers_like_the_network(network, tmp_path, precision, capsys):
+def _convert(*arguments, **options):
+    return convert.convert(**_job(*arguments, **options))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_gives_a_file_that_answers_like_the_network(
+    network, sampled, tmp_path, precision, capsys
+):
     out = tmp_path / "net.tflite"
     _convert(network, out, precision)
-    require_landmark_model(out)
+    require_fitting(out, Landmarks(), sampled)
     assert capsys.readouterr().out == ""  # where --json prints records
     sizes = {"float32": 4, "float16": 2, "dynamic": 1, "int8": 1, "int4": 0.5, "dynamic4": 0.5}
     assert 0.9 < out.stat().st_size / (sizes[precision] * TINY.parameters) < 1.6
@@ -68,22 +87,24 @@ def kinds_of_kernels(content):
     return [stored[size] for size in sorted(stored, reverse=True) if size > 1024]
 
 
-def _without_kernels(model, *arguments):
-    """A converter that loses every kernel on the way."""
-    weights = model.get_weights()
-    model.set_weights([np.zeros_like(w) if w.ndim > 1 else w for w in weights])
-    try:
-        return REAL(model, *arguments)
-    finally:
-        model.set_weights(weights)
+def _without_kernels(write):
+    """A precision's way to write that loses every kernel."""
+
+    def lossy(self, model, *arguments):
+        weights = model.get_weights()
+        model.set_weights([np.zeros_like(w) if w.ndim > 1 else w for w in weights])
+        try:
+            return write(self, model, *arguments)
+        finally:
+            model.set_weights(weights)
+
+    return lossy
 
 
-REAL = convert._converted
-
-
-@pytest.mark.parametrize("precision", list(convert.TOLERANCES))
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_file_whose_kernels_are_lost_is_refused(network, tmp_path, precision, monkeypatch):
-    monkeypatch.setattr(convert, "_converted", _without_kernels)
+    kind = plugins.load("precisions", precision)
+    monkeypatch.setattr(kind, "write", _without_kernels(kind.write))
     with pytest.raises(UsageError, match="does not compute what the network does"):
         _convert(network, tmp_path / "net.tflite", precision)
     assert not list(tmp_path.iterdir())
@@ -103,26 +124,29 @@ def test_a_process_that_converts_imports_nothing_of_the_working_folder(
     monkeypatch.setattr(written, "_SMALL", -1)  # a process of its own
     out = tmp_path / "net.tflite"
     written._convert(network, ExportOptions("float32"), out, sampled, None)
-    require_landmark_model(out)
+    require_fitting(out, Landmarks(), sampled)
 
 
 def test_a_file_without_weights_is_an_error_and_not_written(network, tmp_path, monkeypatch):
-    monkeypatch.setattr(convert, "_converted", lambda *_: b"\0\0\0\0TFL3")
+    monkeypatch.setattr(precisions.Float32, "write", lambda *_: b"\0\0\0\0TFL3")
     with pytest.raises(UsageError, match="weights are missing"):
         _convert(network, tmp_path / "net.tflite")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_answers_otherwise_is_an_error_and_not_written(network, tmp_path, monkeypatch):
-    real = convert._converted
+    real = precisions.Float32.write
 
-    def altered(model, *arguments):
-        content = real(model, *arguments)
-        model.layers[-1].bias.assign_add(np.full(136, 0.5))
-        return content
+    def altered(self, model, *arguments):
+        weights = model.get_weights()
+        model.set_weights([*weights[:-1], weights[-1] + 0.5])
+        try:
+            return real(self, model, *arguments)
+        finally:
+            model.set_weights(weights)
 
-    monkeypatch.setattr(convert, "_converted", altered)
-    with pytest.raises(UsageError, match=r"differ by 0\.500 px"):
+    monkeypatch.setattr(precisions.Float32, "write", altered)
+    with pytest.raises(UsageError, match=r"outputs points differ by 0\.5 on average"):
         _convert(network, tmp_path / "net.tflite")
     assert not list(tmp_path.iterdir())
 
@@ -136,10 +160,14 @@ def test_the_papers_frozen_graph_is_written_too(network, tmp_path):
     assert not any("Variable" in node.op for node in graph.node)
 
 
+def _baseline(sampled):
+    material = Material(Landmarks(), sampled, split(sampled, "file-order", 7))
+    return baselines.train_baseline(TINY, material, _OPTIONS, Silent())
+
+
 def test_the_exported_artifact_is_described_by_its_bytes(sampled, cache, tmp_path):
-    split = split_faces(sampled, seed=7)
-    baseline = baselines.train_baseline(TINY, sampled, split, _OPTIONS, Silent())
-    artifact = export(start(baseline), TINY, "none", sampled, tmp_path / "out")
+    baseline = _baseline(sampled)
+    artifact = export(start(baseline, "mae"), "tiny", "none", sampled, tmp_path / "out")
     written = tmp_path / "out" / artifact.path
     assert artifact.file_bytes == written.stat().st_size
     assert artifact.sha256 == file_sha256(written)
@@ -148,17 +176,16 @@ def test_the_exported_artifact_is_described_by_its_bytes(sampled, cache, tmp_pat
     assert artifact.macs == TINY.macs
     with written.open("r+b") as file:
         file.write(b"changed in place")
-    again = export(start(baseline), TINY, "none", sampled, tmp_path / "again")
+    again = export(start(baseline, "mae"), "tiny", "none", sampled, tmp_path / "again")
     assert file_sha256(tmp_path / "again" / again.path) == artifact.sha256
 
 
 def test_a_failing_converter_is_one_sentence(sampled, cache, tmp_path):
-    split = split_faces(sampled, seed=7)
-    baseline = baselines.train_baseline(TINY, sampled, split, _OPTIONS, Silent())
+    baseline = _baseline(sampled)
     (baseline.folder / "weights.npz").write_bytes(b"broken")
     compressed = start_without_network(baseline)
     with pytest.raises(UsageError, match="damaged"):
-        export(compressed, TINY, "none", sampled, tmp_path)
+        export(compressed, "tiny", "none", sampled, tmp_path)
 
 
 def start_without_network(baseline):
@@ -173,7 +200,7 @@ def start_without_network(baseline):
     [
         (b"", "is not a .tflite"),
         (b"GIF89a..", "is not a .tflite"),
-        (b"\x1c\0\0\0TFL3" + b"\xff" * 50, "cannot be loaded"),
+        (b"\x1c\0\0\0TFL3" + b"\xff" * 50, "cannot be run here"),
     ],
 )
 def test_a_file_that_is_no_network_is_refused(tmp_path, content, told):
@@ -185,18 +212,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path, content, told):
 
 def test_the_converter_is_a_process_that_prints_json(network, tmp_path):
     job = tmp_path / "job.json"
-    job.write_text(
-        json.dumps(
-            {
-                "network": str(network / "absent"),
-                "out": str(tmp_path / "net.tflite"),
-                "crops": str(network / "crops.npy"),
-                "precision": "float32",
-                "sparse": False,
-                "frozen_graph": None,
-            }
-        )
-    )
+    job.write_text(json.dumps(_job(network, tmp_path / "net.tflite") | {"network": str(network / "absent")}))
     done = subprocess.run(
         [sys.executable, "-m", "mlbench.export.convert", str(job)], capture_output=True, text=True
     )
@@ -222,15 +238,15 @@ def test_what_lies_behind_the_flatbuffer_is_taken_in_whoever_wrote_the_file(netw
             buffer.data, end = None, end + -(-buffer.size // 16) * 16
     builder = flatbuffers.Builder(0)
     builder.Finish(model.Pack(builder), b"TFL3")
-    split = bytearray(builder.Output()) + bytes(end)
+    apart = bytearray(builder.Output()) + bytes(end)
     for place, data in behind.items():
-        split[place : place + len(data)] = data
-    crops = sampled.images[:5]
-    np.testing.assert_array_equal(answers(bytes(split), crops), answers(whole, crops))
-    for repacked in (convert.trimmed(bytes(split)), convert.self_contained(bytes(split))):
-        assert max(_offsets(bytes(split))) > 0
+        apart[place : place + len(data)] = data
+    some = sampled.take(slice(0, 5))
+    np.testing.assert_array_equal(points_in(bytes(apart), some), points_in(whole, some))
+    for repacked in (repacking.trimmed(bytes(apart)), repacking.self_contained(bytes(apart))):
+        assert max(_offsets(bytes(apart))) > 0
         assert max(_offsets(repacked)) == 0
-        np.testing.assert_array_equal(answers(repacked, crops), answers(whole, crops))
+        np.testing.assert_array_equal(points_in(repacked, some), points_in(whole, some))
 
 
 @pytest.mark.parametrize("precision", ["float32", "dynamic", "int8", "dynamic4"])
@@ -238,11 +254,11 @@ def test_a_trimmed_file_answers_the_same_in_fewer_bytes(network, tmp_path, preci
     monkeypatch.setattr(convert, "_TRIMMED_UP_TO", 0)
     _convert(network, tmp_path / "net.tflite", precision)
     whole = (tmp_path / "net.tflite").read_bytes()
-    small = convert.trimmed(whole)
+    small = repacking.trimmed(whole)
     assert len(small) < len(whole) - 700
-    assert convert.trimmed(small) == small
-    crops = sampled.images[:40]
-    np.testing.assert_array_equal(answers(small, crops), answers(whole, crops))
+    assert repacking.trimmed(small) == small
+    some = sampled.take(slice(0, 40))
+    np.testing.assert_array_equal(points_in(small, some), points_in(whole, some))
     (tmp_path / "small.tflite").write_bytes(small)
-    require_landmark_model(tmp_path / "small.tflite")
+    require_fitting(tmp_path / "small.tflite", Landmarks(), sampled)
     assert operators(tmp_path / "small.tflite") == operators(tmp_path / "net.tflite")

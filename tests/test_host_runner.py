@@ -1,9 +1,11 @@
 """The host runner: outputs are the file's, processes are lean, failures are verdicts."""
 
 import json
+import shutil
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 from unittest.mock import Mock
@@ -11,19 +13,22 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from mlbench.contracts import Job
+from mlbench.contracts import ExportOptions, Job
+from mlbench.contracts.runner import Pipeline
 from mlbench.device_runners import host, host_worker
 from mlbench.device_runners.host import _WORKER, HostRunner
 from mlbench.errors import UsageError
-from mlbench.export import convert
 from mlbench.export.artifacts import artifact_of
+from mlbench.export.written import file_of, written
 from mlbench.faces.detection import cascade_path
 from mlbench.faces.frames import compose_frames
+from mlbench.faces.landmarks import POINTS, Landmarks
 from mlbench.networks import storage
+from mlbench.networks.ports import predict
 from mlbench.runs.measuring import Measuring, measure
-from mlbench.runs.pipeline import measure_files
+from mlbench.runs.steps import measure_files
+from mlbench.system import children
 from mlbench.system.progress import Silent
-from mlbench.training.loop import predict
 from tests.conftest import TINY
 from tests.fitted import fitted
 
@@ -32,10 +37,10 @@ from tests.fitted import fitted
 def files(tmp_path_factory, sampled):
     folder = tmp_path_factory.mktemp("files")
     storage.save(fitted(TINY, sampled), folder / "network")
-    np.save(folder / "crops.npy", sampled.images[:100])
     for precision in ("float32", "dynamic"):
-        out = str(folder / f"{precision}.tflite")
-        convert.convert(str(folder / "network"), out, str(folder / "crops.npy"), precision, False, None)
+        options = ExportOptions(precision)
+        written(folder / "network", options, sampled.take(slice(0, 100)))
+        shutil.copy(file_of(folder / "network", options), folder / f"{precision}.tflite")
     return folder
 
 
@@ -43,8 +48,10 @@ def _job(files, sampled, *names, frames=0):
     return Job(
         artifacts=tuple(artifact_of(files / f"{name}.tflite") for name in names),
         folder=files,
-        test_sets={"test": sampled.images[:20]},
-        frames=compose_frames(frames, seed=7).images,
+        test_sets={"test": sampled.take(slice(0, 20))},
+        pipeline=Pipeline(compose_frames(frames, seed=7).images, cascade_path(), (96, 96))
+        if frames
+        else None,
         min_count=40,
         min_seconds=0.05,
     )
@@ -52,9 +59,9 @@ def _job(files, sampled, *names, frames=0):
 
 def test_predictions_are_the_files_outputs(files, sampled):
     outcomes = list(HostRunner().measure(_job(files, sampled, "float32"), Silent()))
-    expected = predict(storage.load(files / "network"), sampled.images[:20])
+    expected = predict(storage.load(files / "network"), sampled.take(slice(0, 20)))[POINTS]
     assert expected.std(axis=0).mean() > 0.5
-    np.testing.assert_allclose(outcomes[0].predictions["test"], expected, atol=1e-3)
+    np.testing.assert_allclose(outcomes[0].predictions["test"][POINTS], expected, atol=1e-3)
 
 
 def test_artifacts_are_measured_in_as_many_bursts_each(files, sampled):
@@ -68,8 +75,8 @@ def test_artifacts_are_measured_in_as_many_bursts_each(files, sampled):
         assert measured.first_ms > 0
         assert measured.warmup_count > 0
         assert measured.memory.baseline_bytes < measured.memory.loaded_bytes <= measured.memory.peak_bytes
-        assert measured.detector.n == measured.both.n == 50
-        assert 0 < measured.faces_found <= measured.frames == 4
+        assert measured.parts["detector"].n == measured.parts["both"].n == 50
+        assert 0 < measured.found <= measured.frames == 4
 
 
 class _Recording:
@@ -77,20 +84,21 @@ class _Recording:
 
     log: ClassVar[list[tuple["_Recording", str]]] = []
 
-    def __init__(self, model, crops, frames, threads):
-        self.name, self.threads, self.closed = model.stem, threads, False
+    def __init__(self, model, job, inputs):
+        self.name, self.threads, self.closed = model.stem, job.threads, False
 
     def ask(self, command, **arguments):
         assert not self.closed
         self.log.append((self, command))
         count = arguments.get("count", 1)
         if command == "predict":
-            np.save(arguments["out"], np.zeros((len(np.load(arguments["crops"])), 68, 2), np.float32))
+            (file,) = arguments["files"].values()
+            np.savez(arguments["out"], points=np.zeros((len(np.load(file)), 136), np.float32))
         return {
             "load": {"load_ms": 1.0, "first_ms": 1.0},
             "warm_up": {"count": 1},
             "memory": {"baseline_bytes": 1, "loaded_bytes": 2, "peak_bytes": 3},
-            "faces_found": {"found": 1, "frames": 1},
+            "found": {"found": 1, "frames": 1},
         }.get(command, {"samples_ms": [1.0] * count, "cpu_s": 1.0, "wall_s": 1.0})
 
     def close(self):
@@ -148,15 +156,14 @@ def _threads_of(worker):
 
 
 def test_the_process_computes_in_as_many_threads_as_asked(files, sampled, tmp_path):
-    np.save(tmp_path / "crops.npy", sampled.images[:1])
-    np.save(tmp_path / "frames.npy", compose_frames(1, seed=7).images)
-    found = {}
+    job = _job(files, sampled, "float32", frames=1)
+    inputs, found = host._Inputs.write(job, tmp_path), {}
     for threads in (1, 4):
-        model, frames = files / "float32.tflite", tmp_path / "frames.npy"
-        with closing(host._Worker(model, tmp_path / "crops.npy", frames, threads)) as worker:
+        model = files / "float32.tflite"
+        with closing(host._Worker(model, replace(job, threads=threads), inputs)) as worker:
             worker.ask("load")
             loaded = _threads_of(worker)
-            worker.ask("faces_found")
+            worker.ask("found")
             found[threads] = loaded, _threads_of(worker) - loaded
     (one, detecting), (four, detecting_in_four) = found[1], found[4]
     assert four - one == 3
@@ -164,14 +171,13 @@ def test_the_process_computes_in_as_many_threads_as_asked(files, sampled, tmp_pa
 
 
 def test_the_pipeline_runs_the_network_on_each_face_that_is_found(files, sampled, tmp_path, monkeypatch):
-    np.save(tmp_path / "crops.npy", sampled.images[:1])
-    np.save(tmp_path / "frames.npy", compose_frames(5, seed=7).images)
-    places = [str(tmp_path / name) for name in ("crops.npy", "frames.npy")]
-    worker = host_worker.Worker(str(files / "float32.tflite"), *places, 1, str(cascade_path()))
+    inputs = host._Inputs.write(_job(files, sampled, "float32", frames=5), tmp_path)
+    model = str(files / "float32.tflite")
+    worker = host_worker.Worker(model, 1, inputs.first, inputs.outputs, inputs.pipeline, 7)
     worker.load()
-    network = Mock(wraps=worker._interpreter)
-    monkeypatch.setattr(worker, "_interpreter", network)
-    found = worker.faces_found()["found"]
+    network = Mock(wraps=worker._network._interpreter)
+    monkeypatch.setattr(worker._network, "_interpreter", network)
+    found = worker.found()["found"]
     assert len(worker.both(0.0, 5)["samples_ms"]) == 5
     assert network.set_tensor.call_count == network.invoke.call_count == found > 0
     assert {call.args[1].shape for call in network.set_tensor.call_args_list} == {(1, 96, 96, 1)}
@@ -197,12 +203,13 @@ def test_a_model_that_answers_nan_is_a_verdict_and_the_others_are_measured(files
     assert bias.tobytes() in content
     (files / "nan.tflite").write_bytes(content.replace(bias.tobytes(), np.full_like(bias, np.nan).tobytes()))
     tests = {"test": sampled.take(slice(0, 20))}
-    job, settings = _job(files, sampled, "float32", "nan"), Measuring(detector=False, min_seconds=0.05)
-    fields = measure(list(job.artifacts), files, tests, settings, [HostRunner()], Silent()).fields
+    job, settings = _job(files, sampled, "float32", "nan"), Measuring(pipeline=False, min_seconds=0.05)
+    artifacts, task = list(job.artifacts), Landmarks()
+    fields = measure(artifacts, files, task, tests, settings, [HostRunner()], Silent()).fields
     good, bad = fields["measurements"]
     assert good.failure is None
     assert (bad.failure.stage, "not finite" in bad.failure.reason) == ("inference", True)
-    assert {error.artifact for error in fields["errors"]} == {good.artifact}
+    assert {scores.artifact for scores in fields["scores"]} == {good.artifact}
 
 
 def test_a_killed_worker_is_a_verdict(files, sampled, monkeypatch):
@@ -223,25 +230,20 @@ def test_a_killed_worker_is_a_verdict(files, sampled, monkeypatch):
 def test_the_worker_imports_numpy_and_litert_alone():
     code = (
         "import sys, runpy; runpy.run_path(sys.argv[1], run_name='worker'); "
-        "print({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'tf_keras', 'keras', 'cv2', 'mlbench', 'rich'})"
+        "print({m.split('.')[0] for m in sys.modules} & {'tensorflow', 'tf_keras', 'keras', 'cv2', 'pydantic'}, "
+        "sorted(m for m in sys.modules if m.split('.')[0] == 'mlbench'))"
     )
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code, str(_WORKER)], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "set()"
+    command = children.command("-c", code, str(_WORKER))
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=children.environment())
+    assert done.stdout.strip() == "set() ['mlbench', 'mlbench.export', 'mlbench.export.interpreter']"
 
 
-def test_the_worker_answers_a_bad_command_with_its_error(files, sampled, tmp_path):
-    np.save(tmp_path / "crops.npy", sampled.images[:2])
-    start = {
-        "model": str(files / "absent.tflite"),
-        "crops": str(tmp_path / "crops.npy"),
-        "frames": "",
-        "threads": 1,
-    }
-    lines = [{**start, "cascade": ""}, {"do": "load"}]
+def test_the_worker_answers_a_bad_command_with_its_error(files):
+    start = {"model": str(files / "absent.tflite"), "threads": 1, "seed": 7}
+    lines = [{**start, "inputs": [], "outputs": [], "pipeline": None}, {"do": "load"}]
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    done = subprocess.run([sys.executable, "-I", str(_WORKER)], input=text, capture_output=True, text=True)
+    command = children.command(str(_WORKER))
+    done = subprocess.run(command, input=text, capture_output=True, text=True, env=children.environment())
     ready, answer = done.stdout.splitlines()
     assert json.loads(ready) == {"ready": True}
     assert "error" in json.loads(answer)
@@ -285,13 +287,14 @@ def test_a_worker_that_cannot_start_is_no_fault_of_a_model(files, sampled, tmp_p
     assert "no_such_module" in check.found
 
 
-def test_a_file_that_is_no_network_gets_its_verdict_beside_others(files, tmp_path):
+@pytest.mark.parametrize("task", [None, Landmarks()])
+def test_a_file_that_is_no_network_gets_its_verdict_beside_others(files, tmp_path, task):
     good, damaged = files / "float32.tflite", tmp_path / "damaged.tflite"
     damaged.write_bytes(b"no network at all")
-    measuring = Measuring(min_count=20, min_seconds=0.01, detector=False, gallery=False)
+    measuring = Measuring(min_count=20, min_seconds=0.01, pipeline=False, gallery=False)
 
     def measured(*paths):
-        return measure_files(list(paths), [], measuring, tmp_path, ("mlbench",), Silent()).record
+        return measure_files(list(paths), task, [], measuring, tmp_path, ("mlbench",), Silent()).record
 
     record = measured(good, damaged)
     assert [a.id for a in record.artifacts] == ["float32", "damaged"]

@@ -1,21 +1,25 @@
 """What names a finished step in the cache: all that decides it."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from mlbench import plugins
 from mlbench.compression import stages
-from mlbench.compression.stages import Bench, Compressed
+from mlbench.compression.stages import ChainSetup, Compressed
 from mlbench.compressors.svd import Svd
 from mlbench.contracts import ExportOptions
-from mlbench.faces.dataset import Faces, split_faces
+from mlbench.data import split as splitting
+from mlbench.faces.landmarks import Landmarks
 from mlbench.system.progress import Silent
 from mlbench.training import baselines
 from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
+from tests.materials import material_of
 
 _OPTIONS = TrainingOptions(epochs=1)
 
@@ -31,6 +35,11 @@ class Later(Svd):
 Later.__qualname__, Later.__module__ = Svd.__qualname__, Svd.__module__
 
 
+class _Dist(NamedTuple):
+    name: str
+    version: str
+
+
 class _FoundError(Exception):
     pass
 
@@ -43,50 +52,64 @@ def folder_of(monkeypatch, cache, sampled):
         raise _FoundError(arguments[-1])
 
     monkeypatch.setattr(stages, "_carry_out", stop)
-    split = split_faces(sampled, seed=7)
+    usual = material_of(sampled)
     before = Compressed("before", Path(), ExportOptions(), ())
 
-    def find(compressor=None, faces=sampled, split=split, tuning=None):
-        bench = Bench(faces, split, TuningOptions(**tuning or {}), Silent())
+    def find(compressor=None, material=usual, tuning=None):
+        setup = ChainSetup(material, TuningOptions(**tuning or {}), Silent())
         with pytest.raises(_FoundError) as found:
-            stages._stage(compressor or Svd(), before, None, bench)
+            stages._stage(compressor or Svd(), before, None, setup)
         return found.value.args[0]
 
     return find
 
 
-def test_equal_images_of_other_names_do_not_share_a_baseline(sampled):
-    renamed = Faces(sampled.images, sampled.points, np.array([f"{name}x" for name in sampled.names]))
-    keys = [
-        baselines.baseline_key(TINY, faces, split_faces(faces, seed=7), _OPTIONS)
-        for faces in (sampled, renamed)
-    ]
-    assert keys[0] != keys[1]
+def _key(material):
+    return baselines.baseline_key(TINY, material, _OPTIONS)
+
+
+def test_equal_inputs_of_other_names_do_not_share_a_baseline(sampled):
+    renamed = replace(sampled, ids=np.array([f"{name}x" for name in sampled.ids]))
+    assert _key(material_of(sampled)) != _key(material_of(renamed))
+
+
+def test_equal_rows_of_other_groups_do_not_share_a_baseline(sampled):
+    material = material_of(sampled)
+    groups = np.array([f"{group}x" for group in sampled.groups])
+    assert _key(replace(material, samples=replace(sampled, groups=groups))) != _key(material)
+
+
+@pytest.mark.parametrize("what", ["version", "name"])
+def test_a_task_and_its_version_are_in_the_keys(sampled, folder_of, monkeypatch, what):
+    class Another(Landmarks):
+        version = 2 if what == "version" else Landmarks.version
+
+    if what == "version":
+        Another.__qualname__, Another.__module__ = Landmarks.__qualname__, Landmarks.__module__
+    usual = material_of(sampled)
+    other = replace(usual, task=Another())
+    assert _key(usual) != _key(other)
+    assert folder_of() != folder_of(material=other)
 
 
 def test_rows_of_a_split_are_in_the_key_not_its_rule_alone(sampled):
-    splits = [split_faces(sampled, seed=seed) for seed in (7, 8)]
-    assert splits[0].rule == splits[1].rule
-    keys = {baselines.baseline_key(TINY, sampled, split, _OPTIONS) for split in splits}
-    assert len(keys) == 2
+    seven, eight = (material_of(sampled, seed) for seed in (7, 8))
+    assert seven.split.rule == eight.split.rule
+    assert _key(seven) != _key(eight)
 
 
-@pytest.mark.parametrize("rule", ["SPLIT_VERSION", "PERSON_RULE"])
-def test_a_rule_that_decides_a_split_has_its_version_in_the_key(sampled, monkeypatch, rule):
-    from mlbench.faces import dataset
-
-    split = split_faces(sampled, seed=7)
-    before = baselines.baseline_key(TINY, sampled, split, _OPTIONS)
-    monkeypatch.setattr(dataset, rule, 99)
-    assert baselines.baseline_key(TINY, sampled, split, _OPTIONS) != before
+def test_the_rule_that_decides_a_split_has_its_version_in_the_key(sampled, monkeypatch):
+    material = material_of(sampled)
+    before = _key(material)
+    monkeypatch.setattr(splitting, "SPLIT_VERSION", 99)
+    assert _key(material) != before
 
 
 def test_library_versions_are_in_the_keys(sampled, monkeypatch, folder_of):
-    split = split_faces(sampled, seed=7)
-    before = baselines.baseline_key(TINY, sampled, split, _OPTIONS), folder_of()
+    before = _key(material_of(sampled)), folder_of()
     for module in (baselines, stages):
         monkeypatch.setattr(module, "versions", lambda *names: dict.fromkeys(names, "99"))
-    after = baselines.baseline_key(TINY, sampled, split, _OPTIONS), folder_of()
+    after = _key(material_of(sampled)), folder_of()
     assert before[0] != after[0]
     assert before[1] != after[1]
 
@@ -98,10 +121,13 @@ def test_a_compressor_that_keeps_its_parents_name_has_its_own_place(folder_of):
 
 def test_the_version_of_a_compressors_package_is_in_its_place(folder_of, monkeypatch):
     def installed(version):
-        dist = SimpleNamespace(name="a-package", version=version)
+        dist = _Dist("a-package", version)
         point = SimpleNamespace(module="tests.anything", dist=dist)
-        monkeypatch.setattr(plugins, "_found", lambda kind: {"other": point})
+        given = {"compressors": {"other": [point]}}
+        monkeypatch.setattr(plugins, "_found", lambda kind: given.get(kind) or found(kind))
         return folder_of(Other())
+
+    found = plugins._found
 
     assert installed("1.0") != installed("1.1")
 
@@ -109,12 +135,12 @@ def test_the_version_of_a_compressors_package_is_in_its_place(folder_of, monkeyp
 def test_what_a_stage_works_with_is_in_its_place(folder_of, sampled, monkeypatch):
     from mlbench.faces.appearance import AppearanceModel
 
-    usual, tuned = folder_of(), folder_of(tuning={"sampled_faces": 5})
+    usual, tuned = folder_of(), folder_of(tuning={"sampled": 5})
     assert folder_of() == usual
-    places = {usual, tuned, folder_of(tuning={"seed": 8}), folder_of(split=split_faces(sampled, seed=8))}
+    places = {usual, tuned, folder_of(tuning={"seed": 8}), folder_of(material=material_of(sampled, 8))}
     monkeypatch.setattr(AppearanceModel, "load", lambda: SimpleNamespace(fingerprint="another"))
     assert folder_of() == usual
-    places.add(folder_of(tuning={"sampled_faces": 5}))
+    places.add(folder_of(tuning={"sampled": 5}))
     assert len(places) == 5
 
 

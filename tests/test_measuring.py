@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from mlbench.contracts import DeviceRunner, Outcome
+from mlbench.data.sources import TestSet
 from mlbench.errors import UsageError
-from mlbench.evaluation.budgets import PAPER_BUDGETS, Budget, judge, judge_worst
-from mlbench.faces.sources import TestSet
-from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Persons, Timing
-from mlbench.runs import pipeline
+from mlbench.evaluation.budgets import parse_budget
+from mlbench.faces.landmarks import Landmarks, samples_of
+from mlbench.records import Artifact, Device, Failure, Groups, Measurement, Memory, Timing
+from mlbench.runs import steps
 from mlbench.runs.measuring import Measuring, measure
 from mlbench.system.progress import Silent
 from tests.reports.example_records import HOST, example, some_faces
@@ -57,8 +58,8 @@ ARTIFACT = Artifact(
 
 
 def _measure(*runners):
-    settings = Measuring(detector=False, budgets=())
-    return measure([ARTIFACT], Path(), {}, settings, list(runners), Silent()).fields
+    settings = Measuring(pipeline=False, budgets=())
+    return measure([ARTIFACT], Path(), None, {}, settings, list(runners), Silent()).fields
 
 
 def _tested(names):
@@ -68,22 +69,25 @@ def _tested(names):
     class Answers(_Device):
         def measure(self, job, progress):
             found = faces.points + np.arange(len(names), dtype=np.float32)[:, None, None] / 10
-            yield Outcome(Measurement(artifact=ARTIFACT.id, device=self._id), {"set": found})
+            outputs = {"points": found.reshape(len(found), -1)}
+            yield Outcome(Measurement(artifact=ARTIFACT.id, device=self._id), {"set": outputs})
 
-    settings = Measuring(detector=False, budgets=(), gallery=False)
-    return measure([ARTIFACT], Path(), {"set": faces}, settings, [Answers("host", [])], Silent()).fields
+    settings = Measuring(pipeline=False, budgets=(), gallery=False)
+    tests = {"set": samples_of(faces)}
+    runners = [Answers("host", [])]
+    return measure([ARTIFACT], Path(), Landmarks(), tests, settings, runners, Silent()).fields
 
 
 def test_a_record_tells_whose_faces_were_tested_and_intervals_resample_them():
     fields = _tested([f"Given_Family_{i:04d}.jpg" for i in range(10)] + ["Other_Name_0001.jpg", "x.jpg"])
-    assert fields["persons"] == {
-        "set": Persons(of_face=(*(0,) * 10, 1, 2)),
-        "set (frontal)": Persons(of_face=(0,) * 6),
+    assert fields["groups"] == {
+        "set": Groups(of_sample=(*(0,) * 10, 1, 2), unit="person"),
+        "set (frontal)": Groups(of_sample=(0,) * 6, unit="person"),
     }
-    whole, frontal = fields["errors"]
-    alone = _tested([f"{i}.jpg" for i in range(12)])["errors"]
-    assert whole.mae_px.high - whole.mae_px.low > 1.5 * (alone[0].mae_px.high - alone[0].mae_px.low)
-    assert frontal.mae_px == alone[1].mae_px, "the faces of a single person are resampled by themselves"
+    whole, frontal = (scores.metrics["mae"] for scores in fields["scores"])
+    alone = [s.metrics["mae"] for s in _tested([f"{i}.jpg" for i in range(12)])["scores"]]
+    assert whole.high - whole.low > 1.5 * (alone[0].high - alone[0].low)
+    assert frontal == alone[1], "the faces of a single person are resampled by themselves"
 
 
 def test_too_few_persons_are_named():
@@ -122,6 +126,14 @@ def test_a_device_that_is_given_twice_is_refused_before_anything_is_measured():
     assert log == []
 
 
+def _without_reading(monkeypatch, artifact_of):
+    """Files and test sets are not there: what is known of them is made up."""
+    monkeypatch.setattr(steps, "artifact_of", artifact_of)
+    monkeypatch.setattr(steps, "described", artifact_of)
+    monkeypatch.setattr(steps, "require_fitting", lambda path, task, samples: None)
+    monkeypatch.setattr(TestSet, "load", lambda self, task, progress: samples_of(some_faces()))
+
+
 @pytest.mark.parametrize(
     ("files", "ids"),
     [
@@ -139,11 +151,16 @@ def test_files_are_told_apart_by_name_or_path_or_turn(files, ids, tmp_path, monk
 
     log = []
     monkeypatch.setattr(Measuring, "runners", lambda self: [_Device("phone", log)])
-    monkeypatch.setattr(pipeline.files_of, "artifact_of", stand_in)
-    monkeypatch.setattr(TestSet, "load", lambda self, progress: some_faces())
-    settings = Measuring(detector=False, gallery=False, budgets=())
-    done = pipeline.measure_files(
-        [Path(file) for file in files], [TestSet.parse("faces.npz")], settings, tmp_path, (), Silent()
+    _without_reading(monkeypatch, stand_in)
+    settings = Measuring(pipeline=False, gallery=False, budgets=())
+    done = steps.measure_files(
+        [Path(file) for file in files],
+        Landmarks(),
+        [TestSet.parse("faces.npz")],
+        settings,
+        tmp_path,
+        (),
+        Silent(),
     ).record
     assert [artifact.id for artifact in done.artifacts] == ids
     assert [artifact.path for artifact in done.artifacts] == files
@@ -158,11 +175,10 @@ def test_files_are_told_apart_by_name_or_path_or_turn(files, ids, tmp_path, monk
 def test_what_a_device_keeps_of_measured_files_lies_below_out(tmp_path, monkeypatch):
     phone = _Device("phone", [])
     monkeypatch.setattr(Measuring, "runners", lambda self: [phone])
-    monkeypatch.setattr(pipeline.files_of, "artifact_of", lambda path: ARTIFACT)
-    monkeypatch.setattr(TestSet, "load", lambda self, progress: some_faces())
-    settings = Measuring(detector=False, gallery=False, budgets=())
+    _without_reading(monkeypatch, lambda path: ARTIFACT)
+    settings = Measuring(pipeline=False, gallery=False, budgets=())
     tests = [TestSet.parse("faces.npz")]
-    done = pipeline.measure_files([Path("tiny.tflite")], tests, settings, tmp_path, (), Silent())
+    done = steps.measure_files([Path("tiny.tflite")], Landmarks(), tests, settings, tmp_path, (), Silent())
     assert phone.folder == done.folder
     assert done.folder.parent == tmp_path
 
@@ -172,40 +188,9 @@ def _found(device, kilobytes):
     row = example("basic", devices=(HOST,)).measurements[0]
     if kilobytes is None:
         failure = Failure(stage="load", reason="out of memory")
-        return Measurement(artifact=row.artifact, device=device, failure=failure), None
+        return Measurement(artifact=row.artifact, device=device, failure=failure)
     memory = Memory(baseline_bytes=0, loaded_bytes=0, peak_bytes=1000 * kilobytes)
-    return row.model_copy(update={"device": device, "memory": memory}), None
-
-
-@pytest.mark.parametrize(
-    ("host", "phone", "value", "fits", "reason"),
-    [
-        (1, 2, 2000, True, "on phone"),
-        (1, 9, 9000, False, "on phone"),
-        (9, 1, 9000, False, "on host"),
-        (1, None, None, False, "on phone: out of memory"),
-    ],
-)
-def test_a_budget_is_judged_by_the_worst_device_and_names_it(host, phone, value, fits, reason):
-    budgets = (Budget("asset file", "size", 10), Budget("memory", "memory", 5000))
-    size, memory = judge_worst(budgets, ARTIFACT, [_found("host", host), _found("phone", phone)])
-    assert (size.value, size.fits, size.reason) == (1, True, "")
-    assert (memory.value, memory.fits, memory.reason) == (value, fits, reason)
-
-
-@pytest.mark.parametrize(
-    ("missing", "p50", "memory"), [("memory", 2.0, None), ("network", None, 5000.0), ("", 2.0, 5000.0)]
-)
-def test_a_budget_is_judged_by_its_own_figure_whatever_else_is_missing(missing, p50, memory):
-    row, _ = _found("host", 5)
-    row = row.model_copy(update={"network": Timing.from_samples([2.0], [1], 1.0)})
-    row = row.model_copy(update={missing: None} if missing else {})
-    found = judge((Budget("p50", "p50", 2.0), Budget("memory", "memory", 5000)), ARTIFACT, row, None)
-    assert [verdict.value for verdict in found] == [p50, memory]
-    assert [verdict.fits for verdict in found] == [p50 is not None, memory is not None]
-    assert [verdict.reason for verdict in found] == [
-        "" if value is not None else "not measured" for value in (p50, memory)
-    ]
+    return row.model_copy(update={"device": device, "memory": memory})
 
 
 @pytest.mark.parametrize(("rounds", "judged"), [(5, False), (7, False), (8, True)])
@@ -217,39 +202,21 @@ def test_a_latency_without_a_verdict_has_a_reason(rounds, judged):
                 yield Outcome(Measurement(artifact=artifact.id, device=self._id, network=timing), {})
 
     other = ARTIFACT.model_copy(update={"id": "other"})
-    settings = Measuring(detector=False, budgets=())
-    fields = measure([ARTIFACT, other], Path(), {}, settings, [Timed("host", [])], Silent()).fields
+    settings = Measuring(pipeline=False, budgets=())
+    fields = measure([ARTIFACT, other], Path(), None, {}, settings, [Timed("host", [])], Silent()).fields
     told = [text for text in fields["warnings"] if "verdict" in text]
     assert [row.quantity for row in fields["differences"]] == ["p50_ratio"] * judged
     assert len(told) == (not judged)
     assert judged or f"{rounds} rounds are too few for an interval (8 are needed)" in told[0]
 
 
-def test_budgets_on_errors_are_judged_by_their_own_figure():
-    errors = example("basic").errors[0]
-    budgets = (Budget("mae", "mae", errors.mae_px.value), Budget("nme", "nme", errors.nme.value / 2))
-    mae, nme = judge(budgets, ARTIFACT, None, errors)
-    assert (mae.value, mae.fits) == (errors.mae_px.value, True)
-    assert (nme.value, nme.fits) == (errors.nme.value, False)
-
-
-def test_the_papers_budgets_are_its_two_limits():
-    told = [(budget.name, budget.quantity, budget.limit) for budget in PAPER_BUDGETS]
-    assert told == [("asset file", "size", 68e6), ("store package", "size", 100e6)]
-
-
-def test_a_budget_on_the_only_device_does_not_name_it():
-    (verdict,) = judge_worst((Budget("memory", "memory", 5000),), ARTIFACT, [_found("host", 1)])
-    assert (verdict.fits, verdict.reason) == (True, "")
-
-
 def test_budgets_of_a_record_are_those_of_all_devices():
     class Found(_Device):
         def measure(self, job, progress):
-            row, _ = _found(self._id, None if self._id == "phone" else 1)
+            row = _found(self._id, None if self._id == "phone" else 1)
             yield Outcome(row.model_copy(update={"artifact": ARTIFACT.id}), {})
 
-    settings = Measuring(detector=False, budgets=(Budget("memory", "memory", 5000),))
+    settings = Measuring(pipeline=False, budgets=(parse_budget("memory=5KB"),))
     devices = [Found("host", []), Found("phone", [])]
-    (verdict,) = measure([ARTIFACT], Path(), {}, settings, devices, Silent()).fields["budgets"]
+    (verdict,) = measure([ARTIFACT], Path(), None, {}, settings, devices, Silent()).fields["budgets"]
     assert (verdict.fits, verdict.value, verdict.reason) == (False, None, "on phone: out of memory")

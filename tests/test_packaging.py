@@ -173,7 +173,7 @@ def test_it_lists_measures_and_reports_beside_them(installed):
     assert listed.returncode == 0, listed.stderr
     assert all(name in listed.stdout for name in ("two_pool", "tucker", "android"))
     model = site / "mlbench" / "models" / "basic.tflite"
-    quick = ["--no-detector", "--min-count", "20", "--min-seconds", "0.05"]
+    quick = ["--no-pipeline", "--min-count", "20", "--min-seconds", "0.05"]
     measured = python(site / "bin" / "mlbench", "measure", model, *quick)
     assert measured.returncode == 0, measured.stderr
     assert "MAE" in measured.stdout

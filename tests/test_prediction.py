@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from mlbench.cli import main
+from mlbench.contracts import ExportOptions
 from mlbench.errors import UsageError
-from mlbench.export import convert
+from mlbench.export.written import file_of, written
 from mlbench.faces.frames import compose_frames
+from mlbench.faces.landmarks import Landmarks
 from mlbench.faces.prediction import predict_photograph
 from mlbench.networks import building, storage
 from tests.conftest import TINY
@@ -20,15 +22,13 @@ from tests.conftest import TINY
 def model(tmp_path_factory, sampled):
     """A network that answers every crop with the mean face."""
     folder = tmp_path_factory.mktemp("model")
-    network = building.build(TINY, 7)
-    building.start_from_mean(network, sampled.points.mean(axis=0))
+    network = building.build(TINY, Landmarks(), sampled, 7)
+    building.start_from_prior(network, Landmarks().prior(sampled))
     last = network.layers[-1]
     last.kernel.assign(np.zeros(last.kernel.shape))
     storage.save(network, folder)
-    np.save(folder / "crops.npy", sampled.images[:64])
-    out = folder / "mean.tflite"
-    convert.convert(str(folder), str(out), str(folder / "crops.npy"), "float32", False, None)
-    return out
+    written(folder, ExportOptions(), sampled.take(slice(0, 64)))
+    return file_of(folder, ExportOptions())
 
 
 @pytest.fixture(scope="module")

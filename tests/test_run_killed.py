@@ -57,7 +57,7 @@ def test_a_run_killed_ten_times_ends_with_the_same_files(plugin, faces_file, tmp
         "--epochs",
         "20",
     ]
-    arguments += ["--tune-epochs", "10", "--batch", "32", "--no-detector", "--min-seconds", "0.05"]
+    arguments += ["--tune-epochs", "10", "--batch", "32", "--no-pipeline", "--min-seconds", "0.05"]
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     started = time.perf_counter()

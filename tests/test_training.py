@@ -8,34 +8,50 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mlbench.contracts import Encoding, Samples
 from mlbench.errors import UsageError
-from mlbench.faces.dataset import split_faces
+from mlbench.faces.augmentation import Augmentation
+from mlbench.faces.landmarks import IMAGE, POINTS, Landmarks
 from mlbench.networks import building, storage
+from mlbench.networks.ports import Ports, predict
 from mlbench.records import Epoch
 from mlbench.system.progress import Silent
+from mlbench.tasks.regression import Regression
 from mlbench.training import baselines, loop
 from mlbench.training.loop import fit
 from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
+from tests.materials import material_of
 
+_TASK = Landmarks()
 _OPTIONS = TrainingOptions(epochs=4, batch=32, threads=1)
 
 
 @pytest.fixture(scope="module")
 def parts(sampled):
-    split = split_faces(sampled, seed=7)
-    return sampled.take(split.train), sampled.take(split.validation)
+    material = material_of(sampled)
+    return material.train, material.validation
 
 
 def _network(train):
-    network = building.build(TINY, 7)
-    building.start_from_mean(network, train.points.mean(axis=0))
+    network = building.build(TINY, _TASK, train, 7)
+    building.start_from_prior(network, _TASK.prior(train))
     return network
+
+
+def _answers(network, samples):
+    return _TASK.answers(predict(network, samples))[POINTS]
+
+
+def _trainer(network, teacher, samples, options, steps):
+    from mlbench.training.step import Trainer
+
+    return Trainer(network, teacher, Ports.of(network, samples), _TASK, options, steps)
 
 
 def _fit(parts, folder, options=_OPTIONS, teacher=None):
     network = _network(parts[0])
-    return network, fit(network, *parts, options, folder, Silent(), title="", teacher=teacher)
+    return network, fit(network, _TASK, *parts, options, folder, Silent(), title="", teacher=teacher)
 
 
 class _KilledError(Exception):
@@ -49,16 +65,16 @@ def test_training_lowers_the_validation_error(parts, tmp_path, how):
     )
     _, result = _fit(parts, tmp_path, options)
     assert result.history[0].epoch == 0
-    assert min(e.validation_mae_px for e in result.history) < 0.8 * result.history[0].validation_mae_px
+    assert min(e.validation["mae"] for e in result.history) < 0.8 * result.history[0].validation["mae"]
     assert result.history[-1].loss < 0.5 * result.history[1].loss
 
 
 def test_the_weights_are_the_best_epochs(parts, tmp_path):
     network, result = _fit(parts, tmp_path)
-    best = min(epoch.validation_mae_px for epoch in result.history)
-    found = np.abs(loop.predict(network, parts[1].images) - parts[1].points).mean()
+    best = min(epoch.validation["mae"] for epoch in result.history)
+    found = np.abs(_answers(network, parts[1]) - parts[1].targets[POINTS]).mean()
     assert found == pytest.approx(best, abs=1e-5)
-    assert result.history[result.best_epoch].validation_mae_px == best
+    assert result.history[result.best_epoch].validation["mae"] == best
 
 
 @pytest.mark.parametrize(
@@ -81,7 +97,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(parts, tmp_path, mon
     monkeypatch.setattr(loop, "_train_epoch", real)
     resumed, again = _fit(parts, tmp_path / "killed", options)
     assert all((a == b).all() for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True))
-    assert [e.validation_mae_px for e in history.history] == [e.validation_mae_px for e in again.history]
+    assert [e.validation for e in history.history] == [e.validation for e in again.history]
 
 
 def test_a_damaged_checkpoint_is_one_sentence(parts, tmp_path):
@@ -101,10 +117,9 @@ def _epochs(*errors):
         Epoch(
             epoch=i,
             loss=None,
-            validation_mae_px=error,
-            validation_rmse_px=error,
+            validation={"mae": error, "rmse": error},
             learning_rate=0.1,
-            images_per_s=1.0,
+            samples_per_s=1.0,
             seconds=1.0,
         )
         for i, error in enumerate(errors)
@@ -113,40 +128,44 @@ def _epochs(*errors):
 
 def test_patience_is_the_epochs_without_a_better_one():
     history = _epochs(3.0, 2.0, 2.5, 2.0)
-    assert [loop._stalled(history, patience) for patience in (1, 2, 3, 0)] == [True, True, False, False]
-    assert not loop._stalled([], 1)
+    assert [loop._stalled(_TASK, history, patience) for patience in (1, 2, 3, 0)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert not loop._stalled(_TASK, [], 1)
 
 
-def test_an_epochs_errors_are_of_the_validation_faces(parts):
-    trainer = SimpleNamespace(predict=lambda images: parts[1].points + np.float32([3, -4]), rate=0.1)
-    epoch = loop._epoch(trainer, parts[1], 2, 5.0, 4.0, 100)
+def test_an_epochs_errors_are_of_the_validation_samples(parts):
+    moved = {POINTS: (parts[1].targets[POINTS] + np.float32([3, -4])).reshape(-1, 136)}
+    trainer = SimpleNamespace(predict=lambda samples: moved, rate=0.1)
+    epoch = loop._epoch(trainer, _TASK, parts[1], 2, 5.0, 4.0, 100)
     assert (epoch.epoch, epoch.loss, epoch.learning_rate) == (2, 5.0, 0.1)
-    errors = epoch.validation_mae_px, epoch.validation_rmse_px, epoch.images_per_s
+    errors = epoch.validation["mae"], epoch.validation["rmse"], epoch.samples_per_s
     assert errors == pytest.approx((3.5, np.sqrt(12.5), 25.0), rel=1e-5)
 
 
 def test_divergence_is_one_sentence(parts, tmp_path):
     broken = parts[0].take(np.arange(len(parts[0])))
-    broken.points[0, 0, 0] = np.inf
+    broken.targets[POINTS][0, 0, 0] = np.inf
     with pytest.raises(UsageError, match="smaller --rate"):
-        fit(_network(parts[0]), broken, parts[1], _OPTIONS, tmp_path, Silent(), title="")
+        fit(_network(parts[0]), _TASK, broken, parts[1], _OPTIONS, tmp_path, Silent(), title="")
 
 
 def test_a_teacher_draws_the_student_to_its_answers(parts, tmp_path):
     teacher = _network(parts[0])
-    building.start_from_mean(teacher, parts[0].points.mean(axis=0) + 10)
+    building.start_from_prior(teacher, {POINTS: _TASK.prior(parts[0])[POINTS] + 10})
     options = _OPTIONS.model_copy(update={"epochs": 8, "rate": 0.01, "augment": False})
     alone = options.model_copy(update={"teacher_share": 1.0})
     student = _network(parts[0])
-    before = np.abs(loop.predict(student, parts[1].images) - loop.predict(teacher, parts[1].images)).mean()
+    before = np.abs(_answers(student, parts[1]) - _answers(teacher, parts[1])).mean()
     # Validation error rises as the student follows a wrong teacher, so the last weights are looked at, not the best.
-    from mlbench.training.step import Trainer
-
-    trainer = Trainer(student, teacher, alone, steps_per_epoch=10)
+    trainer = _trainer(student, teacher, parts[0], alone, 10)
     for epoch in range(8):
-        for images, points in loop.batches(parts[0], alone, epoch):
-            trainer.step(images, points)
-    after = np.abs(loop.predict(student, parts[1].images) - loop.predict(teacher, parts[1].images)).mean()
+        for inputs, targets in loop.batches(parts[0], _TASK, alone, epoch):
+            trainer.step(inputs, targets)
+    after = np.abs(_answers(student, parts[1]) - _answers(teacher, parts[1])).mean()
     assert after < 0.5 * before
 
 
@@ -154,22 +173,19 @@ def _answering(train, offset=0.0):
     """A network that answers every face with the mean one, moved by `offset` px."""
     network = _network(train)
     network.layers[-1].kernel.assign(network.layers[-1].kernel * 0)
-    building.start_from_mean(network, train.points.mean(axis=0) + offset)
+    building.start_from_prior(network, {POINTS: _TASK.prior(train)[POINTS] + offset})
     return network
 
 
 def test_a_teachers_share_of_the_labels_is_as_asked(parts):
-    from mlbench.training.step import Trainer
-
-    train = parts[0].take(slice(0, 8))
+    train, options = parts[0].take(slice(0, 8)), _OPTIONS.model_copy(update={"teacher_share": 0.25})
     student, teacher = _answering(train), _answering(train, 4)
-    told = loop.blended(train, teacher, 0.25)
-    taught = 0.75 * train.points + 0.25 * loop.predict(teacher, train.images)
-    np.testing.assert_allclose(told.points, taught, atol=1e-4)
-    trainer = Trainer(student, teacher, _OPTIONS.model_copy(update={"teacher_share": 0.25}), 1)
-    answers = loop.predict(student, train.images)
+    answers = _answers(student, train)
+    taught = 0.75 * train.targets[POINTS] + 0.25 * _answers(teacher, train)
     # A quarter of the way to the teacher, who is 4 px off: 1 px.
-    assert float(trainer.step(train.images, answers)) == pytest.approx(1.0, rel=1e-4)
+    for targets, expected in ((answers, 1.0), (train.targets[POINTS], np.square(answers - taught).mean())):
+        trainer = _trainer(_answering(train), teacher, train, options, 1)
+        assert float(trainer.step(train.inputs, {POINTS: targets})) == pytest.approx(expected, rel=1e-4)
 
 
 def test_bfloat16_trains_the_float32_network(parts, tmp_path):
@@ -179,19 +195,20 @@ def test_bfloat16_trains_the_float32_network(parts, tmp_path):
     assert result.history[-1].loss < 0.8 * result.history[1].loss
 
 
-def test_batches_cover_every_face_once_and_follow_from_the_seed(parts):
+def test_batches_cover_every_sample_once_and_follow_from_the_seed(parts):
     options = _OPTIONS.model_copy(update={"augment": False})
-    rows = np.concatenate([points for _, points in loop.batches(parts[0], options, 3)])
-    assert sorted(rows[:, 0, 0]) == sorted(parts[0].points[:, 0, 0])
-    first, again = (next(iter(loop.batches(parts[0], _OPTIONS, 3)))[0] for _ in range(2))
+    rows = np.concatenate([targets[POINTS] for _, targets in loop.batches(parts[0], _TASK, options, 3)])
+    assert sorted(rows[:, 0, 0]) == sorted(parts[0].targets[POINTS][:, 0, 0])
+    first, again = (next(iter(loop.batches(parts[0], _TASK, _OPTIONS, 3)))[0][IMAGE] for _ in range(2))
     assert (first == again).all()
-    other = next(iter(loop.batches(parts[0], _OPTIONS, 4)))[0]
+    other = next(iter(loop.batches(parts[0], _TASK, _OPTIONS, 4)))[0][IMAGE]
     assert (first != other).any()
 
 
 def test_each_batch_is_augmented_by_chance_of_its_own(parts):
     alike = parts[0].take(np.zeros(4, int))
-    given = [images for images, _ in loop.batches(alike, _OPTIONS.model_copy(update={"batch": 1}), 3)]
+    one = _OPTIONS.model_copy(update={"batch": 1})
+    given = [inputs[IMAGE] for inputs, _ in loop.batches(alike, _TASK, one, 3)]
     assert len({images.tobytes() for images in given}) == 4
 
 
@@ -200,19 +217,19 @@ def test_an_error_while_preparing_batches_reaches_the_training(parts, monkeypatc
         message = "no such augmentation"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(loop.Augmentation, "apply", broken)
+    monkeypatch.setattr(Augmentation, "apply", broken)
     with pytest.raises(RuntimeError, match="no such augmentation"):
-        list(loop.batches(parts[0], _OPTIONS, 0))
+        list(loop.batches(parts[0], _TASK, _OPTIONS, 0))
 
 
 def test_a_baseline_is_trained_once(sampled, cache):
-    split = split_faces(sampled, seed=7)
-    first = baselines.train_baseline(TINY, sampled, split, _OPTIONS, Silent())
-    again = baselines.train_baseline(TINY, sampled, split, _OPTIONS, Silent())
+    material = material_of(sampled)
+    first = baselines.train_baseline(TINY, material, _OPTIONS, Silent())
+    again = baselines.train_baseline(TINY, material, _OPTIONS, Silent())
     assert (first.reused, again.reused) == (False, True)
     assert first.folder == again.folder
     assert not list(first.folder.glob("checkpoint*"))
-    other = baselines.baseline_key(TINY, sampled, split, _OPTIONS.model_copy(update={"seed": 8}))
+    other = baselines.baseline_key(TINY, material, _OPTIONS.model_copy(update={"seed": 8}))
     assert other != first.key
 
 
@@ -260,13 +277,11 @@ def test_muon_leaves_vectors_and_large_matrices_to_adam_and_shortens_its_steps_b
     ],
 )
 def test_the_rate_follows_the_schedule_over_all_steps(parts, schedule, shares):
-    from mlbench.training.step import Trainer
-
     options = _OPTIONS.model_copy(update={"schedule": schedule, "epochs": 2, "rate": 0.01})
-    trainer = Trainer(_network(parts[0]), None, options, steps_per_epoch=2)
+    trainer, few = _trainer(_network(parts[0]), None, parts[0], options, 2), parts[0].take(slice(0, 4))
     rates = []
     for _ in shares:
-        trainer.step(parts[0].images[:4], parts[0].points[:4])
+        trainer.step(few.inputs, few.targets)
         rates.append(trainer.rate)
     assert rates == pytest.approx([0.01 * share for share in shares], rel=1e-5)
 
@@ -276,20 +291,21 @@ import sys
 from pathlib import Path
 import tensorflow as tf
 from mlbench.compression.chain import parse_chain
-from mlbench.compression.stages import Bench, compress
-from mlbench.faces.dataset import read_npz, split_faces
+from mlbench.compression.stages import ChainSetup, compress
+from mlbench.faces.dataset import read_npz
+from mlbench.faces.landmarks import samples_of
 from mlbench.system.progress import Silent
 from mlbench.training.baselines import train_baseline
 from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
+from tests.materials import material_of
 
-what, faces = sys.argv[1], read_npz(Path(sys.argv[2])).take(slice(0, 60))
-split = split_faces(faces, seed=7)
-baseline = train_baseline(TINY, faces, split, TrainingOptions(epochs=1, batch=64, threads=3), Silent())
+what, material = sys.argv[1], material_of(samples_of(read_npz(Path(sys.argv[2])).take(slice(0, 60))))
+baseline = train_baseline(TINY, material, TrainingOptions(epochs=1, batch=64, threads=3), Silent())
 if what == "tuning":
     assert baseline.reused
-    bench = Bench(faces, split, TuningOptions(epochs=1, batch=64, threads=5), Silent())
-    compress(baseline, parse_chain("none"), bench)
+    setup = ChainSetup(material, TuningOptions(epochs=1, batch=64, threads=5), Silent())
+    compress(baseline, parse_chain("none"), setup)
 print(tf.config.threading.get_intra_op_parallelism_threads())
 """
 
@@ -322,19 +338,17 @@ def test_muon_moves_matrices_along_orthogonalised_nesterov_momentum(shape):
 
 @pytest.mark.parametrize(("loss", "expected"), [("squared", 9.0), ("absolute", np.sqrt(9.25) - 0.5)])
 def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
-    from mlbench.training.step import Trainer
-
-    network = _answering(parts[0])
-    answers = loop.predict(network, parts[0].images[:8])
-    trainer = Trainer(network, None, _OPTIONS.model_copy(update={"loss": loss}), steps_per_epoch=1)
-    assert float(trainer.step(parts[0].images[:8], answers + 3)) == pytest.approx(expected, rel=1e-4)
+    network, few = _answering(parts[0]), parts[0].take(slice(0, 8))
+    answers = _answers(network, few)
+    trainer = _trainer(network, None, few, _OPTIONS.model_copy(update={"loss": loss}), 1)
+    assert float(trainer.step(few.inputs, {POINTS: answers + 3})) == pytest.approx(expected, rel=1e-4)
 
 
 def test_every_option_but_threads_is_in_the_key(sampled):
-    split = split_faces(sampled, seed=7)
+    material = material_of(sampled)
     assert set(_OPTIONS.deciding()) == set(TrainingOptions.model_fields) - {"threads"}
     keys = {
-        baselines.baseline_key(TINY, sampled, split, _OPTIONS.model_copy(update=changed))
+        baselines.baseline_key(TINY, material, _OPTIONS.model_copy(update=changed))
         for changed in ({}, {"optimizer": "muon"}, {"loss": "absolute"}, {"augment_strength": 0.5})
     }
     assert len(keys) == 4
@@ -355,7 +369,9 @@ def test_a_checkpoint_of_more_than_a_thousand_weights_is_restored_in_order(tmp_p
             return inputs
 
     network = tf_keras.Sequential([tf_keras.Input((2,)), Many()])
-    trainer = Trainer(network, None, _OPTIONS, steps_per_epoch=1)
+    pairs, names = np.zeros((1, 2), np.float32), np.array(["a"])
+    samples = Samples({"x": pairs}, {"y": pairs}, names, names, {"x": Encoding((2,))})
+    trainer = Trainer(network, None, Ports.of(network, samples), Regression(), _OPTIONS, 1)
     network.set_weights([np.float32(number) for number in range(1002)])
     trainer.save(tmp_path / "checkpoint.npz", "history")
     network.set_weights([np.float32(0)] * 1002)

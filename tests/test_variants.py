@@ -3,6 +3,7 @@
 import pytest
 
 from mlbench import plugins
+from mlbench.faces.landmarks import Landmarks
 from mlbench.networks import building, counting, storage
 from tests.conftest import TINY
 
@@ -35,23 +36,25 @@ def test_feature_maps_shrink_as_valid_padding_says(name, sides):
     assert [layer.output[0] for layer in layers if layer.kind in ("conv", "pool")] == sides
 
 
-def test_the_built_network_is_the_definition():
+def test_the_built_network_is_the_definition(sampled):
     for variant in (plugins.load("variants", "basic"), TINY):
-        network = building.build(variant, seed=7)
+        network = building.build(variant, Landmarks(), sampled, seed=7)
         rows = counting.layer_table(network)
         assert network.count_params() == variant.parameters
         assert sum(row.macs for row in rows) == variant.macs
         assert network.output_shape == (None, 136)
 
 
-def test_equal_seeds_give_equal_networks():
-    first, again, other = (building.build(TINY, seed).get_weights() for seed in (7, 7, 8))
+def test_equal_seeds_give_equal_networks(sampled):
+    first, again, other = (
+        building.build(TINY, Landmarks(), sampled, seed).get_weights() for seed in (7, 7, 8)
+    )
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert any((a != b).any() for a, b in zip(first, other, strict=True))
 
 
-def test_a_saved_network_is_the_network(tmp_path):
-    network = building.build(TINY, seed=7)
+def test_a_saved_network_is_the_network(tmp_path, sampled):
+    network = building.build(TINY, Landmarks(), sampled, seed=7)
     storage.save(network, tmp_path)
     loaded = storage.load(tmp_path)
     assert loaded.get_config()["layers"] == network.get_config()["layers"]

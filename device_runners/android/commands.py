@@ -70,7 +70,7 @@ def install(serial: str | None, models: tuple[str, ...]) -> None:
     """Install the app, and give its live screen networks to choose from."""
     from mlbench.device_runners.android import installation, live, phone
     from mlbench.device_runners.android.runner import apk_to_install
-    from mlbench.records import ready_models
+    from mlbench.export import ready_models
 
     files = tuple(ready_models.file_named(model) for model in models)
     live.check(files)

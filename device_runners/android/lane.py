@@ -20,7 +20,7 @@ class Lane:
     device: str
     turns: int
     results: dict[int, Result] = field(default_factory=dict)
-    outputs: npt.NDArray[np.float32] | None = None  # [n,68,2], of all test sets
+    outputs: npt.NDArray[np.float32] | None = None  # [n, width], of all test sets
     failure: Failure | None = None
 
     @property
@@ -49,19 +49,23 @@ class Lane:
             first_ms=first.first_ms,
             warmup_count=first.warmup_count,
             network=_timing([self.results[turn].network for turn in range(self.turns)]),
-            detector=_timing([first.detector]),
-            both=_timing([first.both]),
+            parts={
+                part: timing
+                for part in ("detector", "both")
+                if (timing := _timing([getattr(first, part)])) is not None
+            },
             memory=_memory(first.memory),
-            faces_found=first.faces_found,
+            found=first.faces_found,
             frames=first.frames,
             details=_details(first, self.results[self.turns - 1]),
         )
         return Outcome(measurement, _by_test_set(job, self.outputs))
 
 
-def _by_test_set(job: Job, outputs: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[np.float32]]:
-    edges = np.cumsum([len(images) for images in job.test_sets.values()])[:-1]
-    return dict(zip(job.test_sets, np.split(outputs, edges), strict=False))
+def _by_test_set(job: Job, outputs: npt.NDArray[np.float32]) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+    edges = np.cumsum([len(samples) for samples in job.test_sets.values()])[:-1]
+    parts = zip(job.test_sets.items(), np.split(outputs, edges), strict=True)
+    return {name: {next(iter(samples.targets)): part} for (name, samples), part in parts}
 
 
 def _timing(parts: list[Series | None]) -> Timing | None:

@@ -9,8 +9,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mlbench.faces.dataset import LANDMARKS
-
 #: A result is samples and facts; anything larger is not one.
 MAX_RESULT_BYTES = 16 * 2**20
 
@@ -139,20 +137,18 @@ def parse_result(data: bytes, run: str) -> Result:
 
 
 def parse_outputs(data: bytes, report: OutputsReport, count: int) -> npt.NDArray[np.float32]:
-    """The outputs [n,68,2] of a run on its crops.
+    """The outputs [n, width] of a run on its images.
 
     Raises:
-        BadResultError: another number of crops or points, a damaged file, or numbers that are not finite.
+        BadResultError: another number of images, a damaged file, or numbers that are not finite.
     """
-    if (report.count, report.width) != (count, 2 * LANDMARKS):
-        message = (
-            f"the app gave {report.count} outputs of {report.width} numbers, not {count} of {2 * LANDMARKS}"
-        )
+    if report.count != count:
+        message = f"the app gave {report.count} outputs, not {count}"
         raise BadResultError(message)
     if len(data) != 4 * count * report.width or hashlib.sha256(data).hexdigest() != report.sha256:
         message = "the app's outputs are damaged"
         raise BadResultError(message)
-    outputs = np.frombuffer(data, "<f4").astype(np.float32).reshape(count, LANDMARKS, 2)
+    outputs = np.frombuffer(data, "<f4").astype(np.float32).reshape(count, report.width)
     if not np.isfinite(outputs).all():
         message = "the network gives numbers on this phone that are not finite"
         raise BadResultError(message)

@@ -115,32 +115,35 @@ class Session:
             if data is None:
                 lane.fail("process", "the app ended well but left no result")
                 return
-            self._accept(lane, turn, data, lambda: self._pull_outputs(name))
+            self._accept(lane, turn, data, lambda limit: self._pull_outputs(name, limit))
         except (BadResultError, RefusedError) as error:
             lane.fail("process", str(error))
 
-    def _accept(self, lane: Lane, turn: int, data: bytes, outputs: Callable[[], bytes]) -> None:
+    def _accept(self, lane: Lane, turn: int, data: bytes, outputs: Callable[[int], bytes]) -> None:
         name = self._name(lane, turn)
         result = parse_result(data, name)
         if result.failure is not None:
             lane.fail(result.failure.stage, facts.clean(result.failure.reason))
             return
         if turn == 0:
-            lane.outputs = self._outputs_of(result, outputs(), name)
+            lane.outputs = self._outputs_of(result, outputs, name)
         self._keep(name, "result.json", data)
         lane.results[turn] = result
         self._note(result)
 
-    def _outputs_of(self, result: Result, data: bytes, name: str) -> npt.NDArray[np.float32]:
+    def _outputs_of(
+        self, result: Result, outputs: Callable[[int], bytes], name: str
+    ) -> npt.NDArray[np.float32]:
         if result.outputs is None:
             message = "the app's result has no outputs"
             raise BadResultError(message)
-        values = parse_outputs(data, result.outputs, self.inputs.facts["crops"]["count"])
+        count = self.inputs.facts["crops"]["count"]
+        data = outputs(4 * count * result.outputs.width)
+        values = parse_outputs(data, result.outputs, count)
         self._keep(name, "outputs.f32", data)
         return values
 
-    def _pull_outputs(self, name: str) -> bytes:
-        limit = 4 * 136 * int(self.inputs.facts["crops"]["count"])
+    def _pull_outputs(self, name: str, limit: int) -> bytes:
         return self.phone.pull(f"{RESULTS}/{name}/outputs.f32", limit) or b""
 
     def _keep(self, name: str, file: str, data: bytes) -> None:
@@ -182,5 +185,5 @@ class Session:
         self.device_facts = {key: facts.clean(text) for key, text in told.items() if text}
 
 
-def _reader(folder: Path) -> Callable[[], bytes]:
-    return (folder / "outputs.f32").read_bytes
+def _reader(folder: Path) -> Callable[[int], bytes]:
+    return lambda limit: (folder / "outputs.f32").read_bytes()

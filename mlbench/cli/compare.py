@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from mlbench.cli.measure import measure_files
-from mlbench.cli.options import FILE, SEED, measuring_options, output_options
+from mlbench.cli.measure import measure_files, measured_task
+from mlbench.cli.options import FILE, measuring_options, output_options, test_options
 from mlbench.errors import UsageError
 
 
@@ -18,7 +18,7 @@ from mlbench.errors import UsageError
     epilog="""\b
 Examples:
   mlbench compare runs/two_pool-1a2b3c4d runs/two_pool-5e6f7a8b
-  mlbench compare old.tflite new.tflite --measure --no-detector
+  mlbench compare old.tflite new.tflite --measure --no-pipeline
   mlbench compare old.tflite new.tflite --measure --fail-if "p50 > 5%" --fail-if "mae > 0.05px"
 """
 )
@@ -31,7 +31,8 @@ Examples:
     "--fail-if",
     "conditions",
     multiple=True,
-    help='End with exit code 1 if so: "p50 > 5%", "size > 0%", "memory > 10%", "mae > 0.05px".',
+    help='End with exit code 1 if it got worse by more: "p50 > 5%", "size > 0%", "memory > 10%", or the first metric '
+    'of the task: "mae > 0.05px", "top1 > 1pp".',
 )
 @click.option(
     "--not-interleaved",
@@ -39,10 +40,7 @@ Examples:
     is_flag=True,
     help="Compare latencies of other machines or times all the same, and say so.",
 )
-@click.option(
-    "--data", "data", multiple=True, help="Test faces: FILE or FILE:ARRAY. [default: 500 sampled faces]"
-)
-@click.option("--seed", default=7, show_default=True, type=SEED)
+@test_options
 @measuring_options
 @output_options
 def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **options: Any) -> None:
@@ -53,14 +51,17 @@ def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **option
     from mlbench.evaluation import between_runs
     from mlbench.records import read_record
 
-    conditions = [between_runs.parse_condition(text) for text in options.pop("conditions")]
-    anyway = options.pop("anyway")
+    texts, anyway, files = options.pop("conditions"), options.pop("anyway"), (base, candidate)
     if measured:
-        finished = measure_files((base, candidate), **options)
-        found = between_runs.compare_within(finished.record, 0, 1)
+        task = measured_task(files, options["task"], bool(options["data"] or options["tests"]))
+        conditions = [between_runs.parse_condition(text, task.metrics if task else ()) for text in texts]
+        found = between_runs.compare_within(measure_files(files, **options).record, 0, 1)
     else:
-        _refuse_models(base, candidate)
-        found = between_runs.compare(read_record(base), read_record(candidate), anyway)
+        _refuse_models(*files)
+        left, right = map(read_record, files)
+        facts = left.task.metrics if left.task else ()
+        conditions = [between_runs.parse_condition(text, facts) for text in texts]
+        found = between_runs.compare(left, right, anyway)
     if as_json:
         click.echo(json.dumps(comparison_table.as_json(found)))
     else:

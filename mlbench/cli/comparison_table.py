@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mlbench.evaluation.amounts import change_shown, shown
 from mlbench.evaluation.between_runs import Comparison, Line
 from mlbench.system.sizes import format_size
 
@@ -41,21 +42,28 @@ def show(comparison: Comparison, console: Console) -> None:
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
     """Lines, refusals and notes as JSON values."""
-    lines = [{**vars(line), "change": line.change.model_dump()} for line in comparison.lines]
+    lines = [
+        {
+            **vars(line),
+            "change": line.change.model_dump(),
+            "metric": line.metric.model_dump() if line.metric else None,
+        }
+        for line in comparison.lines
+    ]
     return dataclasses.asdict(dataclasses.replace(comparison, lines=[])) | {"lines": lines}
 
 
 def _amount(line: Line, value: float) -> str:
     if line.quantity in ("size", "memory"):
         return format_size(value)
-    return f"{value:.3f} ms" if line.quantity == "p50" else f"{value:.3f} px"
+    return shown(line.metric, value) if line.metric else f"{value:.3f} ms"
 
 
 def change_text(line: Line) -> str:
     """How much a line changed, with the interval where there is one."""
     c = line.change
-    if line.quantity == "mae":
-        told = f"{c.value:+.3f} px ({c.low:+.3f} to {c.high:+.3f}"
+    if line.metric is not None:
+        told = " (".join(change_shown(line.metric, c))
     else:
         told = f"{c.value * 100:+.1f} %"
         if line.confidence is None:

@@ -9,13 +9,11 @@ import click
 
 from mlbench.cli.options import (
     FILE,
-    TUNING,
     complete,
     data_options,
-    source_of,
-    training_of,
+    making_of,
+    network_of,
     training_options,
-    tuning_of,
     tuning_options,
 )
 from mlbench.cli.output import progress_bars
@@ -23,7 +21,8 @@ from mlbench.cli.output import progress_bars
 
 @click.command(
     epilog="\b\nExamples:\n  mlbench compress --variant two_pool --chain svd --out small.tflite\n"
-    '  mlbench compress --variant basic --chain "svd(target=1MB)+dynamic" --out basic.tflite'
+    '  mlbench compress --variant basic --chain "svd(target=1MB)+dynamic" --out basic.tflite\n'
+    "\nRarer options of training and tuning are flags too: `mlbench list options`."
 )
 @click.option("--variant", default="two_pool", show_default=True, shell_complete=complete("variants"))
 @click.option("--chain", default="svd", show_default=True, shell_complete=complete("compressors", "none"))
@@ -32,16 +31,10 @@ from mlbench.cli.output import progress_bars
 @training_options
 @tuning_options
 @click.option("--pb", is_flag=True, help="Write the paper's frozen .pb graph too.")
-def compress(variant: str, chain: str, out: Path, pb: bool, start_from: str | None, **options: Any) -> None:
+def compress(variant: str, chain: str, out: Path, pb: bool, **options: Any) -> None:
     """Compress a baseline and write the file, without measuring it."""
     from mlbench.compression.chain import parse_chain
-    from mlbench.runs import pipeline
+    from mlbench.runs import steps
 
-    tune = {name: options.pop(name) for name in TUNING}
-    source = source_of(options.pop("data"), options.pop("faces"), options.pop("split"), options["seed"])
-    training = training_of(source.path, **options)
-    tuning = tuning_of(training, **tune)
-    message = pipeline.compress_only(
-        variant, parse_chain(chain), source, training, tuning, start_from, out, pb, progress_bars()
-    )
-    click.echo(message)
+    network, making = network_of(variant), making_of(**options)
+    click.echo(steps.compress_only(network, parse_chain(chain), making, out, pb, progress_bars()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlbench.cli.options import FILE, SAMPLED_FACES, SEED
+from mlbench.cli.options import FILE, SAMPLED, SEED
 from mlbench.cli.output import progress_bars
 from mlbench.errors import UsageError
 from mlbench.system.files import require_writable
@@ -22,14 +22,14 @@ def faces() -> None:
 
 
 @faces.command("sample", epilog="\b\nExample:\n  mlbench faces sample --count 5000 --out faces.npz")
-@click.option("--count", default=SAMPLED_FACES, show_default=True, type=click.IntRange(1))
+@click.option("--count", default=SAMPLED, show_default=True, type=click.IntRange(1))
 @click.option("--seed", default=7, show_default=True, type=SEED)
 @click.option("--model", type=FILE, help="[default: the bundled one]")
 @click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
 def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
     """Write faces sampled from an appearance model."""
     from mlbench.faces.appearance import AppearanceModel
-    from mlbench.faces.dataset import require_faces_suffix, write_faces
+    from mlbench.faces.files import require_faces_suffix, write_faces
 
     require_faces_suffix(out)
     require_writable(out)
@@ -47,7 +47,8 @@ def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
 @click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
 def join(inputs: tuple[Path, ...], source: str | None, out: Path) -> None:
     """One file of faces from several; with --source, of one source's faces alone."""
-    from mlbench.faces.dataset import joined, require_faces_suffix, write_faces
+    from mlbench.faces.dataset import joined
+    from mlbench.faces.files import require_faces_suffix, write_faces
 
     require_faces_suffix(out)
     require_writable(out)
@@ -58,9 +59,11 @@ def join(inputs: tuple[Path, ...], source: str | None, out: Path) -> None:
 
 def _of_source(path: Path, source: str | None) -> Faces:
     """The faces of a file, or those of one source."""
-    from mlbench.faces.sources import read_and_tell
+    from mlbench.faces.files import read_faces
 
-    given = read_and_tell(path, "points", progress_bars())
+    given = read_faces(path)
+    if given.note:
+        progress_bars().say(f"Note: {given.note}")
     if source is None:
         return given
     if "source" not in given.extra or not (given.extra["source"] == source).any():

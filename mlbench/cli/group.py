@@ -62,7 +62,7 @@ Tab completion (bash; zsh and fish likewise):
 def cli() -> None:
     """Which form of this network fits this device, and what does it cost in accuracy?
 
-    Trains a landmark network, compresses it, and measures the very file that would ship:
+    Trains a network, or takes yours, compresses it, and measures the very file that would ship:
     bytes, memory, error, frames per second.
     """
 

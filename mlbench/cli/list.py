@@ -12,11 +12,16 @@ import click
     epilog="\b\nExamples:\n  mlbench list\n  mlbench list compressors\n  mlbench list variants --json",
 )
 @click.argument(
-    "what", required=False, type=click.Choice(["variants", "compressors", "devices", "reports", "models"])
+    "what",
+    required=False,
+    type=click.Choice(["tasks", "variants", "compressors", "devices", "reports", "models", "options"]),
 )
 @click.option("--json", "as_json", is_flag=True)
 def list_plugins(what: str | None, as_json: bool) -> None:
-    """Variants, compressors with their options, devices, reports and ready models that are installed."""
+    """Tasks, variants, compressors with their options, devices, reports and ready models that are installed.
+
+    `options`: the keys of the file of a run, with the flags that set them.
+    """
     from mlbench.cli import listing
 
     tables = listing.tables(what)

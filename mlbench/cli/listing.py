@@ -1,4 +1,4 @@
-"""What is installed: variants, compressors with their options, devices and reports, as tables."""
+"""What is installed, and the options of a run, as tables."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from rich.console import Console
 from rich.table import Table
 
 from mlbench import plugins
-from mlbench.contracts import Compressor, Tuned, Variant
-from mlbench.records import ready_models
-from mlbench.records.ready_models import Model
+from mlbench.cli.experiment import Setting, settings
+from mlbench.cli.run import run
+from mlbench.contracts import Compressor, NetworkSource, Task, Tuned, Variant
+from mlbench.export import ready_models
+from mlbench.export.ready_models import Model
 from mlbench.system.sizes import format_size
 
 Row = dict[str, str]
 
 _MODELS = "models"
+_OPTIONS = "options"
 
 _KINDS: dict[str, plugins.Kind] = {
+    "tasks": "tasks",
     "variants": "variants",
     "compressors": "compressors",
     "devices": "device_runners",
@@ -27,8 +31,12 @@ _KINDS: dict[str, plugins.Kind] = {
 
 
 def tables(what: str | None = None) -> dict[str, list[Row]]:
-    """Rows for one kind of plug-in, or for all."""
-    describe: dict[str, Callable[[Any], Row]] = {"variants": _variant, "compressors": _compressor}
+    """Rows for one kind of plug-in, or for all; those of the options of `mlbench run` where they are asked for."""
+    describe: dict[str, Callable[[Any], Row]] = {
+        "tasks": _task,
+        "variants": _variant,
+        "compressors": _compressor,
+    }
     found = {
         title: [describe.get(title, _plain)(plugin) for plugin in plugins.usable(kind)[0].values()]
         for title, kind in _KINDS.items()
@@ -36,6 +44,8 @@ def tables(what: str | None = None) -> dict[str, list[Row]]:
     }
     if what in (None, _MODELS):
         found[_MODELS] = [_model(model) for model in ready_models.models()]
+    if what == _OPTIONS:
+        found[_OPTIONS] = [_option(key, option) for key, option in settings(run).items()]
     return found
 
 
@@ -59,7 +69,35 @@ def show(found: dict[str, list[Row]]) -> None:
         console.print(table)
 
 
-def _variant(variant: Variant) -> Row:
+def _task(task: type[Task]) -> Row:
+    return {
+        "name": task.name,
+        "what": task.summary,
+        "metrics": ", ".join(
+            f"{metric.name} ({metric.unit})" if metric.unit else metric.name for metric in task.metrics
+        ),
+        "losses": ", ".join(task.losses),
+    }
+
+
+def _option(key: str, option: Setting) -> Row:
+    default = option.to_info_dict()["default"]
+    return {
+        "key": key,
+        "flag": "/".join([option.opts[0], *option.secondary_opts[:1]]),
+        "what": option.told,
+        "default": ", ".join(map(str, default)) if isinstance(default, list) else _default_told(default),
+    }
+
+
+def _default_told(value: object) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _variant(variant: NetworkSource) -> Row:
+    if not isinstance(variant, Variant) or variant.shape is None or variant.outputs is None:
+        open_ended = dict.fromkeys(("parameters", "float32", "MACs", "feature map"), "as the data")
+        return {"name": variant.name, "what": variant.summary, **open_ended}
     return {
         "name": variant.name,
         "what": variant.summary,
@@ -88,14 +126,18 @@ def _compressor(technique: type[Compressor]) -> Row:
 
 
 def _model(model: Model) -> Row:
-    errors = (f"{e.test_set}: {e.mae_px.value:.3f} px, NME {e.nme.value:.2%}" for e in model.errors)
+    metrics = model.record.task.metrics[:3:2] if model.record.task else ()
+    told = [
+        f"{score.test_set}: " + ", ".join(f"{m.title} {m.told(score.metrics[m.name].value)}" for m in metrics)
+        for score in model.scores
+    ]
     data = model.record.data
     return {
         "name": model.name,
         "network": model.artifact.id,
         "file": format_size(model.artifact.file_bytes),
         "trained on": data.source if data else "not told",
-        "errors": "\n".join(errors),
+        "metrics": "\n".join(told),
     }
 
 

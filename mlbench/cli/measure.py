@@ -8,36 +8,66 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlbench.cli.options import FILE, SEED, measuring_of, measuring_options, output_options
+from mlbench.cli.options import (
+    FILE,
+    USUAL_TASK,
+    measuring_of,
+    measuring_options,
+    output_options,
+    task_of,
+    test_options,
+)
 from mlbench.cli.output import progress_bars, show
+from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from mlbench.contracts import Task
     from mlbench.runs.pipeline import Finished
 
 
 @click.command(
     epilog="\b\nExamples:\n  mlbench measure runs/*/two_pool-none.tflite --threads 2\n"
-    "  mlbench measure a.tflite b.tflite --data faces.npz --no-detector --json"
+    "  mlbench measure a.tflite b.tflite --data faces.npz --no-pipeline --json"
 )
 @click.argument("files", nargs=-1, required=True, type=FILE)
-@click.option(
-    "--data", "data", multiple=True, help="Test faces: FILE or FILE:ARRAY. [default: 500 sampled faces]"
-)
-@click.option("--seed", default=7, show_default=True, type=SEED)
+@test_options
 @measuring_options
 @output_options
-def measure(files: tuple[Path, ...], data: tuple[str, ...], out: Path, as_json: bool, **options: Any) -> None:
-    """Measure .tflite files side by side; the first is the baseline of the differences."""
-    finished = measure_files(files, data, out, **options)
+def measure(files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Measure .tflite files side by side; the first is the baseline of the differences.
+
+    Any network can be measured. Without --data and --task, one that takes no faces gets random inputs, and sizes,
+    memory and latency alone are told.
+    """
+    finished = measure_files(files, **options)
     show([finished.record], as_json)
     click.echo(f"Record: {finished.folder / 'record.json'}", err=as_json)
 
 
-def measure_files(files: tuple[Path, ...], data: tuple[str, ...], out: Path, **options: Any) -> Finished:
+def measure_files(
+    files: tuple[Path, ...], task: str | None, data: tuple[str, ...], out: Path, **options: Any
+) -> Finished:
     """Measure files as the options say."""
-    from mlbench.faces.sources import TestSet
-    from mlbench.runs import pipeline
+    from mlbench.data.sources import TestSet
+    from mlbench.runs import steps
 
     tests = [TestSet.parse(text) for text in (*data, *options.pop("tests"))]
+    chosen = measured_task(files, task, bool(tests))
+    measuring = measuring_of(chosen, **options)
     command = ("mlbench", *sys.argv[1:])
-    return pipeline.measure_files(list(files), tests, measuring_of(**options), out, command, progress_bars())
+    return steps.measure_files(files, chosen, tests, measuring, out, command, progress_bars())
+
+
+def measured_task(files: tuple[Path, ...], name: str | None, tested: bool) -> Task | None:
+    """The task that is named; else the usual one, where there are tests or the files are networks for it."""
+    from mlbench.export.artifacts import require_fitting
+
+    task: Task = task_of(name or USUAL_TASK)
+    if name or tested:
+        return task
+    try:
+        for path in files:
+            require_fitting(path, task, task.sample(1, 0, "test"))
+    except UsageError:
+        return None
+    return task

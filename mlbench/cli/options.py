@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from mlbench.cli.experiment import naming, place_of, require_files, setting
 from mlbench.errors import UsageError
 
 FILE = click.Path(path_type=Path)
@@ -16,7 +17,11 @@ FILE = click.Path(path_type=Path)
 SEED = click.IntRange(0, 2**31 - 1)
 
 
-SAMPLED_FACES = 4000
+SAMPLED = 4000
+
+
+#: The task where none is given: the paper's.
+USUAL_TASK = "landmarks"
 
 
 _SAMPLED_EPOCHS = 10
@@ -45,181 +50,391 @@ def complete(kind: Any, *more: str) -> Callable[..., list[str]]:
 _OPTIMIZERS = click.Choice(["adam", "muon"])
 
 
-_LOSSES = click.Choice(["squared", "absolute"])
+_TASK: dict[str, Any] = {
+    "default": USUAL_TASK,
+    "show_default": True,
+    "shell_complete": complete("tasks"),
+    "help": "What is learnt: a name that `mlbench list tasks` shows.",
+}
+task_option = click.option("--task", **_TASK)
 
 
 data_options = _options(
-    click.option("--data", type=FILE, help="Faces to train on (.npz or .csv). [default: sampled faces]"),
-    click.option(
+    setting("task", "--task", **_TASK),
+    setting(
+        "data.file",
+        "--data",
+        type=FILE,
+        holds_path=True,
+        help="Samples to train on. [default: drawn by the task]",
+    ),
+    setting(
+        "data.samples",
+        "--samples",
         "--faces",
-        default=SAMPLED_FACES,
+        "count",
+        default=SAMPLED,
         show_default=True,
         type=click.IntRange(1),
-        help="How many faces to sample without --data.",
+        help="How many samples to draw where no file is given.",
     ),
-    click.option(
+    setting(
+        "data.split",
         "--split",
-        type=click.Choice(["file-order", "shuffled"]),
+        type=click.Choice(["file-order", "shuffled", "stratified", "given"]),
         default="file-order",
         show_default=True,
-        help="Validation: the last 10 % in file order as in the paper, or of a shuffled order.",
+        help="Validation: the last 10 % in file order as in the paper, or of a shuffled order; stratified: a tenth of "
+        "each class; given: as the array `split` of the file says.",
     ),
-    click.option(
-        "--seed", default=7, show_default=True, type=SEED, help="Fixes everything that is not hardware."
+    setting(
+        "seed",
+        "--seed",
+        default=7,
+        show_default=True,
+        type=SEED,
+        help="Fixes everything that is not hardware.",
     ),
 )
 
 
 training_options = _options(
-    click.option("--epochs", type=int, help=f"[default: 300 with --data, {_SAMPLED_EPOCHS} without]"),
-    click.option("--batch", default=120, show_default=True),
-    click.option("--rate", default=1e-3, show_default=True, help="Learning rate of training."),
-    click.option(
-        "--schedule", type=click.Choice(["cosine", "constant"]), default="cosine", show_default=True
+    setting(
+        "training.epochs",
+        "--epochs",
+        type=int,
+        help=f"Epochs of training. [default: 300 with --data, {_SAMPLED_EPOCHS} without]",
     ),
-    click.option(
+    setting("training.batch", "--batch", rare=True, default=120, help="Samples per step."),
+    setting("training.rate", "--rate", default=1e-3, show_default=True, help="Learning rate of training."),
+    setting(
+        "training.schedule",
+        "--schedule",
+        rare=True,
+        type=click.Choice(["cosine", "constant"]),
+        default="cosine",
+        help="How the learning rate goes down: along a cosine, or not at all.",
+    ),
+    setting(
+        "training.optimizer",
         "--optimizer",
+        rare=True,
         type=_OPTIMIZERS,
         default="adam",
-        show_default=True,
-        help="muon takes far fewer epochs to tune networks of small factors.",
+        help="Optimizer; muon takes far fewer epochs to tune networks of small factors.",
     ),
-    click.option(
+    setting(
+        "training.loss",
         "--loss",
-        type=_LOSSES,
-        default="squared",
-        show_default=True,
-        help="squared as in the paper, or absolute.",
+        rare=True,
+        default="",
+        help="A loss of the task, as `mlbench list tasks` shows. [default: its first]",
     ),
-    click.option("--augment/--no-augment", default=True, show_default=True),
-    click.option(
+    setting(
+        "training.augment",
+        "--augment/--no-augment",
+        rare=True,
+        default=True,
+        help="Whether samples are changed at random while training.",
+    ),
+    setting(
+        "training.augment_strength",
         "--augment-strength",
+        rare=True,
         default=1.0,
-        show_default=True,
-        help="Extent of augmentation, 0 to 2 times the usual; mirroring stays.",
+        help="Extent of augmentation, 0 to 2 times the task's usual.",
     ),
-    click.option(
-        "--patience", default=0, help="Stop after so many epochs without a better one. [default: never]"
+    setting(
+        "training.patience",
+        "--patience",
+        rare=True,
+        default=0,
+        help="Stop after so many epochs without a better one; 0: never.",
     ),
-    click.option(
+    setting(
+        "training.compute",
         "--compute",
+        rare=True,
         type=click.Choice(["float32", "bfloat16"]),
         default="float32",
-        show_default=True,
         help="Arithmetic of training and tuning; bfloat16 is faster on CPUs that have it.",
     ),
-    click.option("--train-threads", default=0, help="Threads for training. [default: all cores]"),
-    click.option(
+    setting(
+        "training.threads",
+        "--train-threads",
+        rare=True,
+        default=0,
+        help="Threads for training; 0: all cores.",
+    ),
+    setting(
+        "training.start_from",
         "--start-from",
-        help="Name of a finished baseline, of any variant and of the same faces, to start from. [default: chance]",
+        rare=True,
+        help="Name of a finished baseline, of any variant and of the same samples, to start from. "
+        "[default: random initialisation]",
     ),
 )
 
 
 tuning_options = _options(
-    click.option(
-        "--tune-epochs", type=int, help="Epochs of tuning after a compressor. [default: a sixth of --epochs]"
-    ),
-    click.option("--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
-    click.option(
-        "--tune-patience",
+    setting(
+        "tuning.epochs",
+        "--tune-epochs",
         type=int,
-        help="Stop tuning after so many epochs without a better one. [default: as --patience]",
+        help="Epochs of tuning after a compressor. [default: a sixth of --epochs]",
     ),
-    click.option("--tune-optimizer", type=_OPTIMIZERS, help="[default: as --optimizer]"),
-    click.option("--tune-loss", type=_LOSSES, help="[default: as --loss]"),
-    click.option("--tune-augment-strength", type=float, help="[default: as --augment-strength]"),
-    click.option("--tune-faces", default=0, help="Sampled faces to tune on beside the data. [default: none]"),
-    click.option(
-        "--teacher-share", default=0.5, show_default=True, help="Weight of the teacher's answers in tuning."
+    setting("tuning.rate", "--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
+    setting(
+        "tuning.patience",
+        "--tune-patience",
+        rare=True,
+        type=int,
+        help="Stop tuning after so many epochs without a better one; 0: never. [default: as training.patience]",
     ),
-    click.option(
+    setting(
+        "tuning.optimizer",
+        "--tune-optimizer",
+        rare=True,
+        type=_OPTIMIZERS,
+        help="Optimizer of tuning. [default: as training.optimizer]",
+    ),
+    setting("tuning.loss", "--tune-loss", rare=True, help="Loss of tuning. [default: as training.loss]"),
+    setting(
+        "tuning.augment_strength",
+        "--tune-augment-strength",
+        rare=True,
+        type=float,
+        help="Extent of augmentation in tuning. [default: as training.augment_strength]",
+    ),
+    setting(
+        "tuning.samples",
+        "--tune-samples",
+        "--tune-faces",
+        rare=True,
+        default=0,
+        help="Samples, drawn by the task, to tune on beside the data.",
+    ),
+    setting(
+        "tuning.teacher_share",
+        "--teacher-share",
+        rare=True,
+        default=0.5,
+        help="Weight of the teacher's answers in tuning.",
+    ),
+    setting(
+        "tuning.teacher",
         "--teacher",
+        rare=True,
         default="",
-        help="Finished baseline, of any variant and of the same faces, whose answers tuning learns from. "
+        help="Finished baseline, of any variant and of the same samples, whose answers tuning learns from. "
         "[default: the one that is compressed]",
     ),
 )
 
 
-#: Options of tuning by the fields that they set; one that is not given is as in training.
-_TUNING_FLAGS = {
-    "epochs": "tune-epochs",
-    "rate": "tune-rate",
-    "patience": "tune-patience",
-    "optimizer": "tune-optimizer",
-    "loss": "tune-loss",
-    "augment_strength": "tune-augment-strength",
-    "sampled_faces": "tune-faces",
-    "teacher_share": "teacher-share",
+#: Fields of tuning by the parameters that set them; one that is not given is as in training.
+TUNING = {
+    "tune_epochs": "epochs",
+    "tune_rate": "rate",
+    "tune_patience": "patience",
+    "tune_optimizer": "optimizer",
+    "tune_loss": "loss",
+    "tune_augment_strength": "augment_strength",
+    "tune_samples": "sampled",
+    "teacher_share": "teacher_share",
     "teacher": "teacher",
 }
 
 
-#: Options of training that are not named as the fields that they set.
-_TRAINING_FLAGS = {"threads": "train-threads"}
-
-
-TUNING = tuple(flag.replace("-", "_") for flag in _TUNING_FLAGS.values())
+_TRAINING = [
+    "epochs",
+    "batch",
+    "rate",
+    "schedule",
+    "optimizer",
+    "loss",
+    "augment",
+    "augment_strength",
+    "patience",
+    "compute",
+    "train_threads",
+]
 
 
 measuring_options = _options(
-    click.option(
-        "--test", "tests", multiple=True, help="Further test faces: FILE, or FILE:ARRAY for other labels."
+    setting(
+        "data.tests",
+        "--test",
+        "tests",
+        multiple=True,
+        holds_path=True,
+        help="Further test samples: FILE, or FILE:ARRAY for other targets. May be repeated.",
     ),
-    click.option(
+    setting(
+        "measuring.devices",
         "--device",
         "devices",
         multiple=True,
         default=["host"],
         show_default=True,
         shell_complete=complete("device_runners"),
-        help="May be repeated; android:SERIAL for one of several phones.",
+        help="Where to measure; android:SERIAL for one of several phones. May be repeated.",
     ),
-    click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256)),
-    click.option(
-        "--min-count", default=200, show_default=True, type=click.IntRange(20), help="Latency samples."
+    setting(
+        "measuring.threads",
+        "--threads",
+        default=1,
+        show_default=True,
+        type=click.IntRange(1, 256),
+        help="Threads of an inference.",
     ),
-    click.option("--min-seconds", default=3.0, show_default=True, help="Of latency samples, an artifact."),
-    click.option(
-        "--detector/--no-detector", default=True, help="Measure the face detector and the pipeline too."
+    setting(
+        "measuring.min_count",
+        "--min-count",
+        rare=True,
+        default=200,
+        type=click.IntRange(20),
+        help="Latency samples per artifact, at least.",
     ),
-    click.option(
-        "--photos", type=FILE, help="Folder of photographs for the frames. [default: sampled faces]"
+    setting(
+        "measuring.min_seconds",
+        "--min-seconds",
+        rare=True,
+        default=3.0,
+        help="Seconds of latency samples per artifact, at least.",
     ),
-    click.option(
-        "--gallery/--no-gallery",
+    setting(
+        "measuring.pipeline",
+        "--pipeline/--no-pipeline",
+        "--detector/--no-detector",
+        rare=True,
         default=True,
-        help="Keep a few test faces in the record, for the report to show.",
+        help="Measure what stands before the network too, where the task has it: the face detector of landmarks.",
     ),
-    click.option(
-        "--budget", "budgets", multiple=True, help="size=68MB, memory=12MB, p50=10ms, mae=1.2px, nme=4%."
+    setting(
+        "measuring.photos",
+        "--photos",
+        rare=True,
+        type=FILE,
+        holds_path=True,
+        help="Folder of photographs for the pipeline's frames. [default: drawn]",
+    ),
+    setting(
+        "measuring.gallery",
+        "--gallery/--no-gallery",
+        rare=True,
+        default=True,
+        help="Keep a few test samples in the record, for the report to show.",
+    ),
+    setting(
+        "measuring.budgets",
+        "--budget",
+        "budgets",
+        multiple=True,
+        help="Limit of an artifact: size=68MB, memory=12MB, p50=10ms, or a metric of the task: mae=1.2px, top1=98%. "
+        "May be repeated.",
     ),
 )
+
+
+test_options = _options(
+    click.option(
+        "--task",
+        shell_complete=complete("tasks"),
+        help=f"What the test samples are of. [default: {USUAL_TASK}, where the files are networks for it]",
+    ),
+    click.option(
+        "--data", "data", multiple=True, help="Test samples: FILE or FILE:ARRAY. [default: drawn by the task]"
+    ),
+    click.option("--seed", default=7, show_default=True, type=SEED),
+)
+
+
+MEASURING = ["devices", "threads", "min_count", "min_seconds", "pipeline", "photos", "gallery", "budgets"]
 
 
 output_options = _options(
-    click.option("--out", type=FILE, default=Path("runs"), show_default=True, help="Folder for results."),
-    click.option("--json", "as_json", is_flag=True, help="Print records as JSON instead of tables."),
+    setting(
+        "output.folder",
+        "--out",
+        type=FILE,
+        holds_path=True,
+        default=Path("runs"),
+        show_default=True,
+        help="Folder for results.",
+    ),
+    setting(
+        "output.json", "--json", "as_json", is_flag=True, help="Print records as JSON instead of tables."
+    ),
 )
 
 
-def source_of(data: Path | None, faces: int, split: str, seed: int) -> Any:
-    """The faces of a run, from its options."""
-    from mlbench.faces.sources import Source
+#: The paper's limits of a file (section 1), bytes: one asset of a package, and a package in the store.
+_LIMITS = {"asset file": 68e6, "store package": 100e6}
 
-    return Source(data, faces, split == "shuffled", seed)
+
+def task_of(name: str) -> Any:
+    """The task of a name."""
+    from mlbench import plugins
+
+    return plugins.load("tasks", name)()
+
+
+def source_of(task: Any, data: Path | None, count: int, split: str, seed: int) -> Any:
+    """The samples of a run, from its options."""
+    from mlbench.data.sources import Source
+
+    return Source(task, data, count, split, seed)  # type: ignore[arg-type]  # click has checked the rule
+
+
+def network_of(name: str) -> Any:
+    """The network of a name."""
+    from mlbench import plugins
+
+    return plugins.load("variants", name)
+
+
+def making_of(**options: Any) -> Any:
+    """How networks are made, from the options of data, training and tuning; takes those that it needs."""
+    from mlbench.runs.plan import Making
+
+    with naming("task"):
+        task = task_of(options["task"])
+    data, seed = options["data"], options["seed"]
+    require_files(data=[data] if data else [])
+    source = source_of(task, data, options["count"], options["split"], seed)
+    training = training_of(data, seed, **{name: options[name] for name in _TRAINING})
+    tuning = tuning_of(training, **{name: options.get(name) for name in TUNING})
+    _require_losses(task, {"loss": training.loss, "tune_loss": tuning.loss})
+    return Making(source, training, tuning, options["start_from"])
+
+
+def _require_losses(task: Any, given: dict[str, str]) -> None:
+    from mlbench.plugins import did_you_mean
+
+    for name, loss in given.items():
+        if loss and loss not in task.losses:
+            hint = did_you_mean(loss, task.losses)
+            message = f'{place_of(name)}: the task {task.name} has no loss "{loss}"{hint}'
+            raise UsageError(message)
 
 
 def training_of(data: Path | None, seed: int, epochs: int | None, train_threads: int, **options: Any) -> Any:
-    """Options of training; fewer epochs by default on sampled faces."""
+    """Options of training; fewer epochs by default on drawn samples."""
     default = _SAMPLED_EPOCHS if data is None else 300
+    names = {"threads": "train_threads"}
     return _validated(
-        epochs=default if epochs is None else epochs, seed=seed, threads=train_threads, **options
+        "TrainingOptions",
+        names,
+        epochs=default if epochs is None else epochs,
+        seed=seed,
+        threads=train_threads,
+        **options,
     )
 
 
-def _validated(kind: str = "TrainingOptions", /, **options: Any) -> Any:
+def _validated(kind: str, names: dict[str, str], /, **options: Any) -> Any:
+    """The options, validated; `names` are of the parameters that are not named as the fields that they set."""
     from pydantic import ValidationError
 
     from mlbench.training import options as kinds
@@ -228,24 +443,32 @@ def _validated(kind: str = "TrainingOptions", /, **options: Any) -> Any:
         return getattr(kinds, kind)(**options)
     except ValidationError as error:
         fault = error.errors()[0]
-        name = str(fault["loc"][0])
-        flags = _TUNING_FLAGS if kind == "TuningOptions" else _TRAINING_FLAGS
-        message = f"--{flags.get(name, name.replace('_', '-'))} {fault['input']}: {fault['msg']}."
+        field = str(fault["loc"][0])
+        place = place_of(names.get(field, field))
+        message = f"{place}{' ' if place.startswith('--') else ' = '}{fault['input']}: {fault['msg']}."
         raise UsageError(message) from error
 
 
 def tuning_of(training: Any, **tune: Any) -> Any:
     """Options of tuning; one that is not given is as in training."""
-    asked = {field: tune[name] for field, name in zip(_TUNING_FLAGS, TUNING, strict=True)}
-    given = {field: value for field, value in asked.items() if value is not None}
+    given = {TUNING[name]: value for name, value in tune.items() if value is not None}
     usual = training.model_dump() | {"epochs": max(3, training.epochs // 6)}
-    return _validated("TuningOptions", **usual | given)
+    names = {field: name for name, field in TUNING.items()}
+    return _validated("TuningOptions", names, **usual | given)
 
 
-def measuring_of(devices: tuple[str, ...], budgets: tuple[str, ...], **options: Any) -> Any:
+def measuring_of(task: Any, devices: tuple[str, ...], budgets: tuple[str, ...], **options: Any) -> Any:
     """How artifacts are measured, from the options."""
-    from mlbench.evaluation.budgets import PAPER_BUDGETS, parse_budget
+    from mlbench import plugins
+    from mlbench.evaluation.budgets import Budget, parse_budget
+    from mlbench.evaluation.quantities import Quantity
     from mlbench.runs.measuring import Measuring
 
-    chosen = tuple(parse_budget(text) for text in budgets) or PAPER_BUDGETS
-    return Measuring(devices=tuple(dict.fromkeys(devices)), budgets=chosen, **options)
+    with naming("budgets"):
+        given = tuple(parse_budget(text, task.metrics if task else ()) for text in budgets)
+    usual = tuple(Budget(name, Quantity("size", "bytes"), limit) for name, limit in _LIMITS.items())
+    with naming("devices"):
+        for device in devices:
+            plugins.load("device_runners", device.partition(":")[0])
+    require_files(photos=[options["photos"]] if options.get("photos") else [])
+    return Measuring(devices=tuple(dict.fromkeys(devices)), budgets=given or usual, **options)

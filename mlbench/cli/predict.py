@@ -26,8 +26,8 @@ from mlbench.cli.options import FILE
 @click.option("--json", "as_json", is_flag=True, help="Print the box and the points.")
 def predict(image: Path, model: str, out: Path | None, as_json: bool) -> None:
     """Find the largest face of a photograph and draw its 68 landmarks."""
+    from mlbench.export import ready_models
     from mlbench.faces import prediction
-    from mlbench.records import ready_models
     from mlbench.system.files import require_suffix, require_writable
 
     target = out or image.with_name(f"{image.stem}-points.png")

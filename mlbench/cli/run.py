@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
+from mlbench.cli.experiment import experiment_options, naming, require_files, setting, settings
 from mlbench.cli.options import (
-    TUNING,
+    MEASURING,
     complete,
     data_options,
+    making_of,
     measuring_of,
     measuring_options,
+    network_of,
     output_options,
-    source_of,
-    training_of,
     training_options,
-    tuning_of,
     tuning_options,
 )
 from mlbench.cli.output import progress_bars, show, write_page
@@ -30,40 +31,53 @@ Examples:
   mlbench run --variant basic --compress "svd(energy=0.999)" --compress "svd(rank=32)+int8"
   mlbench run --variant all --compress svd --data faces.npz --test human.npz:human --epochs 120
   mlbench run --variant two_pool --compress none --budget size=68MB --json
+  mlbench run --variant basic --save-config experiment.toml
+  mlbench run --config experiment.toml --set training.optimizer=muon --compress tucker
+  mlbench list options
+
+Rarer options are keys of the file and of --set; the last command lists all.
 """
 )
-@click.option(
+@experiment_options
+@setting(
+    "networks",
     "--variant",
     "variants",
     multiple=True,
     default=["two_pool"],
     show_default=True,
     shell_complete=complete("variants", "all"),
-    help="May be repeated; `all` for every one.",
+    help="Network to compress; `all` for every one. May be repeated.",
 )
-@click.option(
+@setting(
+    "chains",
     "--compress",
     "chains",
     multiple=True,
     default=["svd"],
     show_default=True,
     shell_complete=complete("compressors", "none"),
-    help="A chain of compressors; may be repeated; `none` measures the baseline alone.",
+    help="Chain of compressors; `none` measures the baseline alone. May be repeated.",
 )
 @data_options
 @training_options
 @tuning_options
 @measuring_options
 @output_options
-@click.option("--pb", is_flag=True, help="Write the paper's frozen .pb graph too.")
-def run(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) -> None:
+@setting(
+    "output.frozen_graph", "--pb", rare=True, is_flag=True, help="Write the paper's frozen .pb graph too."
+)
+def run(variants: tuple[str, ...], chains: tuple[str, ...], save_config: str | None, **options: Any) -> None:
     """The main job: train or reuse the baseline, compress, tune, export, measure, record, show.
 
     An interrupted run goes on where it was when the same command is given again.
     """
+    plan = plan_of(variants, chains, **options)
+    if save_config is not None:
+        _save(plan, options["as_json"], save_config)
+        return
     from mlbench.runs import pipeline
 
-    plan = _plan(variants, chains, **options)
     finished = pipeline.run(plan, progress_bars())
     page = write_page([done.record for done in finished], plan.out / "report.html")
     show([done.record for done in finished], options["as_json"])
@@ -72,39 +86,46 @@ def run(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) -> N
     click.echo(f"Report: {page}", err=options["as_json"])
 
 
-def _plan(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) -> Any:
+def _save(plan: Any, as_json: bool, where: str) -> None:
+    """Write the plan as a file, its paths relative to the file's folder; `-` prints it."""
+    from mlbench.runs.experiment import flat, folder_of, toml_of
+    from mlbench.system.files import require_suffix, write_atomically
+
+    path, known = Path("experiment.toml" if where == "-" else where), settings(run)
+    values = flat(plan.experiment()) | {"output.json": as_json}
+    placed = {key: known[key].moved(value, Path.cwd(), folder_of(path)) for key, value in values.items()}
+    text = toml_of(placed, {key: option.told for key, option in known.items()})
+    if where == "-":
+        click.echo(text, nl=False)
+        return
+    require_suffix(path, ".toml")
+    with write_atomically(path) as part:
+        part.write_text(text, encoding="utf-8")
+    click.echo(f"Written: {path}")
+
+
+def plan_of(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) -> Any:
+    """The plan of the options of `mlbench run`."""
     from mlbench import plugins
     from mlbench.compression.chain import parse_chain
-    from mlbench.faces.sources import TestSet
-    from mlbench.runs.pipeline import Plan
+    from mlbench.data.sources import TestSet
+    from mlbench.runs.plan import Plan
 
-    def some(*names: str) -> dict[str, Any]:
-        return {name: options[name] for name in names}
-
-    data, seed = options["data"], options["seed"]
-    known, faults = plugins.usable("variants") if "all" in variants else ({}, [])
-    for fault in faults:
-        click.echo(f"Note: {fault}", err=True)
-    training = training_of(
-        data,
-        seed,
-        **some("epochs", "batch", "rate", "schedule", "optimizer", "loss"),
-        **some("augment", "augment_strength", "patience", "compute", "train_threads"),
-    )
+    making = making_of(**options)
+    with naming("variants"):
+        names = list(plugins.usable("variants")[0]) if "all" in variants else list(dict.fromkeys(variants))
+        networks = tuple(network_of(name) for name in names)
+    with naming("chains"):
+        steps = tuple(parse_chain(text) for text in chains)
+    tests = tuple(TestSet.parse(text) for text in options["tests"])
+    require_files(tests=[test.path for test in tests])
+    measuring = {name: options[name] for name in MEASURING}
     return Plan(
-        variants=tuple(known or dict.fromkeys(variants)),
-        chains=tuple(parse_chain(text) for text in chains),
-        source=source_of(data, seed=seed, **some("faces", "split")),
-        tests=tuple(TestSet.parse(text) for text in options["tests"]),
-        training=training,
-        tuning=tuning_of(training, **some(*TUNING)),
-        measuring=measuring_of(
-            seed=seed,
-            **some(
-                "devices", "threads", "min_count", "min_seconds", "detector", "photos", "gallery", "budgets"
-            ),
-        ),
-        start_from=options["start_from"],
+        networks=networks,
+        chains=steps,
+        making=making,
+        tests=tests,
+        measuring=measuring_of(making.source.task, seed=options["seed"], **measuring),
         frozen_graph=options["pb"],
         out=options["out"],
         command=("mlbench", *sys.argv[1:]),

@@ -41,7 +41,7 @@ def parse_chain(text: str) -> Chain:
         if match is None or (match.end() < len(text) and text[match.end()] != "+"):
             message = f'"{text}" is not a chain (stopped at character {position + 1}): write e.g. "svd(rank=64)+int8".'
             raise UsageError(message)
-        steps.append(_compressor(match.group(1), match.group(2) or ""))
+        steps.append(parse_step(plugins.load("compressors", match.group(1)), match.group(2) or ""))
         position = match.end() + 1
         if match.end() == len(text):
             break
@@ -81,9 +81,13 @@ def _short(own: _Written, others: list[_Written]) -> str:
     return "+".join(told)
 
 
-def _compressor(name: str, options: str) -> Compressor:
-    technique: type[Compressor] = plugins.load("compressors", name)
-    values: dict[str, str] = {}
+def parse_step(technique: type[Compressor], options: str) -> Compressor:
+    """A technique with the options that stand in its parentheses: `rank=32,layers=dense`.
+
+    Raises:
+        UsageError: an unknown option, one given twice, or a value out of range.
+    """
+    name, values = technique.name, dict[str, str]()
     for option in filter(None, (part.strip() for part in options.split(","))):
         key, equals, value = (part.strip() for part in option.partition("="))
         if not equals:

@@ -4,26 +4,37 @@ Plug-ins implement these; `mlbench.plugins` finds them by entry point. Nothing h
 a plug-in imports it inside the methods that need it.
 """
 
-from mlbench.contracts.compressor import Compressor, Context, Form, Order, Tuned
-from mlbench.contracts.network import Block, Variant
+from mlbench.contracts.compressor import Compressor, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import ExportOptions, Precision
 from mlbench.contracts.progress import Progress
 from mlbench.contracts.report import Report
-from mlbench.contracts.runner import DeviceRunner, Job, Outcome
+from mlbench.contracts.runner import DeviceRunner, Job, Outcome, Pipeline
+from mlbench.contracts.samples import Encoding, Samples
+from mlbench.contracts.task import Metric, Picture, Task
+from mlbench.contracts.variant import Block, Variant
 
 __all__ = [
     "Block",
     "Compressor",
     "Context",
     "DeviceRunner",
+    "Encoding",
     "ExportOptions",
     "Form",
     "Job",
+    "Metric",
+    "NetworkSource",
     "Order",
     "Outcome",
+    "Picture",
+    "Pipeline",
     "Precision",
     "Progress",
     "Report",
+    "Samples",
+    "Task",
     "Tuned",
     "Variant",
+    "unchanged",
 ]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlbench.contracts.precision import ExportOptions
 from mlbench.contracts.progress import Progress
-from mlbench.faces.dataset import Faces
+from mlbench.contracts.samples import Samples
 from mlbench.records import LayerChange
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ class Order(IntEnum):
 
 @dataclass(frozen=True)
 class Form:
-    """A network on its way to a file: the Keras model [1,96,96,1] -> [1,136] and how it will be written.
+    """A network on its way to a file, a functional Keras model, and how it will be written.
 
-    Networks take pixels / 255 and give x0, y0, x1, y1, … in pixels of the crop.
+    A network that holds others has their layers in their place (`mlbench.networks.graph.flattened`).
     """
 
     network: tf_keras.Model
@@ -47,9 +47,21 @@ class Form:
 class Context:
     """What a compressor may use besides the network."""
 
-    calibration: Faces  # faces of the training split (at most 1,000), never of validation or test
+    calibration: Samples  # samples of the training split (at most 1,000), never of validation or test
     seed: int
     progress: Progress
+
+
+def unchanged(layer: tf_keras.layers.Layer, reason: str) -> LayerChange:
+    """A layer that a compressor leaves as it is, for the record, with the reason."""
+    kernel = getattr(layer, "kernel", None)
+    return LayerChange(
+        layer=layer.name,
+        shape=() if kernel is None else tuple(int(n) for n in kernel.shape),
+        parameters_before=layer.count_params(),
+        parameters_after=layer.count_params(),
+        note=reason,
+    )
 
 
 class Compressor(BaseModel, ABC):

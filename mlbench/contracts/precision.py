@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-Precision = Literal["float32", "float16", "dynamic", "int8", "int4", "dynamic4"]
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import tf_keras
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How a network is written to a file."""
+    """How a network is written to a file.
 
-    precision: Precision = "float32"
-    sparse: bool = False  # store zeros sparsely
-    #: int8 alone: ranges measured on training faces, or those that tuning learned (fake quantisation).
+    Attributes:
+        precision: name of a `Precision`.
+        sparse: whether zeros are stored sparsely.
+        ranges: of int8 alone: measured on training samples, or those that tuning learned (fake quantisation).
+        float_output: of int8 alone: the last layer answers in float, not in 256 steps.
+    """
+
+    precision: str = "float32"
+    sparse: bool = False
     ranges: Literal["calibrated", "learned"] = "calibrated"
-    float_output: bool = False  # int8 alone: the last layer answers in float, not in 256 steps
+    float_output: bool = False
+
+
+class Precision(ABC):
+    """What writes a network as a `.tflite` file, with numbers of some kind.
+
+    A written file is checked: its outputs may lie from the network's, in the mean, by `share` of how far the
+    network's own spread over samples (their mean distance from their median: no constant answer comes closer), or by
+    `floor` of their mean magnitude, where they hardly spread.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    #: Raised when a change of the code changes the files: it is part of the cache's keys.
+    version: ClassVar[int] = 1
+    share: ClassVar[float]
+    floor: ClassVar[float]
+    #: Bytes that a weight takes at least: a smaller file lacks some.
+    weight_bytes: ClassVar[float]
+
+    @abstractmethod
+    def write(
+        self, network: tf_keras.Model, inputs: Sequence[npt.NDArray[Any]], options: ExportOptions
+    ) -> bytes:
+        """The content of the file.
+
+        Args:
+            network: with a batch of exactly 1, which keeps it in one delegate partition.
+            inputs: of training samples, [n, …] each, in the order of the network's.
+            options: what else was asked.
+
+        Raises:
+            UsageError: the network cannot be written so.
+        """

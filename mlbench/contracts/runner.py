@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,29 +12,56 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts.progress import Progress
+from mlbench.contracts.samples import Samples
 from mlbench.records import Artifact, Measurement
 
 
 @dataclass(frozen=True)
+class Pipeline:
+    """What stands before the network in use: frames, and a detector whose box is resized to the network's input.
+
+    Attributes:
+        frames: uint8 [n, height, width], grey.
+        cascade: OpenCV's file of the detector.
+        size: width and height of the network's input.
+    """
+
+    frames: npt.NDArray[np.uint8]
+    cascade: Path
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Job:
-    """What is to be measured: every artifact on the same inputs, interleaved."""
+    """What is to be measured: every artifact on the same inputs, interleaved.
+
+    Attributes:
+        artifacts: the files; their paths are relative to `folder`.
+        folder: runners may write below folder / "devices".
+        test_sets: samples by name; none: random inputs as each file asks.
+        pipeline: None: measure the network alone.
+        threads: of the network.
+        min_count: latency samples, at least.
+        min_seconds: of network latency per artifact, at least.
+        seed: of the order of bursts, and of random inputs.
+    """
 
     artifacts: tuple[Artifact, ...]
-    folder: Path  # artifact paths are relative to it; runners may write below folder / "devices"
-    test_sets: dict[str, npt.NDArray[np.uint8]]  # name -> crops [n,96,96]
-    frames: npt.NDArray[np.uint8]  # [n,480,864] grey; empty: measure the network alone
+    folder: Path
+    test_sets: Mapping[str, Samples]
+    pipeline: Pipeline | None = None
     threads: int = 1
-    min_count: int = 200  # latency samples, at least
-    min_seconds: float = 3.0  # of network latency an artifact, at least
+    min_count: int = 200
+    min_seconds: float = 3.0
     seed: int = 7
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a device found about one artifact: figures, and its outputs [n,68,2] on each test set."""
+    """What a device found about one artifact: figures, and its outputs [n, …] by test set and target."""
 
     measurement: Measurement
-    predictions: dict[str, npt.NDArray[np.float32]]
+    predictions: dict[str, dict[str, npt.NDArray[np.float32]]]
 
 
 class DeviceRunner(ABC):

@@ -37,7 +37,7 @@ NPZ_ERRORS = (
     zlib.error,
 )
 
-# Deflated faces shrink to 60-90 %: what inflates beyond this, and to so many times its size, is no data.
+# Deflated photographs shrink to 60-90 %: what inflates beyond this, and to so many times its size, is no data.
 _BOMB_BYTES = 2**30
 _BOMB_RATIO = 50
 

@@ -3,7 +3,7 @@
 Within one record the bursts were interleaved, and the rounds are compared in pairs. Between two records they were
 not: there each model is taken relative to a file that both records hold, byte for byte, which cancels what the
 machine did at the two times. Without such a file latencies are not compared, unless asked for.
-Errors are compared face by face where the test faces are the same.
+A task's primary metric is compared sample by sample where the test samples are the same.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Literal
 
 import numpy as np
 
+from mlbench.contracts.task import Metric
 from mlbench.errors import UsageError
 from mlbench.evaluation import statistics
-from mlbench.evaluation.within_run import groups_of
-from mlbench.plugins import did_you_mean
-from mlbench.records import Artifact, Device, Errors, Interval, Measurement, Record
+from mlbench.evaluation.quantities import Quantity, quantity_named
+from mlbench.evaluation.within_run import metric_verdict, numbers_of
+from mlbench.records import Artifact, Device, Interval, Measurement, MetricFacts, Record, Scores, TaskFacts
 
 Said = Literal["faster", "slower", "smaller", "larger", "better", "worse", "same", "cannot tell"]
 
@@ -27,7 +28,6 @@ _WORDS: dict[str, tuple[Said, Said]] = {
     "size": ("smaller", "larger"),
     "memory": ("smaller", "larger"),
     "p50": ("faster", "slower"),
-    "mae": ("better", "worse"),
 }
 
 
@@ -50,14 +50,15 @@ class Line:
 
     Attributes:
         model: what is compared.
-        quantity: "size", "memory", "p50" or "mae".
+        quantity: "size", "memory", "p50" or the name of the task's primary metric.
         where: the device or the test set.
-        base: the baseline's value, in bytes, ms or px.
+        base: the baseline's value, in bytes, ms or the metric's stored unit.
         ours: the candidate's.
-        change: candidate / baseline - 1, or the difference in px for "mae"; its interval, a point for counts.
+        change: candidate / baseline - 1, or candidate - baseline of a metric; its interval, a point for counts.
         confidence: of the interval; None where there is none.
         said: the verdict.
         over: what the interval resamples ("85 persons"); empty where nothing is resampled.
+        metric: what the task says of the metric; None for the others.
     """
 
     model: str
@@ -69,6 +70,7 @@ class Line:
     confidence: float | None
     said: Said
     over: str = ""
+    metric: MetricFacts | None = None
 
 
 @dataclass
@@ -99,7 +101,7 @@ def compare(base: Record, ours: Record, anyway: bool = False, seed: int = 7) -> 
         ours: the candidate's.
         anyway: compare latencies even where they were not interleaved with an equal file on the same machine,
             and say so.
-        seed: of the bootstrap of errors.
+        seed: of the bootstrap of metrics.
 
     Raises:
         UsageError: the records share no model.
@@ -148,8 +150,9 @@ def _quantities(side: Side) -> Iterator[str]:
         yield "memory"
     if any(row.network for row in rows):
         yield "p50"
-    if any(error.artifact == side.artifact.id for error in side.record.errors):
-        yield "mae"
+    task = side.record.task
+    if task is not None and any(scores.artifact == side.artifact.id for scores in side.record.scores):
+        yield task.primary.name
 
 
 def _compare_sides(base: Side, ours: Side, found: Comparison, anyway: bool, seed: int) -> None:
@@ -162,9 +165,10 @@ def _compare_sides(base: Side, ours: Side, found: Comparison, anyway: bool, seed
     found.lines.append(_count(name, "size", "file", *sizes))
     for device in base.record.devices:
         _compare_device(name, base, ours, device, found, anyway)
-    for error in base.record.errors:
-        if error.artifact == base.artifact.id:
-            _compare_errors(name, base, ours, error, found, seed)
+    task = base.record.task
+    for scores in base.record.scores if task else ():
+        if task and scores.artifact == base.artifact.id:
+            _compare_scores(name, base, ours, scores, task, found, seed)
 
 
 def _compare_device(
@@ -185,7 +189,8 @@ def _compare_device(
     theirs, mine = base.measurement(device.id), ours.measurement(device.id)
     for side, measured in ((base, theirs), (ours, mine)):
         if measured and measured.failure:
-            found.note(f"{side.artifact.id} did not run on {device.id}: {measured.failure.reason}.")
+            reason = measured.failure.reason.rstrip(".")
+            found.note(f"{side.artifact.id} did not run on {device.id}: {reason}.")
     if theirs and theirs.memory:
         if mine and mine.memory:
             peaks = theirs.memory.peak_above_baseline_bytes, mine.memory.peak_above_baseline_bytes
@@ -280,32 +285,47 @@ def _control(base: Side, ours: Side, device: str) -> tuple[Measurement, Measurem
     return None
 
 
-def _compare_errors(name: str, base: Side, ours: Side, theirs: Errors, found: Comparison, seed: int) -> None:
+def _compare_scores(
+    name: str, base: Side, ours: Side, theirs: Scores, task: TaskFacts, found: Comparison, seed: int
+) -> None:
+    metric = task.primary
     wanted = (ours.artifact.id, theirs.device, theirs.test_set)
-    error = next((e for e in ours.record.errors if (e.artifact, e.device, e.test_set) == wanted), None)
-    if error is None:
+    scores = next((s for s in ours.record.scores if (s.artifact, s.device, s.test_set) == wanted), None)
+    if scores is None:
         measured = ours.measurement(theirs.device)
         tested = measured is not None and measured.failure is None
         found.refuse(
-            "mae",
-            f'{ours.artifact.id} was not tested on "{theirs.test_set}": give the same faces with --test'
+            metric.name,
+            f'{ours.artifact.id} was not tested on "{theirs.test_set}": give the same samples with --test'
             if tested
             else _unmeasured(ours, theirs.device),
         )
         return
-    prints = [_fingerprint(side.record, error.test_set) for side in (base, ours)]
-    if prints[0] != prints[1] or theirs.faces != error.faces:
-        found.refuse("mae", f'the faces of "{error.test_set}" differ: test both on the same file with --test')
+    if why := _incomparable(base.record, ours.record, theirs, scores):
+        found.refuse(metric.name, why)
         return
-    known = ours.record if error.test_set in ours.record.persons else base.record
-    persons = known.persons.get(error.test_set)
+    known = ours.record if scores.test_set in ours.record.groups else base.record
+    groups = numbers_of(known.groups.get(scores.test_set))
     change = statistics.paired_difference(
-        np.array(error.by_face_mae_px), np.array(theirs.by_face_mae_px), seed, groups_of(persons)
+        np.array(scores.per_sample), np.array(theirs.per_sample), seed, groups
     )
-    said = _said("mae", change, statistics.SAME_PX)
-    values = theirs.mae_px.value, error.mae_px.value
-    where, over = f"{error.test_set}, {error.device}", known.resampled(error)
-    found.lines.append(Line(name, "mae", where, *values, change, 0.95, said, over))
+    values = theirs.metrics[metric.name].value, scores.metrics[metric.name].value
+    where, over = f"{scores.test_set}, {scores.device}", known.resampled(scores)
+    said = metric_verdict(metric, change)
+    found.lines.append(Line(name, metric.name, where, *values, change, 0.95, said, over, metric))
+
+
+def _incomparable(base: Record, ours: Record, theirs: Scores, mine: Scores) -> str:
+    """Why the scores of two records say nothing of each other; empty where they do."""
+    left, right = base.task, ours.task
+    assert left is not None  # noqa: S101 (the caller's)
+    if right is None or (left.name, left.primary.name) != (right.name, right.primary.name):
+        other = f"{right.name} by {right.primary.name}" if right else "none"
+        return f"the tasks differ ({left.name} by {left.primary.name}, and {other}): test both for one task"
+    prints = [_fingerprint(record, mine.test_set) for record in (base, ours)]
+    if prints[0] != prints[1] or len(theirs.per_sample) != len(mine.per_sample):
+        return f'the samples of "{mine.test_set}" differ: test both on the same file with --test'
+    return ""
 
 
 def _fingerprint(record: Record, test_set: str) -> str:
@@ -354,17 +374,21 @@ def difference_of_machines(one: Device, other: Device) -> str:
 
 # --- Conditions for automation ------------------------------------------------------------------------------
 
-_CONDITION = re.compile(r"\s*(\w+)\s*>\s*([+-]?\d+(?:\.\d+)?)\s*(%|px)\s*")
+_CONDITION = re.compile(r"\s*([\w-]+)\s*>\s*(\S.*?)\s*")
 
 
 @dataclass(frozen=True)
 class Condition:
-    """`p50 > 5%`: a change that shall fail a build; `p50 > -10%`: so does less than an improvement by 10 %."""
+    """`p50 > 5%`: a change for the worse that shall fail a build.
+
+    `p50 > -10%` demands an improvement: less than one by 10 % fails too. Of a metric that is better when it is
+    higher, `top1 > 1pp` is a loss of more than a percentage point.
+    """
 
     text: str
-    quantity: str
-    limit: float  # a share, or px
-    unit: str
+    quantity: Quantity
+    limit: float  # in the stored unit, or a share
+    share: bool
 
     def broken_by(self, comparison: Comparison) -> list[Line]:
         """The lines that exceed the limit, and whose change is shown: their interval leaves out no change.
@@ -375,35 +399,60 @@ class Condition:
         Raises:
             UsageError: the quantity was refused for any model, or not measured, so that nothing can be said.
         """
-        lines = [line for line in comparison.lines if line.quantity == self.quantity]
-        why = comparison.refusals.get(self.quantity, "" if lines else "it was not measured in both")
+        name = self.quantity.name
+        lines = [line for line in comparison.lines if line.quantity == name]
+        why = comparison.refusals.get(name, "" if lines else "it was not measured in both")
         if why:
             message = f'--fail-if "{self.text}" cannot be judged: {why}.'
             raise UsageError(message)
-        demanded = self.limit < 0
-        return [line for line in lines if self._exceeded_by(line) and (demanded or line.change.low > 0)]
+        return [
+            line for line in lines if self._exceeded_by(line) and (self.limit < 0 or self._shown_by(line))
+        ]
 
     def _exceeded_by(self, line: Line) -> bool:
-        """Whether the change, in the unit of the limit, is above it; of an error in %, also where the base is 0."""
-        relative_error = line.quantity == "mae" and self.unit == "%"
-        return line.change.value > self.limit * (line.base if relative_error else 1)
+        """Whether the change for the worse is above the limit; as a share of a metric, also where the base is 0."""
+        whole = abs(line.base) if self.share and line.metric is not None else 1
+        return self.quantity.worse * line.change.value > self.limit * whole
+
+    def _shown_by(self, line: Line) -> bool:
+        """Whether all of the change's interval is for the worse."""
+        return line.change.low > 0 if self.quantity.worse > 0 else line.change.high < 0
 
 
-def parse_condition(text: str) -> Condition:
-    """`p50 > 5%`, `size > 0%`, `memory > 10%`, `mae > 0.05px`, `mae > 2%`.
+def parse_condition(text: str, metrics: tuple[Metric | MetricFacts, ...] = ()) -> Condition:
+    """`p50 > 5%`, `size > 0%`, `memory > 10%`; of a metric `mae > 0.05px`, `mae > 2%`, `top1 > 1pp`.
+
+    Args:
+        text: the condition.
+        metrics: of the task; only the first, the primary one, has values of each sample to compare.
 
     Raises:
         UsageError: not a condition.
     """
     match = _CONDITION.fullmatch(text)
     if match is None:
-        message = f'"{text}" is not a condition: write e.g. "p50 > 5%", "size > 0%" or "mae > 0.05px".'
+        message = f'"{text}" is not a condition: write e.g. {_examples(metrics)}.'
         raise UsageError(message)
-    quantity, number, unit = match.groups()
-    if quantity not in _WORDS:
-        message = f'A condition cannot be about "{quantity}"{did_you_mean(quantity, _WORDS)}'
+    name, limit = match.groups()
+    if name in [metric.name for metric in metrics[1:]]:
+        message = (
+            f'"{text}": of the metrics only {metrics[0].name} is compared sample by sample; give that one.'
+        )
         raise UsageError(message)
-    if unit == "px" and quantity != "mae":
-        message = f'"{text}": {quantity} changes by %, write e.g. "{quantity} > 5%".'
+    quantity = quantity_named(name, metrics[:1], "A condition cannot be about")
+    try:
+        value, against = quantity.change(limit)
+    except UsageError as error:
+        message = f'"{text}": {error}'
+        raise UsageError(message) from error
+    if against != "share" and name in _WORDS:
+        message = f'"{text}": {name} changes by %, write e.g. "{name} > 5%".'
         raise UsageError(message)
-    return Condition(text.strip(), quantity, float(number) / (100 if unit == "%" else 1), unit)
+    return Condition(text.strip(), quantity, value, against == "share")
+
+
+def _examples(metrics: tuple[Metric | MetricFacts, ...]) -> str:
+    own = (
+        f' or "{metrics[0].name} > 1{"pp" if metrics[0].unit == "%" else metrics[0].unit}"' if metrics else ""
+    )
+    return f'"p50 > 5%", "size > 0%"{own}'

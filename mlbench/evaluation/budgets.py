@@ -4,88 +4,151 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mlbench.contracts.task import Metric
 from mlbench.errors import UsageError
-from mlbench.plugins import did_you_mean
-from mlbench.records import Artifact, BudgetVerdict, Errors, Measurement
-from mlbench.system.sizes import parse_size
-
-#: What a budget may limit, and how its limit is written.
-QUANTITIES = {"size": "bytes", "memory": "bytes", "p50": "ms", "mae": "px", "nme": "share"}
+from mlbench.evaluation.quantities import Against, Quantity, quantity_named
+from mlbench.records import Artifact, BudgetVerdict, Measurement, MetricFacts, Scores
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A limit: `quantity` is a key of `QUANTITIES`, the limit in its unit."""
+    """A limit of a quantity: of its value in the stored unit, or of its change against the baseline."""
 
     name: str
-    quantity: str
+    quantity: Quantity
     limit: float
+    against: Against = ""  # the baseline: a difference in the stored unit, or a share of its value
 
 
-#: The paper's limits (section 1): one asset file of a package, and a package in the store.
-PAPER_BUDGETS = (Budget("asset file", "size", 68e6), Budget("store package", "size", 100e6))
-
-_BUDGET = re.compile(r"\s*(\w+)\s*(?:=|<=|<)\s*(\S+)\s*")
+_BUDGET = re.compile(r"\s*([\w-]+?)\s*(=|<=|<|>=|>)\s*(\S.*?)\s*")
+_EXAMPLES = "size=5MB, memory=12MB or p50=10ms; or against the baseline size=-50%"
 
 
-def parse_budget(text: str) -> Budget:
-    """`size=68MB`, `memory=12MB`, `p50=10ms`, `mae=1.2px`, `nme=4%`.
+def parse_budget(text: str, metrics: Iterable[Metric | MetricFacts] = ()) -> Budget:
+    """`size=5MB`, `p50=10ms`, `mae=1.2px`, `top1=98%`; with a sign against the baseline: `top1=-1pp`, `mae=+5%`.
+
+    Args:
+        text: a quantity and its limit: the most it may be, or the least where higher is better.
+        metrics: of the task.
 
     Raises:
-        UsageError: not a budget, or an unknown quantity.
+        UsageError: not a budget, an unknown quantity, or another unit than the quantity's.
     """
     match = _BUDGET.fullmatch(text)
     if match is None:
-        message = (
-            f'"{text}" is not a budget: write e.g. size=68MB, memory=12MB, p50=10ms, mae=1.2px or nme=4%.'
-        )
+        message = f'"{text}" is not a budget: write e.g. {_EXAMPLES}.'
         raise UsageError(message)
-    quantity, value = match.groups()
-    if quantity not in QUANTITIES:
-        message = f'A budget cannot limit "{quantity}"{did_you_mean(quantity, QUANTITIES)}'
+    name, sign, limit = match.groups()
+    quantity = quantity_named(name, metrics, "A budget cannot limit")
+    if sign[0] == (">" if quantity.worse > 0 else "<"):
+        message = f'"{text}": of {name}, {quantity.better} is better; write {name}={limit}.'
         raise UsageError(message)
-    return Budget(text.replace(" ", ""), quantity, _limit(quantity, value, text))
-
-
-def _limit(quantity: str, value: str, text: str) -> float:
-    if QUANTITIES[quantity] == "bytes":
-        return float(parse_size(value))
-    suffix = {"p50": "ms", "mae": "px", "nme": "%"}[quantity]
-    number = value.removesuffix(suffix)
     try:
-        limit = float(number) / (100 if suffix == "%" else 1)
-    except ValueError:
-        limit = math.nan
-    # A share without its sign could mean 4 or 4 %.
-    if not 0 < limit < math.inf or (suffix == "%" and number == value):
-        message = f'"{text}": {value} is not a number of {suffix} above 0; write e.g. {quantity}=4{suffix}.'
-        raise UsageError(message)
-    return limit
+        found: tuple[float, Against] = (
+            quantity.change(limit) if limit[0] in "+-" else (quantity.value(limit), "")
+        )
+    except UsageError as error:
+        message = f'"{text}": {error}'
+        raise UsageError(message) from error
+    return Budget("".join(text.split()), quantity, *found)
 
 
-def judge_worst(
-    budgets: tuple[Budget, ...], artifact: Artifact, found: list[tuple[Measurement, Errors | None]]
+def verdicts_of(
+    budgets: Sequence[Budget],
+    artifacts: Sequence[Artifact],
+    measurements: Iterable[Measurement],
+    scores: Iterable[Scores],
 ) -> list[BudgetVerdict]:
-    """Verdicts on one artifact by the device where it does worst; of several, the reason names it.
+    """Each artifact against each budget, by the device where it does worst; of several, the reason names it.
 
     Args:
         budgets: the limits.
-        artifact: what shall keep them.
-        found: what each device measured, and the errors there.
+        artifacts: what shall keep them; the baseline first.
+        measurements: of all devices.
+        scores: on the test set that decides.
     """
-    if len(found) < 2:
-        return judge(budgets, artifact, *(found[0] if found else (None, None)))
-    by_device = [
-        [_named(verdict, measurement.device) for verdict in judge(budgets, artifact, measurement, errors)]
-        for measurement, errors in found
-    ]
-    return [max(verdicts, key=_badness) for verdicts in zip(*by_device, strict=True)]
+    measured = {(row.artifact, row.device): row for row in measurements}
+    tested = {(row.artifact, row.device): row for row in scores}
+    devices = list(dict.fromkeys(device for _, device in measured))
+
+    def found(artifact: Artifact, device: str) -> _Found:
+        key = artifact.id, device
+        return _Found(artifact, measured.get(key), tested.get(key))
+
+    rows = []
+    for artifact in artifacts:
+        places = [device for device in devices if (artifact.id, device) in measured] or [""]
+        for budget in budgets:
+            by_device = [
+                _judged(budget, found(artifact, place), found(artifacts[0], place)) for place in places
+            ]
+            if len(places) > 1:
+                by_device = [_named(row, place) for row, place in zip(by_device, places, strict=True)]
+            rows.append(max(by_device, key=lambda row: _badness(row, budget.quantity)))
+    return rows
 
 
-def _badness(verdict: BudgetVerdict) -> float:
-    return math.inf if verdict.value is None else verdict.value
+@dataclass(frozen=True)
+class _Found:
+    """What is known of an artifact on one device."""
+
+    artifact: Artifact
+    measurement: Measurement | None
+    scores: Scores | None
+
+    def value(self, quantity: str) -> float | None:
+        """In the stored unit; None: not measured."""
+        row = self.measurement
+        if quantity == "size":
+            return self.artifact.file_bytes
+        if quantity == "p50":
+            return row.network.p50_ms if row and row.network else None
+        if quantity == "memory":
+            return row.memory.peak_above_baseline_bytes if row and row.memory else None
+        found = self.scores.metrics.get(quantity) if self.scores else None
+        return found.value if found else None
+
+    def why_not(self, whose: str = "") -> str:
+        """Why there is no value."""
+        failure = self.measurement.failure if self.measurement else None
+        return whose + (failure.reason if failure else "not measured")
+
+
+def _judged(budget: Budget, ours: _Found, base: _Found) -> BudgetVerdict:
+    """What was not measured does not fit, and the reason says so."""
+    name, reason = budget.quantity.name, ""
+    value, reference = ours.value(name), base.value(name)
+    if value is None:
+        reason = ours.why_not()
+    elif budget.against and reference is None:
+        value, reason = None, base.why_not("the baseline: ")
+    elif budget.against == "share" and not reference:
+        value, reason = None, "the baseline has 0, of which nothing is a share"
+    elif budget.against and reference is not None:
+        value = (value - reference) / (abs(reference) if budget.against == "share" else 1)
+    return BudgetVerdict(
+        artifact=ours.artifact.id,
+        budget=budget.name,
+        quantity=name,
+        limit=budget.limit,
+        against_baseline=budget.against,
+        value=value,
+        fits=value is not None and _within(value, budget),
+        reason=reason,
+    )
+
+
+def _within(value: float, budget: Budget) -> bool:
+    """Whether a value keeps the limit; a difference of two rounded numbers may miss it by what rounding does."""
+    excess = budget.quantity.worse * (value - budget.limit)
+    return excess <= (1e-9 * max(1.0, abs(budget.limit)) if budget.against else 0)
+
+
+def _badness(verdict: BudgetVerdict, quantity: Quantity) -> float:
+    return math.inf if verdict.value is None else quantity.worse * verdict.value
 
 
 def _named(verdict: BudgetVerdict, device: str) -> BudgetVerdict:
@@ -94,40 +157,3 @@ def _named(verdict: BudgetVerdict, device: str) -> BudgetVerdict:
         return verdict
     reason = f"on {device}: {verdict.reason}" if verdict.reason else f"on {device}"
     return verdict.model_copy(update={"reason": reason})
-
-
-def judge(
-    budgets: tuple[Budget, ...], artifact: Artifact, measurement: Measurement | None, errors: Errors | None
-) -> list[BudgetVerdict]:
-    """Verdicts on one artifact; what was not measured does not fit, and the reason says so."""
-    rows = []
-    for budget in budgets:
-        value = _value(budget.quantity, artifact, measurement, errors)
-        failure = measurement.failure if measurement else None
-        reason = (failure.reason if failure else "not measured") if value is None else ""
-        rows.append(
-            BudgetVerdict(
-                artifact=artifact.id,
-                budget=budget.name,
-                quantity=budget.quantity,
-                limit=budget.limit,
-                value=value,
-                fits=value is not None and value <= budget.limit,
-                reason=reason,
-            )
-        )
-    return rows
-
-
-def _value(
-    quantity: str, artifact: Artifact, measurement: Measurement | None, errors: Errors | None
-) -> float | None:
-    if quantity == "size":
-        return artifact.file_bytes
-    if quantity in ("mae", "nme"):
-        return None if errors is None else (errors.mae_px if quantity == "mae" else errors.nme).value
-    if measurement is None:
-        return None
-    if quantity == "p50":
-        return measurement.network.p50_ms if measurement.network else None
-    return measurement.memory.peak_above_baseline_bytes if measurement.memory else None

@@ -1,8 +1,8 @@
 """Intervals and verdicts: what a difference between two measurements is worth.
 
-Errors are means over faces: percentile bootstrap (Efron & Tibshirani 1993, chapter 13), paired where two networks
-saw the same faces. Faces of one person resemble each other, so that whole persons are resampled with all their
-faces (Davison & Hinkley 1997, section 3.8); the mean of a resample is its sum over its number of faces.
+Errors are means over samples: percentile bootstrap (Efron & Tibshirani 1993, chapter 13), paired where two networks
+saw the same samples. Those of one group resemble each other, so that whole groups are resampled with all their
+samples (Davison & Hinkley 1997, section 3.8); the mean of a resample is its sum over its number of samples.
 
 Latencies come in interleaved bursts. Samples of one burst are anything but independent (frequency, neighbours on
 the machine, where the pages of the weights lie), so that a test on samples, Mann-Whitney's too, calls a difference
@@ -78,7 +78,7 @@ def interval(value: float, resampled: Floats) -> Interval:
 def paired_difference(
     candidate: Floats, baseline: Floats, seed: int, groups: Groups | None = None
 ) -> Interval:
-    """Mean of candidate - baseline over the same faces [n] of these groups [n], with its 95 % interval."""
+    """Mean of candidate - baseline over the same samples [n] of these groups [n], with its 95 % interval."""
     difference = (candidate - baseline)[:, None]
     return interval(float(difference.mean()), bootstrap_means(difference, seed, groups)[:, 0])
 

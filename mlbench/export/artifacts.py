@@ -1,94 +1,142 @@
-"""`.tflite` files, wherever they came from: whether they are landmark networks, what they answer and what they are."""
+"""`.tflite` files, wherever they came from: whether they run here, what they answer and what they are."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.contracts import Samples, Task
 from mlbench.errors import UsageError
-from mlbench.faces.dataset import CROP, LANDMARKS
 from mlbench.records import Artifact
 from mlbench.system.files import deflated_size, file_sha256
 from mlbench.system.quiet import muted_standard_error
 
+if TYPE_CHECKING:
+    from mlbench.export.interpreter import Network
+
 _MAGIC = b"TFL3"
+_LARGEST = 2**31 - 1  # bytes: the format's own limit
 
 
-def require_landmark_model(path: Path) -> None:
-    """Check that a file is a `.tflite` that takes one grey crop and gives 136 numbers, of types that have a meaning.
+def loaded(model: Path | bytes) -> Network:
+    """A file, or its content, ready to run here.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it cannot be read, is no `.tflite`, or needs what this runtime lacks.
     """
+    from mlbench.export.interpreter import Network
+
+    if isinstance(model, Path):
+        _require_tflite(model)
+    source: dict[str, str | bytes] = (
+        {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    )
+    with muted_standard_error():
+        try:
+            return Network(1, **source)
+        except (ValueError, RuntimeError) as error:
+            what = "The network just written" if isinstance(model, bytes) else f"{model}"
+            why = " ".join(str(error).split())
+            reason = "it is damaged, or needs operators beyond TensorFlow Lite's own"
+            message = f"{what} cannot be run here ({why}): {reason}."
+            raise UsageError(message) from error
+
+
+def _require_tflite(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            head = file.read(8)
+            head, size = file.read(8), path.stat().st_size
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."
         raise UsageError(message) from error
     if head[4:] != _MAGIC:
         message = f"{path} is not a .tflite file: give one that `mlbench run` or `mlbench compress` wrote."
         raise UsageError(message)
-    from ai_edge_litert.interpreter import Interpreter
-
-    from mlbench.device_runners.host_worker import steps_of
-
-    try:
-        interpreter = Interpreter(model_path=str(path))
-        ends = (*interpreter.get_input_details(), *interpreter.get_output_details())
-    except (ValueError, RuntimeError) as error:
-        message = f"{path} cannot be loaded ({error}): the file is damaged or needs a newer runtime."
-        raise UsageError(message) from error
-    shapes = [tuple(int(n) for n in detail["shape"]) for detail in ends]
-    if shapes != [(1, CROP, CROP, 1), (1, 2 * LANDMARKS)]:
+    if size > _LARGEST:
         message = (
-            f"{path} maps {shapes[0]} to {shapes[-1]}: a landmark network maps (1, 96, 96, 1) to (1, 136)."
+            f"{path} has {size:,} bytes: a .tflite file has less than 2 GiB; compress the network before."
         )
         raise UsageError(message)
+
+
+def require_fitting(path: Path, task: Task, samples: Samples) -> None:
+    """Check that a file runs here, takes what samples of a task hold, and answers what the task asks.
+
+    Raises:
+        UsageError: it does not.
+    """
+    network = loaded(path)
+    _, places = _places(network, samples, f"{path}")
+    shapes = [network.outputs[place].shape[1:] for place in places]
     try:
-        for detail in ends:
-            steps_of(detail)
-    except ValueError as error:
-        message = f"{path} cannot be used: {error}."
+        task.wanted(samples.targets, dict(zip(samples.targets, shapes, strict=True)))
+    except UsageError as error:
+        message = f"{path} does not fit the task {task.name}: {error}"
         raise UsageError(message) from error
 
 
-def answers(model: Path | bytes, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Landmarks [n,68,2] in pixels that a `.tflite` file, or its content, gives for crops uint8 [n,96,96].
+def _places(network: Network, samples: Samples, what: str) -> tuple[list[int], list[int]]:
+    """Positions of the samples' inputs among the network's, and of their targets among its outputs."""
+    try:
+        entries = network.matched("inputs", list(samples.inputs))
+        places = network.matched("outputs", list(samples.targets))
+    except ValueError as error:
+        message = f"{what} does not fit the samples: {error}."
+        raise UsageError(message) from error
+    for port, name in zip((network.inputs[entry] for entry in entries), samples.inputs, strict=True):
+        encoding = samples.encodings[name]
+        wanted, given = port.shape[1:], encoding.shape
+        if wanted != given:
+            message = (
+                f"{what} takes {name} as {_told(wanted)}, the samples hold it as {_told(given)}: give others."
+            )
+            raise UsageError(message)
+        if port.whole and np.dtype(encoding.dtype).kind == "f":
+            message = (
+                f"{what} takes {name} as {port.dtype}, without a scale, the samples give {encoding.dtype}: "
+                "write float32 or quantised inputs."
+            )
+            raise UsageError(message)
+    for port in network.outputs:
+        if port.whole and port.dtype.itemsize < 4:
+            message = f"{what} answers {port.name} as {port.dtype}, without a scale: write float32 outputs."
+            raise UsageError(message)
+    return entries, places
+
+
+def answers(model: Path | bytes, samples: Samples) -> dict[str, npt.NDArray[np.float32]]:
+    """Outputs [n, …] by target that a file, or its content, gives for samples.
 
     Raises:
-        UsageError: this runtime cannot run it, as with operators of TensorFlow's own (Select TF) or custom ones.
+        UsageError: it cannot be run here, or does not fit the samples.
     """
-    from mlbench.device_runners.host_worker import Network
-
-    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-    with muted_standard_error():
-        try:
-            network = Network(1, **source)
-        except (ValueError, RuntimeError) as error:
-            what = "The network just written" if isinstance(model, bytes) else model
-            message = f"{what} cannot be run here ({error}): write it with TensorFlow Lite's built-in operators alone."
-            raise UsageError(message) from error
-    outputs = np.empty((len(images), LANDMARKS, 2), np.float32)
-    for i, image in enumerate(images):
-        outputs[i] = network.run(image)
-    return outputs
+    network = loaded(model)
+    entries, places = _places(network, samples, "The network" if isinstance(model, bytes) else f"{model}")
+    found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in samples.targets}
+    for row in range(len(samples)):
+        for entry, (name, values) in zip(entries, samples.inputs.items(), strict=True):
+            network.set(entry, samples.encodings[name].encode(values[row : row + 1])[0])
+        network.invoke()
+        for place, name in zip(places, samples.targets, strict=True):
+            found[name].append(network.get(place).astype(np.float32))
+    return {name: np.stack(values) for name, values in found.items()}
 
 
 def artifact_of(path: Path) -> Artifact:
-    """What can be said of a file of unknown origin.
+    """What can be said of a file that runs here.
 
     Raises:
-        UsageError: see `require_landmark_model`.
+        UsageError: it cannot be run here.
     """
-    require_landmark_model(path)
+    loaded(path)
     return described(path)
 
 
 def described(path: Path) -> Artifact:
-    """What can be said of any file, a landmark network or not.
+    """What can be said of any file, whether it runs or not.
 
     Raises:
         UsageError: it cannot be read.
@@ -111,3 +159,7 @@ def described(path: Path) -> Artifact:
         precision="as written",
         export_error=None,
     )
+
+
+def _told(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "one number"

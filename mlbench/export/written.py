@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from mlbench.contracts import ExportOptions
+from mlbench import plugins
+from mlbench.contracts import ExportOptions, Samples
 from mlbench.errors import UsageError
-from mlbench.faces.dataset import Faces
 from mlbench.system import children
-from mlbench.system.files import deflated_size, file_sha256, write_atomically
+from mlbench.system.files import deflated_size, file_sha256, key_of, write_atomically
 
 #: Raised when a change of the code changes the files that equal networks give.
 EXPORT_VERSION = 3
@@ -24,7 +24,7 @@ EXPORT_VERSION = 3
 #: Networks of up to so many bytes of weights are converted in this process: another takes longer to start.
 _SMALL = 4 << 20
 
-_CHECKED_CROPS = 500
+_CHECKED = 500
 
 
 class Written(BaseModel):
@@ -35,15 +35,16 @@ class Written(BaseModel):
     sha256: str
     file_bytes: int
     deflated_bytes: int
-    export_error: float  # largest |file - network| over the check inputs, px
+    export_error: float  # largest |file - network| over the check inputs
 
 
 def file_of(folder: Path, options: ExportOptions) -> Path:
     """Where the file of a saved network lies."""
-    return folder / f"{options.precision}-{EXPORT_VERSION}.tflite"
+    identity = plugins.identity(plugins.load("precisions", options.precision))
+    return folder / f"{options.precision}-{key_of(EXPORT_VERSION, identity)[:8]}.tflite"
 
 
-def written(folder: Path, options: ExportOptions, calibration: Faces, graph: Path | None = None) -> Written:
+def written(folder: Path, options: ExportOptions, calibration: Samples, graph: Path | None = None) -> Written:
     """Write the file of a saved network where it is missing; `graph`: the paper's `.pb` too.
 
     Raises:
@@ -67,15 +68,18 @@ def written(folder: Path, options: ExportOptions, calibration: Faces, graph: Pat
 
 
 def _convert(
-    folder: Path, options: ExportOptions, out: Path, calibration: Faces, graph: Path | None
+    folder: Path, options: ExportOptions, out: Path, calibration: Samples, graph: Path | None
 ) -> dict[str, float | str]:
     with tempfile.TemporaryDirectory(prefix="mlbench-") as scratch:
-        crops = Path(scratch, "crops.npy")
-        np.save(crops, calibration.spread(_CHECKED_CROPS).images, allow_pickle=False)
+        samples = Path(scratch, "samples.npz")
+        checked = calibration.spread(_CHECKED)
+        np.savez(samples, allow_pickle=False, **checked.inputs)
         job = {
             "network": str(folder),
             "out": str(out),
-            "crops": str(crops),
+            "samples": str(samples),
+            "encodings": {name: asdict(one) for name, one in checked.encodings.items()},
+            "targets": list(checked.targets),
             "frozen_graph": str(graph) if graph else None,
             **asdict(options),
         }

@@ -1,6 +1,6 @@
 """Who is on a face crop, as its name tells: what keeps a person's faces on one side of a split.
 
-The rule, in this order (`PERSON_RULE` is its version; it is in keys and records):
+The rule, in this order:
 
 1. An array `person` in the file says it, but for faces where it is empty.
 2. The first folder whose name says more than `aligned`, `train` or `01_Indoor` does: `n000001/0007_01.jpg`,
@@ -16,14 +16,10 @@ Where the rule errs, it takes two persons for one, which costs faces, rather tha
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-
-#: Raised when the rule gives another person for any name.
-PERSON_RULE = 2
 
 _NUMBERED = re.compile(
     r"([^\W\d_]+)[_ -]+\d+|([^\W\d_]+(?:[_ -]+[^\W\d_]+)+)[_ -]*\d+"
@@ -65,19 +61,6 @@ def persons_of(
     named = np.array([person_of(str(name)) for name in names], np.str_)
     given = extra.get("person", np.array("")).astype(np.str_)
     return np.where(given == "", named, given)
-
-
-def told(persons: Iterable[str], names: Iterable[str]) -> set[str]:
-    """Those persons that more than a file's own name speaks of: the others may be others in another file."""
-    return {str(person) for person, name in zip(persons, names, strict=True) if person != _stem(str(name))}
-
-
-def described(persons: npt.NDArray[np.str_]) -> str:
-    """How many persons there are, and who has most faces: `85 persons (George_W_Bush: 530 faces, …)`."""
-    counted = Counter(persons.tolist())
-    most = ", ".join(f"{who}: {count:,} faces" for who, count in counted.most_common(3) if count > 1)
-    told_apart = f"{len(counted):,} persons"
-    return f"{told_apart} ({most})" if most else f"{told_apart}, each with one face"
 
 
 def _told_by(name: str) -> str | None:

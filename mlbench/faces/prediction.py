@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.contracts import Samples
 from mlbench.errors import UsageError
-from mlbench.export.artifacts import answers, require_landmark_model
-from mlbench.faces.dataset import CROP
+from mlbench.export.artifacts import answers, require_fitting
+from mlbench.faces.dataset import CROP, LANDMARKS, Faces
 from mlbench.faces.decoding import BadImageError, decode_grey
 from mlbench.faces.detection import Box, HaarDetector, crop, map_points
+from mlbench.faces.landmarks import POINTS, Landmarks, samples_of
 from mlbench.system.files import write_atomically
 
 
@@ -39,7 +41,7 @@ def predict_photograph(image: Path, model: Path) -> Prediction:
     Raises:
         UsageError: the photograph or the file cannot be read, or there is no face.
     """
-    require_landmark_model(model)
+    require_fitting(model, Landmarks(), _as_samples(np.zeros((CROP, CROP), np.uint8)))
     try:
         decoded = decode_grey(image)
     except BadImageError as error:
@@ -51,8 +53,15 @@ def predict_photograph(image: Path, model: Path) -> Prediction:
         message = f"{image} shows no face that the detector finds: use a frontal photograph, the face 50 px or wider."
         raise UsageError(message)
     face, to_crop = crop(grey, box)
-    points = map_points(answers(model, face[None])[0], cv2.invertAffineTransform(to_crop).astype(np.float64))
+    found = answers(model, _as_samples(face))[POINTS].reshape(LANDMARKS, 2)
+    points = map_points(found, cv2.invertAffineTransform(to_crop).astype(np.float64))
     return Prediction(grey, box, points, decoded.note)
+
+
+def _as_samples(face: npt.NDArray[np.uint8]) -> Samples:
+    """One crop, its landmarks not known."""
+    unknown = np.zeros((1, LANDMARKS, 2), np.float32)
+    return samples_of(Faces(face[None], unknown, np.array(["face"])))
 
 
 def draw(found: Prediction, out: Path) -> None:

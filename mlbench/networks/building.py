@@ -1,4 +1,4 @@
-"""Keras networks built from the definition of a variant."""
+"""Untrained networks for the samples of a task."""
 
 from __future__ import annotations
 
@@ -7,48 +7,32 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.contracts import Variant
-from mlbench.faces.dataset import LANDMARKS
+from mlbench.contracts import NetworkSource, Samples, Task
 from mlbench.system.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     import tf_keras
 
 
-def build(variant: Variant, seed: int) -> tf_keras.Model:
-    """The untrained network of a variant: [batch,96,96,1] of pixels / 255 -> [batch,136] pixels of the crop.
+def build(source: NetworkSource, task: Task, samples: Samples, seed: int) -> tf_keras.Model:
+    """An untrained network for samples of a task.
 
-    Every kernel is drawn by Glorot's rule from a seed of its own, so equal seeds give equal networks.
+    Raises:
+        UsageError: the source has none for such samples.
     """
     quiet_tensorflow()
-    import tf_keras
-
-    layers = tf_keras.layers
-    seeds = iter(range(seed * 1000, seed * 1000 + 100))
-
-    def kernel() -> tf_keras.initializers.Initializer:
-        return tf_keras.initializers.GlorotUniform(seed=next(seeds))
-
-    stack = [layers.InputLayer((variant.size, variant.size, 1), name="crop")]
-    for number, block in enumerate(variant.blocks, 1):
-        name = f"conv{number}"
-        stack.append(
-            layers.Conv2D(
-                block.filters, block.kernel, activation="relu", kernel_initializer=kernel(), name=name
-            )
-        )
-        if block.pool:
-            stack.append(layers.MaxPool2D(2, name=f"pool{number}"))
-    stack.append(layers.Flatten(name="flatten"))
-    for number, units in enumerate(variant.dense, 1):
-        stack.append(
-            layers.Dense(units, activation="relu", kernel_initializer=kernel(), name=f"dense{number}")
-        )
-    last = f"dense{len(variant.dense) + 1}"
-    stack.append(layers.Dense(2 * LANDMARKS, kernel_initializer=kernel(), name=last))
-    return tf_keras.Sequential(stack, name=variant.name)
+    shapes = {name: encoding.shape for name, encoding in samples.encodings.items()}
+    return source.build(shapes, task.outputs(samples), seed)
 
 
-def start_from_mean(network: tf_keras.Model, mean_points: npt.NDArray[np.float32]) -> None:
-    """Let the untrained network answer with the mean face [68,2], so that training starts from there."""
-    network.layers[-1].bias.assign(mean_points.reshape(-1))
+def start_from_prior(network: tf_keras.Model, prior: dict[str, npt.NDArray[np.float32]]) -> None:
+    """Let the last layers of an untrained network answer what is usual, so that training starts from there.
+
+    Args:
+        network: a layer with a bias gives each of its outputs.
+        prior: biases in the order of the outputs; without any, nothing changes.
+    """
+    for output, values in zip(network.output_names, prior.values(), strict=False):
+        bias = getattr(network.get_layer(output), "bias", None)
+        if bias is not None and bias.shape == values.shape:
+            bias.assign(values)

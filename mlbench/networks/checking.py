@@ -197,7 +197,10 @@ class _Check:
         if not isinstance(layers, list) or not layers:
             _refuse(name, "layers", "is no list of layers")
         for layer in layers:
-            if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict):
+            kinds = (dict, "config"), (str, "class_name")
+            if not isinstance(layer, dict) or not all(
+                isinstance(layer.get(key), kind) for kind, key in kinds
+            ):
                 _refuse(name, "layers", "holds something that is no layer")
         if kind == "Functional":
             _Graph(name, config).check()

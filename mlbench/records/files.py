@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -66,7 +68,37 @@ def parse_record(text: str, where: str) -> Record:
     try:
         return Record.model_validate_json(text)
     except ValidationError as error:
+        older = _upgraded(text, where)
+        if older is None:
+            raise UsageError(_not_a_record(text, where, error)) from error
+    try:
+        return Record.model_validate(older)
+    except ValidationError as error:
         raise UsageError(_not_a_record(text, where, error)) from error
+
+
+def _upgraded(text: str, where: str) -> dict[str, Any] | None:
+    """The JSON of an older schema in the present one; None where it is not such a record.
+
+    Raises:
+        UsageError: it does not hold what its schema version holds.
+    """
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    migrations = entry_points(group="mlbench.migrations")
+    upgraded = False
+    while isinstance(raw, dict) and f"{raw.get('schema_version')}" in migrations.names:
+        version = raw["schema_version"]
+        try:
+            raw, upgraded = migrations[f"{version}"].load()(raw), True
+        except (AttributeError, KeyError, TypeError, ValueError) as fault:
+            message = (
+                f"{where} is not a record of mlbench: it does not hold what schema version {version} does."
+            )
+            raise UsageError(message) from fault
+    return raw if upgraded else None
 
 
 def _not_a_record(text: str, where: str, error: ValidationError) -> str:

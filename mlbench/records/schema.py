@@ -1,25 +1,29 @@
 """The record of a run: one schema-versioned JSON file, validated when written and when read.
 
 Reports are pure functions of records, so whatever a report shows is in here. Units are part of the names:
-`_ms` milliseconds, `_bytes` bytes, `_px` pixels of the 96×96 crop.
+`_ms` milliseconds, `_bytes` bytes. Metrics are in the stored unit of `MetricFacts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-# 1  2026-11  first version.
-SCHEMA_VERSION = 1
+# 1  2026-11  first version: errors in px.
+# 2  2026-11  metrics by name, the task and its metrics, encodings; 1 is read by a migration (`mlbench.migrations`).
+SCHEMA_VERSION = 2
 
 
 Point = tuple[float, float]
 
 
 Text = Annotated[str, Field(max_length=20_000)]
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Value(BaseModel):
@@ -36,6 +40,45 @@ class Interval(Value):
     high: float
 
 
+class MetricFacts(Value):
+    """What a task says of one of its metrics, so that a report needs the record alone."""
+
+    name: Text
+    title: Text
+    unit: Text  # of the shown value
+    better: Literal["lower", "higher"] = "lower"
+    same: float = 0.0  # how large a difference still counts as none, in the stored unit
+    scale: float = 1.0  # shown value / stored value
+    digits: Annotated[int, Field(ge=0, le=9)] = 3  # of the shown value
+
+    def told(self, value: float) -> str:
+        """A stored value as people read it, with its unit."""
+        return f"{value * self.scale:.{self.digits}f} {self.unit}".rstrip()
+
+
+class TaskFacts(Value):
+    """What was learnt."""
+
+    name: Text
+    version: Count
+    metrics: Annotated[tuple[MetricFacts, ...], Field(min_length=1)]  # the first is the primary one
+
+    @property
+    def primary(self) -> MetricFacts:
+        """The metric by which networks are compared."""
+        return self.metrics[0]
+
+
+class EncodingFacts(Value):
+    """How a stored sample becomes an input of the network: `(stored - offset) / scale` in the given shape."""
+
+    shape: tuple[int, ...]
+    scale: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
+    layout: Text = ""
+    dtype: Text = "float32"
+
+
 class Artifact(Value):
     """One exported `.tflite` file: the thing that is measured and shipped."""
 
@@ -44,12 +87,12 @@ class Artifact(Value):
     chain: Text  # "none" for the baseline
     path: Text  # beside the record
     sha256: Text
-    file_bytes: int
-    deflated_bytes: int  # zlib level 9: what a store's compression makes of it
-    parameters: int | None  # None: a file of unknown origin
-    macs: int | None
+    file_bytes: Annotated[int, Field(ge=1, lt=2**63)]
+    deflated_bytes: Count  # zlib level 9: what a store's compression makes of it
+    parameters: Count | None  # None: a file of unknown origin
+    macs: Count | None
     precision: Text
-    export_error: float | None  # largest |file - network| over the check inputs, px
+    export_error: float | None  # largest |file - network| over the check inputs
 
 
 class Layer(Value):
@@ -58,19 +101,18 @@ class Layer(Value):
     name: Text
     kind: Text
     output: tuple[int, ...]
-    parameters: int
-    macs: int
+    parameters: Count
+    macs: Count
 
 
 class Epoch(Value):
     """One epoch of training or tuning; epoch 0 is the network as it came."""
 
-    epoch: int
-    loss: float | None  # on training faces: px² if squared, px if absolute; None in epoch 0
-    validation_mae_px: float
-    validation_rmse_px: float
+    epoch: Count
+    loss: float | None  # on training samples; None in epoch 0
+    validation: dict[str, float]  # metrics by name
     learning_rate: float
-    images_per_s: float
+    samples_per_s: float
     seconds: float
 
 
@@ -79,8 +121,8 @@ class LayerChange(Value):
 
     layer: Text
     shape: tuple[int, ...]
-    parameters_before: int
-    parameters_after: int
+    parameters_before: Count
+    parameters_after: Count
     rank: tuple[int, ...] = ()
     energy: float | None = None  # kept share of the squared singular values
     note: Text = ""
@@ -90,13 +132,13 @@ class Stage(Value):
     """One step from trained network to candidate: its size and its error on the validation split."""
 
     name: Text  # "baseline", "svd(rank=64)", "int8"
-    parameters: int
-    macs: int
-    validation_mae_before_tuning_px: float
-    validation_mae_px: float
+    parameters: Count
+    macs: Count
+    validation_before_tuning: float  # of the primary metric
+    validation: float
     seconds: float  # of compressing and tuning, when it was done
-    file_bytes: int | None = None  # of the stage written to a file; None: it was not
-    deflated_bytes: int | None = None
+    file_bytes: Count | None = None  # of the stage written to a file; None: it was not
+    deflated_bytes: Count | None = None
     changes: tuple[LayerChange, ...] = ()
     history: tuple[Epoch, ...] = ()
 
@@ -151,9 +193,9 @@ class Timing(Value):
 class Memory(Value):
     """Resident memory of the measuring process."""
 
-    baseline_bytes: int  # interpreter and libraries, before the model
-    loaded_bytes: int  # after load and first inference
-    peak_bytes: int  # high-water mark after the network's measurement
+    baseline_bytes: Count  # interpreter and libraries, before the model
+    loaded_bytes: Count  # after load and first inference
+    peak_bytes: Count  # high-water mark after the network's measurement
 
     @property
     def peak_above_baseline_bytes(self) -> int:
@@ -174,7 +216,7 @@ class Device(Value):
     id: Text  # "host", or an adb serial
     runner: Text
     name: Text  # CPU or phone model
-    threads: int
+    threads: Count
     details: dict[str, Text] = {}
 
 
@@ -186,51 +228,45 @@ class Measurement(Value):
     failure: Failure | None = None
     load_ms: float | None = None
     first_ms: float | None = None
-    warmup_count: int = 0
+    warmup_count: Count = 0
     network: Timing | None = None
-    detector: Timing | None = None
-    both: Timing | None = None
+    parts: dict[str, Timing] = {}  # of what stands around the network in the task's pipeline, by name
     memory: Memory | None = None
-    faces_found: int | None = None  # frames with a detected face, of `frames`
-    frames: int | None = None
+    found: Count | None = None  # frames in which the pipeline found what the network looks at, of `frames`
+    frames: Count | None = None
     details: dict[str, Text] = {}  # what else the device told while measuring, to read beside the figures
 
 
-class Errors(Value):
-    """Errors of one artifact's own outputs on one test set, with bootstrap 95 % intervals."""
+class Scores(Value):
+    """Metrics of one artifact's own outputs on one test set, with bootstrap 95 % intervals."""
 
     artifact: Text
     device: Text
     test_set: Text
-    faces: int
-    mae_px: Interval
-    rmse_px: Interval
-    nme: Interval  # share of the outer-eye-corner distance
-    auc8: Interval  # area under the cumulative error curve up to NME 8 %, 0..1
-    failure8: Interval  # share of faces with NME above 8 %
-    rounded_accuracy: Interval
-    argmax_accuracy: Interval
-    by_landmark_px: tuple[float, ...]  # mean point error of each of the 68 points
-    by_face_mae_px: tuple[
+    samples: Count
+    metrics: dict[str, Interval]  # by name
+    per_sample: tuple[
         float, ...
-    ]  # MAE of each face, in the order of the test set: for paired comparisons
+    ]  # the primary metric of each sample, in the order of the test set: to compare pairs
+    details: dict[str, tuple[float, ...]] = {}  # what the task tells beside, such as the error of each output
 
 
-class Persons(Value):
-    """Whose faces a test set holds; intervals of errors resample persons, each with all its faces."""
+class Groups(Value):
+    """Which samples of a test set belong together; intervals of metrics resample groups, each with all its samples."""
 
-    of_face: Annotated[tuple[int, ...], Field(min_length=1)]  # number of each face's person, from 0
+    of_sample: Annotated[tuple[int, ...], Field(min_length=1)]  # number of each sample's group, from 0
+    unit: Text = "group"  # what a group is: "person"
 
     @property
     def count(self) -> int:
-        """How many persons there are."""
-        return len(set(self.of_face))
+        """How many groups there are."""
+        return len(set(self.of_sample))
 
     @classmethod
-    def of(cls, labels: Sequence[str]) -> Persons:
-        """Persons by the label of each face, numbered as they come."""
+    def of(cls, labels: Sequence[str], unit: str) -> Groups:
+        """Groups by the label of each sample, numbered as they come."""
         numbers: dict[str, int] = {}
-        return cls(of_face=tuple(numbers.setdefault(label, len(numbers)) for label in labels))
+        return cls(of_sample=tuple(numbers.setdefault(label, len(numbers)) for label in labels), unit=unit)
 
 
 class Difference(Value):
@@ -239,7 +275,7 @@ class Difference(Value):
     artifact: Text
     baseline: Text
     device: Text
-    quantity: Text  # "mae_px", "nme", "p50_ratio"
+    quantity: Text  # a metric's name, or "p50_ratio"
     test_set: Text = ""
     change: Interval  # candidate - baseline, or candidate / baseline for ratios
     confidence: float = 0.95  # of the interval: 0.99 for latencies since 0.1.0
@@ -251,37 +287,49 @@ class BudgetVerdict(Value):
 
     artifact: Text
     budget: Text  # "asset"
-    quantity: Text  # "file_bytes"
-    limit: Annotated[float, Field(gt=0)]
+    quantity: Text  # "size", "memory", "p50" or a metric's name
+    #: What limit and value are; "": the value itself.
+    against_baseline: Literal["", "difference", "share"] = ""
+    limit: float
     value: float | None  # None: could not be measured
     fits: bool
     reason: Text = ""
 
+    @field_validator("limit")
+    @classmethod
+    def _some_limit(cls, limit: float, others: ValidationInfo) -> float:
+        if limit <= 0 and not others.data.get("against_baseline"):
+            message = "should be greater than 0, or against the baseline"
+            raise ValueError(message)
+        return limit
 
-class GalleryFace(Value):
-    """One test face with what each artifact makes of it."""
+
+class GallerySample(Value):
+    """One test sample with what each artifact makes of it: in words, or as points on its picture."""
 
     name: Text
-    png_base64: Text
-    truth: tuple[Point, ...]
-    predictions: dict[str, tuple[Point, ...]]  # by Artifact.id
+    png_base64: Text = ""  # empty: it cannot be shown
+    truth: Text = ""
+    truth_points: tuple[Point, ...] = ()
+    answers: dict[str, Text] = {}  # by Artifact.id
+    answer_points: dict[str, tuple[Point, ...]] = {}  # by Artifact.id
 
 
 class Gallery(Value):
-    """Faces for a report to show: eight drawn by the seed, and each artifact's worst."""
+    """Samples for a report to show: some drawn by the seed, and each artifact's worst."""
 
     test_set: Text
-    chosen: tuple[GalleryFace, ...]
-    worst: dict[str, tuple[GalleryFace, ...]]
-    mean_face: tuple[Point, ...]
+    chosen: tuple[GallerySample, ...]
+    worst: dict[str, tuple[GallerySample, ...]]
+    mean_points: tuple[Point, ...] = ()  # of the truth, where it is points
 
 
-class Split(Value):
+class SplitSizes(Value):
     """How the data set was divided: sizes, and how the test split was kept apart."""
 
-    train: int
-    validation: int
-    test: int
+    train: Count
+    validation: Count
+    test: Count
     rule: Text
 
 
@@ -290,55 +338,69 @@ class Data(Value):
 
     source: Text
     fingerprint: Text
-    faces: int
-    persons: int | None = None  # as the rule of `mlbench.faces.persons` tells them apart; None: not counted
-    sampled: bool  # True: drawn from the bundled appearance model, no real face
-    split: Split
+    samples: Count
+    sampled: bool  # True: drawn by the task itself, nothing real
+    split: SplitSizes
+    groups: Count | None = None  # persons, say; None: not counted
+    unit: Text = "group"  # what a group is
 
 
 class Record(Value):
     """One run of one variant: its baseline and the candidates made from it, measured interleaved."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     mlbench_version: Text
     created: Text  # ISO 8601, UTC
     command: tuple[Text, ...]
     configuration: dict[str, object]
     environment: dict[str, Text]
+    task: TaskFacts | None = None  # None: nothing was tested
+    encodings: dict[str, EncodingFacts] = {}  # by input
     data: Data | None = None  # None: files were measured that no run made
     test_sets: dict[str, Text] = {}  # name -> fingerprint
-    persons: dict[
-        str, Persons
-    ] = {}  # by Errors.test_set; none in early records, whose intervals resample faces
+    groups: dict[
+        str, Groups
+    ] = {}  # by Scores.test_set; none in early records, whose intervals resample samples
     layers: dict[str, tuple[Layer, ...]] = {}  # by Artifact.id
     stages: dict[str, tuple[Stage, ...]] = {}  # by Artifact.id
-    artifacts: tuple[Artifact, ...]  # the baseline first
+    artifacts: Annotated[tuple[Artifact, ...], Field(min_length=1)]  # the baseline first
     devices: tuple[Device, ...]
     measurements: tuple[Measurement, ...]
-    errors: tuple[Errors, ...]
+    scores: tuple[Scores, ...]
     differences: tuple[Difference, ...]
     budgets: tuple[BudgetVerdict, ...]
     gallery: Gallery | None = None
     warnings: tuple[Text, ...] = ()
 
     @model_validator(mode="after")
-    def _one_person_per_face(self) -> Self:
-        for error in self.errors:
-            persons = self.persons.get(error.test_set)
-            if persons is not None and len(persons.of_face) != len(error.by_face_mae_px):
-                message = f'"{error.test_set}" has persons of other faces than errors'
+    def _only_known_names(self) -> Self:
+        artifacts, devices = ({one.id for one in known} for known in (self.artifacts, self.devices))
+        rows: list[Any] = [*self.measurements, *self.scores, *self.differences]
+        named = {row.artifact for row in (*rows, *self.budgets)} | {row.baseline for row in self.differences}
+        unknown = sorted((named - artifacts) | ({row.device for row in rows} - devices))
+        if unknown:
+            message = f'a row is about "{unknown[0][:100]}", which is no artifact or device of the record'
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _one_group_per_sample(self) -> Self:
+        for scores in self.scores:
+            groups = self.groups.get(scores.test_set)
+            if groups is not None and len(groups.of_sample) != len(scores.per_sample):
+                message = f'"{scores.test_set}" has groups of other samples than scores'
                 raise ValueError(message)
         return self
 
-    def resampled(self, error: Errors) -> str:
-        """What intervals of errors on a test set resample, in words: "85 persons", "500 faces"."""
-        persons = self.persons.get(error.test_set)
-        if persons is None:
-            return f"{error.faces:,} faces, persons unknown"
-        alone = persons.count in (1, error.faces)
-        return f"{error.faces:,} faces" if alone else f"{persons.count:,} persons"
+    def resampled(self, scores: Scores) -> str:
+        """What intervals on a test set resample, in words: "85 persons", "500 samples"."""
+        groups = self.groups.get(scores.test_set)
+        if groups is None:
+            return f"{scores.samples:,} samples, groups unknown"
+        alone = groups.count in (1, scores.samples)
+        return f"{scores.samples:,} samples" if alone else f"{groups.count:,} {groups.unit}s"
 
-    def faces_told(self, error: Errors) -> str:
-        """How many faces a test set has, and what its intervals resample: "1,732 faces of 85 persons"."""
-        resampled, faces = self.resampled(error), f"{error.faces:,} faces"
-        return resampled if resampled.startswith(faces) else f"{faces} of {resampled}"
+    def samples_told(self, scores: Scores) -> str:
+        """How many samples a test set has, and what its intervals resample: "1,732 samples of 85 persons"."""
+        resampled, samples = self.resampled(scores), f"{scores.samples:,} samples"
+        return resampled if resampled.startswith(samples) else f"{samples} of {resampled}"

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mlbench import plugins
-from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
+from mlbench.contracts import DeviceRunner, Job, Outcome, Progress, Samples, Task
 from mlbench.errors import UsageError
-from mlbench.evaluation.budgets import PAPER_BUDGETS, Budget, judge_worst
+from mlbench.evaluation.budgets import Budget, verdicts_of
+from mlbench.evaluation.gallery import gallery_of
+from mlbench.evaluation.metrics import facts_of, scores_of
 from mlbench.evaluation.statistics import too_few
-from mlbench.evaluation.within_run import differences_of, groups_of
-from mlbench.faces.accuracy import errors_of
-from mlbench.faces.dataset import Faces
-from mlbench.faces.frames import compose_frames
-from mlbench.faces.gallery import gallery_of
-from mlbench.records import Artifact, BudgetVerdict, Difference, Errors, Failure, Measurement, Persons
+from mlbench.evaluation.within_run import differences_of, numbers_of
+from mlbench.records import (
+    Artifact,
+    Difference,
+    EncodingFacts,
+    Failure,
+    Groups,
+    Measurement,
+    Scores,
+)
 from mlbench.system import environment
 
 _FRAMES = 40
@@ -32,11 +38,18 @@ class Measuring:
     threads: int = 1
     min_count: int = 200
     min_seconds: float = 3.0
-    detector: bool = True
-    photos: Path | None = None  # a folder of photographs for the frames; None: sampled faces
-    gallery: bool = True  # whether the record may hold pictures of test faces
-    budgets: tuple[Budget, ...] = PAPER_BUDGETS
+    pipeline: bool = True  # whether what stands before the network is measured too, where the task has it
+    photos: Path | None = None  # a folder of photographs for its frames; None: as the task makes them
+    gallery: bool = True  # whether the record may hold pictures of test samples
+    budgets: tuple[Budget, ...] = ()
     seed: int = 7
+
+    def experiment(self) -> dict[str, Any]:
+        """As a table of the file of an experiment, with the budgets that were given: those are named by their text."""
+        budgets = [budget.name for budget in self.budgets if "=" in budget.name or "<" in budget.name]
+        found = self.configuration() | {"budgets": budgets}
+        del found["seed"]  # the run's
+        return found
 
     def configuration(self) -> dict[str, Any]:
         """As JSON values, for the record."""
@@ -45,7 +58,7 @@ class Measuring:
             "threads": self.threads,
             "min_count": self.min_count,
             "min_seconds": self.min_seconds,
-            "detector": self.detector,
+            "pipeline": self.pipeline,
             "photos": str(self.photos) if self.photos else None,
             "gallery": self.gallery,
             "budgets": {budget.name: budget.limit for budget in self.budgets},
@@ -87,7 +100,8 @@ class Findings:
 def measure(
     artifacts: list[Artifact],
     folder: Path,
-    tests: dict[str, Faces],
+    task: Task | None,
+    tests: Mapping[str, Samples],
     measuring: Measuring,
     runners: list[DeviceRunner],
     progress: Progress,
@@ -95,7 +109,15 @@ def measure(
 ) -> Findings:
     """Measure artifacts on all devices; the first one is the baseline of all differences.
 
-    Those that `faults` names, with the reason, are not tried: their verdict is that they do not load.
+    Args:
+        artifacts: files, their paths relative to `folder`.
+        folder: of the run.
+        task: what the test sets are of; None: nothing is tested, and inputs are random.
+        tests: samples by name; none without a task.
+        measuring: how.
+        runners: where.
+        progress: shows how far it is.
+        faults: why files, by their id, are not tried: their verdict is that they do not load.
 
     Raises:
         UsageError: a device cannot be used, or the photographs cannot be read.
@@ -105,8 +127,10 @@ def measure(
     job = Job(
         artifacts=tuple(a for a in artifacts if a.id not in faults),
         folder=folder,
-        test_sets={name: faces.images for name, faces in tests.items()},
-        frames=compose_frames(_FRAMES if measuring.detector else 0, measuring.seed, measuring.photos).images,
+        test_sets=tests,
+        pipeline=task.pipeline(_FRAMES, measuring.seed, measuring.photos)
+        if task and measuring.pipeline
+        else None,
         threads=measuring.threads,
         min_count=measuring.min_count,
         min_seconds=measuring.min_seconds,
@@ -118,31 +142,48 @@ def measure(
         outcomes += _measured(runner, job, progress, alone=len(runners) == 1)
         device = runner.device(measuring.threads).id
         outcomes += [_failed(artifact, device, "load", reason) for artifact, reason in faults.items()]
-    devices = [runner.device(measuring.threads) for runner in runners]
-    persons = {
-        subset: Persons.of(faces.persons[rows].tolist())
-        for name, faces in tests.items()
-        for subset, rows in subsets(name, faces).items()
+    facts = facts_of(task) if task else None
+    parts = {
+        name: (whole, rows)
+        for whole, samples in tests.items()
+        for name, rows in _parts(task, whole, samples).items()
     }
-    errors = [error for outcome in outcomes for error in _errors_of(outcome, tests, persons, measuring.seed)]
+    groups = {
+        name: Groups.of(tests[whole].groups[rows].tolist(), tests[whole].unit)
+        for name, (whole, rows) in parts.items()
+    }
+    scores = [
+        score
+        for outcome in outcomes
+        for score in _scores_of(task, outcome, tests, parts, groups, measuring.seed)
+    ]
     measurements = [outcome.measurement for outcome in outcomes]
-    differences = differences_of(artifacts[0].id, measurements, errors, persons, measuring.seed)
+    metric = facts.primary if facts else None
+    differences = differences_of(artifacts[0].id, metric, measurements, scores, groups, measuring.seed)
+    first = next(iter(tests.values()), None)
+    decisive = [score for score in scores if score.test_set == next(iter(tests), "")]
     return Findings(
         {
-            "test_sets": {name: faces.fingerprint for name, faces in tests.items()},
-            "persons": persons,
+            "task": facts,
+            "encodings": {
+                name: EncodingFacts(**asdict(one)) for name, one in (first.encodings if first else {}).items()
+            },
+            "test_sets": {name: samples.fingerprint for name, samples in tests.items()},
+            "groups": groups,
             "artifacts": tuple(artifacts),
-            "devices": tuple(devices),
+            "devices": tuple(runner.device(measuring.threads) for runner in runners),
             "measurements": tuple(measurements),
-            "errors": tuple(errors),
+            "scores": tuple(scores),
             "differences": tuple(differences),
-            "budgets": tuple(_verdicts(artifacts, outcomes, errors, tests, measuring.budgets)),
-            "gallery": gallery_of(tests, outcomes, measuring.seed) if measuring.gallery else None,
+            "budgets": tuple(verdicts_of(measuring.budgets, artifacts, measurements, decisive)),
+            "gallery": gallery_of(task, tests, outcomes, measuring.seed)
+            if task and measuring.gallery
+            else None,
             "warnings": (
                 *doubts,
                 *_doubts(outcomes),
                 *_unjudged(artifacts[0].id, measurements, differences),
-                *_few(persons),
+                *_few(groups),
             ),
         }
     )
@@ -183,57 +224,32 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def subsets(name: str, faces: Faces) -> dict[str, Any]:
-    """The whole test set and, where its file marks them, its frontal faces: names with the rows they take."""
-    rows: dict[str, Any] = {name: slice(None)}
-    frontal = faces.extra.get("frontal")
-    if frontal is not None and frontal.dtype == bool and frontal.any():
-        rows[f"{name} (frontal)"] = frontal
-    return rows
+def _parts(task: Task | None, name: str, samples: Samples) -> dict[str, Any]:
+    """The whole test set, and the parts that the task scores apart: names with the rows they take."""
+    parts = task.subsets(samples) if task else {}
+    return {name: slice(None)} | {f"{name} ({part})": rows for part, rows in parts.items()}
 
 
-def _errors_of(
-    outcome: Outcome, tests: dict[str, Faces], persons: dict[str, Persons], seed: int
-) -> list[Errors]:
+def _scores_of(
+    task: Task | None,
+    outcome: Outcome,
+    tests: Mapping[str, Samples],
+    parts: dict[str, tuple[str, Any]],
+    groups: dict[str, Groups],
+    seed: int,
+) -> list[Scores]:
+    if task is None:
+        return []
     where = (outcome.measurement.artifact, outcome.measurement.device)
-    return [
-        errors_of(*where, subset, predicted[rows], tests[name].points[rows], seed, groups_of(persons[subset]))
-        for name, predicted in outcome.predictions.items()
-        for subset, rows in subsets(name, tests[name]).items()
-    ]
-
-
-def _verdicts(
-    artifacts: list[Artifact],
-    outcomes: list[Outcome],
-    errors: list[Errors],
-    tests: dict[str, Faces],
-    budgets: tuple[Budget, ...],
-) -> list[BudgetVerdict]:
-    """Each artifact against each budget, by the device where it does worst and the first test set."""
-    first = next(iter(tests), "")
-    rows = []
-    for artifact in artifacts:
-        measured = [o.measurement for o in outcomes if o.measurement.artifact == artifact.id]
-        tested = {e.device: e for e in errors if (e.artifact, e.test_set) == (artifact.id, first)}
-        rows += judge_worst(budgets, artifact, [(m, tested.get(m.device)) for m in measured])
-    return rows
-
-
-#: Fewer persons give intervals that are too narrow: the percentile bootstrap covers about 90 % at twenty.
-_FEW_PERSONS = 20
-
-
-def _few(persons: dict[str, Persons]) -> list[str]:
-    """Test sets of too few persons to say much of others."""
-    remedy = "test on faces of more persons"
-    return [
-        f"The faces of {name} are of one person: its intervals say nothing of others; {remedy}."
-        if found.count == 1
-        else f"The faces of {name} are of {found.count} persons: its intervals are too narrow; {remedy}."
-        for name, found in persons.items()
-        if found.count < _FEW_PERSONS
-    ]
+    found = []
+    for name, (whole, rows) in parts.items():
+        if whole in outcome.predictions:
+            samples = tests[whole].take(rows)
+            outputs = {key: values[rows] for key, values in outcome.predictions[whole].items()}
+            place = (*where, name)
+            numbers = numbers_of(groups[name])
+            found.append(scores_of(task, place, task.answers(outputs), samples.targets, seed, numbers))
+    return found
 
 
 def _unjudged(
@@ -272,3 +288,18 @@ def _doubts(outcomes: list[Outcome]) -> list[str]:
             where = f"{measurement.artifact} on {measurement.device}"
             rows += [f"Latency of {where} {text}" for wrong, text in checks if wrong(measurement.network)]
     return rows
+
+
+#: Fewer groups give intervals that are too narrow: the percentile bootstrap covers about 90 % at twenty.
+_FEW_GROUPS = 20
+
+
+def _few(groups: dict[str, Groups]) -> list[str]:
+    """Test sets of too few groups to say much of others."""
+    return [
+        f"The samples of {name} are of one {found.unit}: its intervals say nothing of others; test on more."
+        if found.count == 1
+        else f"The samples of {name} are of {found.count} {found.unit}s: its intervals are too narrow; test on more."
+        for name, found in groups.items()
+        if found.count < _FEW_GROUPS
+    ]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
 
-from mlbench.contracts import Progress
 from mlbench.errors import UsageError
 
 
@@ -22,7 +21,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def one_at_a_time(folder: Path, progress: Progress) -> Iterator[None]:
+def one_at_a_time(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Work on a folder of the cache while no other process does; where one does, say so and wait for it.
 
     What the other has done is then there: look for it inside the block. The kernel lets go of the lock of a
@@ -43,7 +42,7 @@ def one_at_a_time(folder: Path, progress: Progress) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.say(f"Another mlbench is at work on {folder.name}: waiting for it …")
+            say(f"Another mlbench is at work on {folder.name}: waiting for it …")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

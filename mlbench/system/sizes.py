@@ -19,7 +19,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     factor = _UNITS.get(match.group(2).upper()) if match else None
     if match is None or factor is None or (size := round(float(match.group(1)) * factor)) < 1:
-        message = f'"{text}" is not a size: write e.g. 512KB, 68MB or 128KiB.'
+        message = f'"{text}" is not a size: write e.g. 512KB, 5MB or 128KiB.'
         raise UsageError(message)
     return size
 

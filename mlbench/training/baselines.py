@@ -1,55 +1,90 @@
-"""Baselines: a variant trained on faces, kept in the cache under the hash of all that determines its weights."""
+"""Baselines: networks trained on samples, kept in the cache under the hash of all that determines their weights."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlbench.contracts import Progress, Variant
+from mlbench.contracts import NetworkSource, Progress, Samples, Task
+from mlbench.data.overlap import Seen
+from mlbench.data.split import Split
 from mlbench.errors import UsageError
-from mlbench.faces.dataset import Faces, Split
-from mlbench.faces.overlap import Seen
 from mlbench.networks import building, storage
 from mlbench.networks.growing import grown
-from mlbench.plugins import did_you_mean
+from mlbench.plugins import did_you_mean, identity
 from mlbench.records import Epoch
 from mlbench.system.cache import cache_folder, one_at_a_time
 from mlbench.system.environment import versions
 from mlbench.system.files import key_of, write_atomically
-from mlbench.training.loop import Fit, fit, history_from_json, history_to_json
+from mlbench.training.loop import Fit, fit, history_from_json, history_to_json, merit
 from mlbench.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     import tf_keras
 
 #: Raised when a change of the code changes the weights that equal options give.
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 
 #: Packages that decide the weights that equal options give.
 LIBRARIES = ("tensorflow", "tf_keras", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
+class Material:
+    """What is learnt, and from what.
+
+    Attributes:
+        task: what is learnt.
+        samples: all of them.
+        split: which of them are for what.
+    """
+
+    task: Task
+    samples: Samples
+    split: Split
+
+    @property
+    def train(self) -> Samples:
+        """The samples to learn from."""
+        return self.samples.take(self.split.train)
+
+    @property
+    def validation(self) -> Samples:
+        """The samples to choose by."""
+        return self.samples.take(self.split.validation)
+
+    @property
+    def held(self) -> Samples:
+        """The samples that nothing may be learnt from."""
+        return self.samples.take(np.concatenate([self.split.validation, self.split.test]))
+
+    def key(self) -> list[object]:
+        """What of it decides weights, for keys of the cache."""
+        return [identity(type(self.task)), self.split.key(self.samples)]
+
+
+@dataclass(frozen=True)
 class Trained:
     """A finished training in the cache; the network is loaded when asked for.
 
-    `seen` is what it, and what it started from, learnt from.
+    Attributes:
+        key: of all that determines its weights.
+        folder: where it is kept.
+        history: its epochs.
+        best: the epoch whose weights were kept.
+        reused: whether it was there already.
+        seen: what it, and what it started from, learnt from.
     """
 
     key: str
     folder: Path
     history: tuple[Epoch, ...]
+    best: Epoch
     reused: bool
     seen: Seen
-
-    @property
-    def best(self) -> Epoch:
-        """The epoch whose weights were kept."""
-        return min(self.history, key=lambda epoch: epoch.validation_mae_px)
 
     def network(self) -> tf_keras.Model:
         """The network with its best weights."""
@@ -57,45 +92,45 @@ class Trained:
 
 
 def train_baseline(
-    variant: Variant,
-    faces: Faces,
-    split: Split,
+    source: NetworkSource,
+    material: Material,
     options: TrainingOptions,
     progress: Progress,
     start: Trained | None = None,
 ) -> Trained:
-    """Train a variant, or take it from the cache; an interrupted training goes on.
+    """Train a network, or take it from the cache; an interrupted training goes on.
 
     Args:
-        variant: what is trained.
-        faces: all faces.
-        split: which of them are for what.
+        source: of the network.
+        material: what it learns, and from what.
         options: see `TrainingOptions`.
         progress: shows epochs and the time left.
-        start: a finished baseline, of this variant or another, to start from (see `grown`).
+        start: a finished baseline, of this network or another, to start from (see `grown`).
 
     Raises:
-        UsageError: see `mlbench.training.loop.fit` and `mlbench.networks.growing.grown`; or `start` has seen faces
+        UsageError: see `mlbench.training.loop.fit` and `mlbench.networks.growing.grown`; or `start` has seen samples
             that this split keeps back.
     """
     if start is not None:
-        require_apart(start, faces, split)
-    key = baseline_key(variant, faces, split, options, start)
-    folder = cache_folder() / "baselines" / f"{variant.name}-{key}"
-    if (done := finished(folder, key)) is not None:
+        require_apart(start, material)
+    key = baseline_key(source, material, options, start)
+    folder = cache_folder() / "baselines" / f"{source.name}-{key}"
+    if (done := finished(folder, key, material.task)) is not None:
         return done
-    with one_at_a_time(folder, progress):
-        if (done := finished(folder, key)) is not None:
+    with one_at_a_time(folder, progress.say):
+        if (done := finished(folder, key, material.task)) is not None:
             return done
-        network, fitted = _fit(variant, faces, split, options, progress, start, folder)
-        seen = Seen.of(faces, split)
-        return keep(network, fitted.history, folder, key, seen | start.seen if start else seen)
+        network, fitted = _fit(source, material, options, progress, start, folder)
+        seen = Seen.of(material.samples, material.split)
+        _keep(network, fitted.history, folder, seen | start.seen if start else seen)
+    trained = finished(folder, key, material.task)
+    assert trained is not None  # noqa: S101 (kept above)
+    return Trained(**vars(trained) | {"reused": False})
 
 
 def _fit(
-    variant: Variant,
-    faces: Faces,
-    split: Split,
+    source: NetworkSource,
+    material: Material,
     options: TrainingOptions,
     progress: Progress,
     start: Trained | None,
@@ -104,50 +139,53 @@ def _fit(
     from mlbench.training.step import use_threads  # imports TensorFlow
 
     use_threads(options.threads)
-    train = faces.take(split.train)
+    train, task = material.train, material.task
+    # For all samples: one class, say, may be in the test part alone.
+    network = building.build(source, task, material.samples, options.seed)
     if start is None:
-        network = building.build(variant, options.seed)
-        building.start_from_mean(network, train.points.mean(axis=0))
+        building.start_from_prior(network, task.prior(train))
     else:
-        network = grown(variant, start.network(), options.seed)
-    title = f"Training {variant.name}"
-    return network, fit(network, train, faces.take(split.validation), options, folder, progress, title=title)
+        network = grown(network, start.network())
+    title = f"Training {source.name}"
+    return network, fit(network, task, train, material.validation, options, folder, progress, title=title)
 
 
-def require_apart(used: Trained, faces: Faces, split: Split) -> None:
-    """Refuse a finished baseline that has learnt from faces which this split keeps back.
+def require_apart(used: Trained, material: Material) -> None:
+    """Refuse a finished baseline that has learnt from samples which this split keeps back.
 
     Raises:
         UsageError: how many of them it has seen.
     """
-    validated = used.seen.validation_trained_on(faces.take(split.validation))
-    tested = np.isin(faces.image_keys[split.test], np.union1d(used.seen.trained, used.seen.validated)).sum()
+    keys, split = material.samples.keys, material.split
+    validated = np.isin(keys[split.validation], used.seen.trained).sum()
+    tested = np.isin(keys[split.test], np.union1d(used.seen.trained, used.seen.validated)).sum()
     if validated or tested:
         message = (
             f"{used.folder.name} has seen {tested:,} of the {len(split.test):,} test and {validated:,} of the "
-            f"{len(split.validation):,} validation faces of this run: name a baseline of the same --data, --split and "
-            "--seed, or of other faces."
+            f"{len(split.validation):,} validation samples of this run: name a baseline of the same --data, --split "
+            "and --seed, or of other samples."
         )
         raise UsageError(message)
 
 
 def baseline_key(
-    variant: Variant, faces: Faces, split: Split, options: TrainingOptions, start: Trained | None = None
+    source: NetworkSource, material: Material, options: TrainingOptions, start: Trained | None = None
 ) -> str:
     """The hash of what determines a baseline's weights."""
     before = () if start is None else (start.key,)
     return key_of(
         "baseline",
         TRAINING_VERSION,
-        dataclasses.asdict(variant),
+        identity(type(source)),
+        source.key(),
         options.deciding(),
-        split.key(faces),
+        material.key(),
         versions(*LIBRARIES),
         *before,
     )
 
 
-def baseline_named(name: str) -> Trained:
+def baseline_named(name: str, task: Task) -> Trained:
     """The finished baseline of a name that `mlbench train` gave, as two_pool-1a2b3c4d5e6f7a8b.
 
     Raises:
@@ -155,26 +193,30 @@ def baseline_named(name: str) -> Trained:
     """
     folder = cache_folder() / "baselines"
     known = [path.parent.name for path in sorted(folder.glob("*/seen.npz")) if _done(path.parent)]
-    if name in known and (done := finished(folder / name, name.rpartition("-")[2])):
+    if name in known and (done := finished(folder / name, name.rpartition("-")[2], task)):
         return done
     message = f'There is no finished baseline "{name}" in {folder}{did_you_mean(name, known)}'
     raise UsageError(message)
 
 
-def finished(folder: Path, key: str) -> Trained | None:
+def finished(folder: Path, key: str, task: Task) -> Trained | None:
     """The finished training in a folder of the cache, or None."""
     if not _done(folder):
         return None
     history = history_from_json((folder / "history.json").read_text(encoding="utf-8"))
-    seen = storage.load_arrays(folder / "seen.npz")
-    return Trained(key, folder, tuple(history), reused=True, seen=Seen(**seen))
+    if task.primary.name not in history[0].validation:
+        message = f"{folder.name} was trained for another task than {task.name}: name a baseline of this one."
+        raise UsageError(message)
+    best = min(history, key=lambda epoch: merit(task, epoch))
+    seen = Seen(**storage.load_arrays(folder / "seen.npz"))
+    return Trained(key, folder, tuple(history), best, reused=True, seen=seen)
 
 
 def _done(folder: Path) -> bool:
     return (folder / "history.json").exists()
 
 
-def keep(network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, key: str, seen: Seen) -> Trained:
+def _keep(network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, seen: Seen) -> None:
     """Store a trained network; its checkpoints are no longer needed. The history, written last, marks it done."""
     storage.save(network, folder)
     storage.save_arrays(dict(vars(seen)), folder / "seen.npz")
@@ -182,4 +224,3 @@ def keep(network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, key:
         part.write_text(history_to_json(history), encoding="utf-8")
     for leftover in ("checkpoint.npz", "best.npz"):
         (folder / leftover).unlink(missing_ok=True)
-    return Trained(key, folder, history, reused=False, seen=seen)

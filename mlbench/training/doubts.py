@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from mlbench.records import Epoch
+from mlbench.contracts import Metric
+from mlbench.training.baselines import Trained
 from mlbench.training.options import TrainingOptions
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -30,12 +30,13 @@ def slow_arithmetic(*options: TrainingOptions, cpu_info: Path = _CPU_INFO) -> li
     ]
 
 
-def learnt_nothing(name: str, history: Sequence[Epoch], rate: float) -> list[str]:
+def learnt_nothing(name: str, trained: Trained, metric: Metric, rate: float) -> list[str]:
     """A warning where no epoch of a training was better than the network that it began with."""
-    first, *later = (epoch.validation_mae_px for epoch in history)
-    if not later or min(later) < first:
+    first, *later = trained.history
+    if not later or trained.best is not first:
         return []
     return [
-        f"The training of {name} learnt nothing: none of {len(later)} epochs was better than {first:.3f} px, the "
-        f"network before training, which was kept; give a smaller --rate than {rate:g}."
+        f"The training of {name} learnt nothing: none of {len(later)} epochs was better than "
+        f"{metric.told(first.validation[metric.name])}, the network before training, which was kept; give a smaller "
+        f"--rate than {rate:g}."
     ]

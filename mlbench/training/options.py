@@ -23,8 +23,8 @@ class TrainingOptions(BaseModel):
     compute: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
     optimizer: Literal["adam", "muon"] = "adam"
-    loss: Literal["squared", "absolute"] = "squared"
-    augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # of `Augmentation`'s usual extents
+    loss: str = ""  # of the task's; none: its first
+    augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # of the task's usual extents
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide the weights, for keys of the cache."""
@@ -34,7 +34,7 @@ class TrainingOptions(BaseModel):
 class TuningOptions(TrainingOptions):
     """How a compressed network is tuned: as it is trained, with a teacher."""
 
-    sampled_faces: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # of the appearance model, added to the data
+    sampled: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # drawn by the task, added to the data
     teacher: str = ""  # name of a finished baseline; none: the one that is compressed
 
     def deciding(self) -> dict[str, Any]:

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.contracts import Task
+from mlbench.contracts.samples import Samples
+from mlbench.contracts.task import Arrays
 from mlbench.errors import UsageError
 from mlbench.networks import graph, storage
+from mlbench.networks.ports import Ports, Tensors
 from mlbench.system import quiet
 from mlbench.training.muon import Muon
 
@@ -24,10 +28,7 @@ import tf_keras  # noqa: E402
 if TYPE_CHECKING:
     from mlbench.training.options import TrainingOptions
 
-Images = npt.NDArray[np.uint8]
-
 _OPTIMIZERS = {"adam": tf_keras.optimizers.Adam, "muon": Muon}
-_ROUNDED_BELOW = 0.5  # px: an absolute error is squared about zero, so that small errors are not overshot
 
 
 class Trainer:
@@ -37,13 +38,15 @@ class Trainer:
         self,
         network: tf_keras.Model,
         teacher: tf_keras.Model | None,
+        ports: Ports,
+        task: Task,
         options: TrainingOptions,
         steps_per_epoch: int,
         before_step: Callable[[tf_keras.Model, int, int], None] | None = None,
         settle: Callable[[tf_keras.Model], None] | None = None,
     ) -> None:
         """Prepare to train `network` in place; for the hooks see `mlbench.contracts.Compressor`."""
-        self._network = network
+        self._network, self._ports, self._task = network, ports, task
         self._options = options
         self._steps = steps_per_epoch * options.epochs
         # Wrappers of pruning, clustering and the like compute in float32 alone.
@@ -52,8 +55,11 @@ class Trainer:
         self._teacher = _in_bfloat16(teacher) if low and teacher is not None else teacher
         self._before_step = before_step
         self._settle = settle
-        self._predict = predictor(network)
-        self._loss = {"squared": squared_error, "absolute": absolute_error}[options.loss]
+        self._predict = ports.predictor(network)
+        self._loss = task.loss(options.loss or task.losses[0], network)
+        self._shapes = {
+            name: tuple(output.shape[1:]) for name, output in zip(ports.outputs, network.outputs, strict=True)
+        }
         self._optimizer = _OPTIMIZERS[options.optimizer](options.rate)
         self._optimizer.build(self._working.trainable_variables)
         self._step = tf.function(self._step_eagerly, reduce_retracing=True)
@@ -63,8 +69,8 @@ class Trainer:
         """The learning rate of the last step."""
         return float(self._optimizer.learning_rate)
 
-    def step(self, images: npt.NDArray[np.uint8], points: npt.NDArray[np.float32]) -> tf.Tensor:
-        """One step on a batch [n,96,96], [n,68,2]; returns the loss in px², or in px if it is absolute."""
+    def step(self, inputs: Arrays, targets: Arrays) -> tf.Tensor:
+        """One step on a batch of stored inputs and targets [n, …]; returns the loss."""
         done = int(self._optimizer.iterations)
         if self._options.schedule == "cosine":
             self._optimizer.learning_rate = (
@@ -73,19 +79,21 @@ class Trainer:
         if self._before_step is not None:
             self._before_step(self._working, done, self._steps)
         try:
-            return self._step(tf.constant(images), tf.constant(points.reshape(len(points), -1)))
+            wanted = self._task.wanted(targets, self._shapes)
+            return self._step(*({k: tf.constant(v) for k, v in part.items()} for part in (inputs, wanted)))
         except tf.errors.ResourceExhaustedError as error:
             message = f"Training ran out of memory: give a smaller --batch than {self._options.batch}."
             raise UsageError(message) from error
 
-    def _step_eagerly(self, images: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
-        inputs = tf.cast(images[..., None], tf.float32) / 255.0
-        share = self._options.teacher_share if self._teacher is not None else 0.0
+    def _step_eagerly(self, stored: Tensors, targets: Tensors) -> tf.Tensor:
+        inputs = self._ports.encoded(stored)
         if self._teacher is not None:
-            points = (1 - share) * points + share * self._teacher(inputs, training=False)
+            share = self._options.teacher_share
+            outputs = self._ports.call(self._teacher, inputs, training=False)
+            taught = self._task.taught(outputs, self._teacher)
+            targets = {name: (1 - share) * value + share * taught[name] for name, value in targets.items()}
         with tf.GradientTape() as tape:
-            outputs = self._working(inputs, training=True)
-            loss = self._loss(tf.cast(outputs, tf.float32) - points)
+            loss = self._loss(self._ports.call(self._working, inputs, training=True), targets)
         variables = self._working.trainable_variables
         self._optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
@@ -98,10 +106,10 @@ class Trainer:
             self._network.set_weights(self._working.get_weights())
         return self._network
 
-    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Landmarks [n,68,2] that the current network gives for crops [n,96,96]."""
+    def predict(self, samples: Samples) -> dict[str, npt.NDArray[np.float32]]:
+        """Outputs [n, …] that the current network gives for samples, by target."""
         self.current()
-        return self._predict(images)
+        return self._predict(samples)
 
     def save(self, path: Path, history: str) -> None:
         """Write weights, optimiser and history (any text), by atomic rename."""
@@ -127,42 +135,17 @@ class Trainer:
             raise UsageError(message) from error
 
 
-def squared_error(differences: tf.Tensor) -> tf.Tensor:
-    """Mean squared error, px² (paper, eq. 1, as its training script has it)."""
-    return tf.reduce_mean(tf.square(differences))
-
-
-def absolute_error(differences: tf.Tensor) -> tf.Tensor:
-    """Mean absolute error, px, rounded off below half a pixel: sqrt(d² + 0.25) - 0.5."""
-    return tf.reduce_mean(tf.sqrt(tf.square(differences) + _ROUNDED_BELOW**2)) - _ROUNDED_BELOW
-
-
 def _in_bfloat16(network: tf_keras.Model) -> tf_keras.Model:
-    """A copy that computes in bfloat16 and keeps float32 weights; the last layer computes in float32."""
-    last = network.layers[-1].name
+    """A copy that computes in bfloat16 and keeps float32 weights; layers that answer compute in float32."""
+    last = {layer.name for layer in graph.last_layers(network)}
 
     def copy(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
-        dtype = "float32" if layer.name == last else "mixed_bfloat16"
+        dtype = "float32" if layer.name in last else "mixed_bfloat16"
         return type(layer).from_config({**layer.get_config(), "dtype": dtype})
 
     working = tf_keras.models.clone_model(network, clone_function=copy)
     working.set_weights(network.get_weights())
     return working
-
-
-def predictor(network: tf_keras.Model, batch: int = 120) -> Callable[[Images], npt.NDArray[np.float32]]:
-    """A function from crops uint8 [n,96,96] to landmarks [n,68,2] in pixels, computed in batches."""
-
-    @tf.function(reduce_retracing=True)
-    def outputs(images: tf.Tensor) -> tf.Tensor:
-        return network(tf.cast(images[..., None], tf.float32) / 255.0, training=False)
-
-    def predict(images: Images) -> npt.NDArray[np.float32]:
-        starts = range(0, len(images), batch)
-        parts = [outputs(tf.constant(images[start : start + batch])).numpy() for start in starts]
-        return np.concatenate(parts).reshape(len(images), -1, 2)
-
-    return predict
 
 
 def use_threads(threads: int) -> None:

@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks for nothing: tables, charts and faces, all from records."""
+"""The report as one HTML file that asks for nothing: tables, charts and samples, all from records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HtmlReport(Report):
     """One self-contained page."""
 
     name: ClassVar[str] = "html"
-    summary: ClassVar[str] = "one HTML file: verdict, trade-offs, tables, faces, speed, layers, training"
+    summary: ClassVar[str] = "one HTML file: verdict, trade-offs, tables, samples, speed, layers, training"
 
     def write(self, records: Sequence[Record], target: Path | None) -> Path | None:
         """Write the page; records are gone through once, so that they may be read one at a time.

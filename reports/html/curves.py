@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import altair as alt
 
-from mlbench.records import Record
+from mlbench.records import MetricFacts
 from mlbench.reports.html.charts import (
     Chart,
     Values,
@@ -22,14 +22,19 @@ from mlbench.reports.html.digest import Digest
 
 
 def curve_charts(digest: Digest) -> list[Chart]:
-    """Loss and MAE over epochs; the reader picks the model."""
+    """The metrics on validation, and the loss, over epochs; the reader picks the model."""
     values = _values(digest)
-    if not values:
-        return []
-    return [
-        _chart(values, "rmse", "RMSE on the validation split, and squared loss as RMSE (Fig. 5)", "RMSE, px"),
-        _chart(values, "mae", "MAE on the validation split, and absolute loss (Fig. 6)", "MAE, px"),
+    charts = [
+        _chart(values, key, f"{metric.title} on the validation split", _axis(metric))
+        for key, metric in digest.metrics.items()
+        if any(key in value for value in values)
     ]
+    losses = [value for value in values if "loss" in value]
+    return [*charts, _chart(losses, "loss", "Loss on the training split", "loss")] if losses else charts
+
+
+def _axis(metric: MetricFacts) -> str:
+    return f"{metric.title}, {metric.unit}" if metric.unit else metric.title
 
 
 def _values(digest: Digest) -> Values:
@@ -37,31 +42,23 @@ def _values(digest: Digest) -> Values:
     values: Values = []
     for key in digest.selection.shown:
         stages = digest.layers[key].stages if key in digest.layers else ()
+        own = digest.metrics_of(key[0]).values()
+        metrics = {name: metric for name, metric in digest.metrics.items() if metric in own}
         offset = 0
         for stage in stages:
             for epoch in stage.history:
-                row = {
-                    "model": digest.selection.label(key),
-                    "stage": stage.name,
-                    "epoch": offset + epoch.epoch,
+                row: dict[str, Any] = {"model": digest.selection.label(key), "stage": stage.name}
+                row["epoch"] = offset + epoch.epoch
+                figures = {
+                    name: epoch.validation[metric.name] * metric.scale
+                    for name, metric in metrics.items()
+                    if metric.name in epoch.validation
                 }
-                values.append(
-                    row
-                    | {"on": "validation", "rmse": epoch.validation_rmse_px, "mae": epoch.validation_mae_px}
-                )
+                values.append(row | figures)
                 if epoch.loss is not None:
-                    part = "training" if stage.name == "baseline" else "tuning"
-                    values.append(row | {"on": "training"} | _loss(epoch.loss, digest.runs[key[0] - 1], part))
+                    values.append(row | {"loss": round(epoch.loss, 6)})
             offset += max((epoch.epoch for epoch in stage.history), default=0)
     return values
-
-
-def _loss(loss: float, run: Record, part: str) -> dict[str, float]:
-    """A loss on training faces as the error that it is, in px; `part` is whose options tell it."""
-    options = run.configuration.get(part)
-    if isinstance(options, dict) and options.get("loss") == "absolute":
-        return {"mae": round(loss, 5)}
-    return {"rmse": round(math.sqrt(max(0.0, loss)), 5)}
 
 
 def _chart(values: Values, field: str, title: str, axis: str) -> Chart:
@@ -70,11 +67,8 @@ def _chart(values: Values, field: str, title: str, axis: str) -> Chart:
     stages = list(dict.fromkeys(value["stage"] for value in known))
     longest = max(models, key=lambda model: len({v["stage"] for v in known if v["model"] == model}))
     models.sort(key=lambda model: model != longest)
-    sides = ["validation", "training"]
-    dash = alt.StrokeDash(
-        "on:N", title="on", scale=alt.Scale(domain=sides, range=[[1, 0], [5, 3]]), legend=line_legend()
-    )
-    tips = [alt.Tooltip(f"{name}:N") for name in ("stage", "on")] + [
+    tips = [
+        alt.Tooltip("stage:N"),
         alt.Tooltip("epoch:Q"),
         alt.Tooltip(f"{field}:Q", title=axis, format=".3f"),
     ]
@@ -83,15 +77,20 @@ def _chart(values: Values, field: str, title: str, axis: str) -> Chart:
         .mark_line(point={"size": 22})
         .encode(
             x=alt.X("epoch:Q", title="epoch, stages one after the other", axis=alt.Axis(tickMinStep=1)),
-            y=log_axis(alt.Y, field, axis, "~g"),
+            y=_scale(field, axis, known),
             color=colour("stage", stages, "stage", legend=line_legend()),
-            strokeDash=dash,
             tooltip=tips,
         )
         .add_params(picker("model", "Model ", models))
         .transform_filter(chosen("model"))
     )
-    told = [v for v in known if v["model"] == models[0] and v["on"] == "validation"]
-    best = min(v[field] for v in told)
-    text = f"{models[0]}: {told[0][field]:.3f} px at the start, {best:.3f} px at best, over {told[-1]['epoch']} epochs."
+    told = [v for v in known if v["model"] == models[0]]
+    text = f"{models[0]}: {told[0][field]:.4g} at the start, {told[-1][field]:.4g} after {told[-1]['epoch']} epochs."
     return finish(drawing, f"curve-{field}", title, text)
+
+
+def _scale(field: str, axis: str, known: Values) -> Any:
+    """Logarithmic where every value allows it."""
+    if all(value[field] > 0 for value in known):
+        return log_axis(alt.Y, field, axis, "~g")
+    return alt.Y(f"{field}:Q", title=axis, scale=alt.Scale(zero=False))

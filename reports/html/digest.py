@@ -15,33 +15,54 @@ import numpy as np
 from PIL import Image
 
 from mlbench.errors import UsageError
-from mlbench.records import BudgetVerdict, Difference, GalleryFace, Point, Record, Stage, Timing
+from mlbench.records import (
+    BudgetVerdict,
+    Difference,
+    GallerySample,
+    MetricFacts,
+    Point,
+    Record,
+    Stage,
+    Timing,
+)
 from mlbench.reports.html.rows import Row, device_label, named, rows_of
 from mlbench.reports.html.selection import Selection, select
 
 _QUANTILES = (0, 1, 2, 3, 5, *range(10, 95, 5), 95, 97, 98, 99, 99.5, 100)
-_LARGEST_PICTURE = 256  # px; anything larger is not a crop
+_LARGEST_PICTURE = 256  # px a side; anything larger is not a sample's picture
 
 
 @dataclass(frozen=True)
-class Face:
-    """One face: a picture (its key in `Digest.pictures`, empty where there is none) and both sets of points."""
+class Picture:
+    """A sample's picture as a data URI, with its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample: its picture (a key in `Digest.pictures`, empty where there is none), the truth and the answer."""
 
     name: str
     picture: str
-    truth: tuple[Point, ...]
-    guess: tuple[Point, ...]
+    truth: str
+    answer: str
+    truth_points: tuple[Point, ...]
+    answer_points: tuple[Point, ...]
 
 
 @dataclass(frozen=True)
-class Faces:
-    """What one model makes of test faces."""
+class Samples:
+    """What one model makes of test samples."""
 
     test_set: str
-    chosen: list[Face]
-    worst: list[Face]
-    mean_face: tuple[Point, ...]
-    by_landmark_px: tuple[float, ...]
+    chosen: list[Sample]
+    worst: list[Sample]
+    mean_points: tuple[Point, ...]
+    point_errors: tuple[float, ...]  # of each point, in its unit; empty where answers are no points
+    metric: MetricFacts | None
 
 
 @dataclass(frozen=True)
@@ -67,15 +88,21 @@ class Digest:
     """All that the page shows. Keys of dictionaries are (run, model)."""
 
     rows: list[Row] = field(default_factory=list)
-    runs: list[Record] = field(default_factory=list)  # without samples, faces, per-face errors
+    runs: list[Record] = field(default_factory=list)  # without raw latencies, pictures, values per sample
+    metrics: dict[str, MetricFacts] = field(default_factory=dict)  # of all tasks, by a name of their own
     budgets: dict[tuple[int, str], list[BudgetVerdict]] = field(default_factory=dict)
     differences: dict[tuple[int, str], list[Difference]] = field(default_factory=dict)
     latencies: dict[tuple[int, str], list[Latency]] = field(default_factory=dict)
-    faces: dict[tuple[int, str], Faces] = field(default_factory=dict)
+    samples: dict[tuple[int, str], Samples] = field(default_factory=dict)
     layers: dict[tuple[int, str], Layers] = field(default_factory=dict)
     feature_maps: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
-    pictures: dict[str, str] = field(default_factory=dict)  # key -> data URI
+    pictures: dict[str, Picture] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
+
+    def metrics_of(self, run: int) -> dict[str, MetricFacts]:
+        """The metrics of a run's task, by name."""
+        task = self.runs[run - 1].task
+        return {metric.name: metric for metric in task.metrics} if task else {}
 
 
 def digest_of(records: Iterable[Record]) -> Digest:
@@ -93,20 +120,20 @@ def digest_of(records: Iterable[Record]) -> Digest:
         raise UsageError(message)
     digest.rows = named(digest.rows)
     digest.selection = select(digest.rows)
-    for table in (digest.latencies, digest.faces, digest.layers):
+    for table in (digest.latencies, digest.samples, digest.layers):
         for key in [key for key in table if key not in digest.selection.shown]:
             del table[key]
     return digest
 
 
 class _TestLabels:
-    """Names test sets so that two get the same label only if they are the same faces."""
+    """Names test sets so that two get the same label only if they are the same samples."""
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}  # name -> fingerprint
 
     def __call__(self, record: Record, name: str) -> str:
-        whole = name.removesuffix(" (frontal)")
+        whole = name.partition(" (")[0]
         fingerprint = record.test_sets.get(name) or record.test_sets.get(whole, "")
         if self._first.setdefault(name, fingerprint) == fingerprint:
             return name
@@ -127,9 +154,14 @@ def _gather(digest: Digest, record: Record, run: int) -> None:
         digest.layers[key] = _layers(record, artifact.id)
         maps = [x.output for x in record.layers.get(artifact.id, ()) if len(x.output) == 3]
         digest.feature_maps[key] = maps[-1] if maps else ()
-        if (faces := _faces(digest, record, artifact.id)) is not None:
-            digest.faces[key] = faces
-    light: dict[str, Any] = {"measurements": (), "errors": (), "gallery": None, "layers": {}, "stages": {}}
+        if (samples := _samples(digest, record, artifact.id)) is not None:
+            digest.samples[key] = samples
+    for metric in record.task.metrics if record.task else ():
+        if metric not in digest.metrics.values():
+            twins = sum(metric.name == other.name for other in digest.metrics.values())
+            digest.metrics[f"{metric.name}_{twins + 1}" if twins else metric.name] = metric
+    light: dict[str, Any] = {"measurements": (), "scores": (), "groups": {}, "gallery": None}
+    light |= {"layers": {}, "stages": {}}
     digest.runs.append(record.model_copy(update=light))
 
 
@@ -152,41 +184,52 @@ def _layers(record: Record, model: str) -> Layers:
     return Layers(table(record.artifacts[0].id), table(model), record.stages.get(model, ()))
 
 
-def _faces(digest: Digest, record: Record, model: str) -> Faces | None:
+def _samples(digest: Digest, record: Record, model: str) -> Samples | None:
     gallery = record.gallery
     if gallery is None:
         return None
-    errors = (e for e in record.errors if (e.artifact, e.test_set) == (model, gallery.test_set))
-    first = next(errors, None)
+    scores = next((s for s in record.scores if (s.artifact, s.test_set) == (model, gallery.test_set)), None)
+    details = scores.details.values() if scores else ()
 
-    def shown(faces: Iterable[GalleryFace]) -> list[Face]:
+    def of_model(samples: Iterable[GallerySample]) -> list[Sample]:
         return [
-            Face(face.name, _picture(digest, face.png_base64), face.truth, face.predictions[model])
-            for face in faces
-            if model in face.predictions
+            Sample(
+                sample.name,
+                _picture(digest, sample.png_base64),
+                sample.truth,
+                sample.answers.get(model, ""),
+                sample.truth_points,
+                sample.answer_points.get(model, ()),
+            )
+            for sample in samples
+            if model in sample.answers or model in sample.answer_points
         ]
 
-    return Faces(
+    return Samples(
         gallery.test_set,
-        shown(gallery.chosen),
-        shown(gallery.worst.get(model, ())),
-        gallery.mean_face,
-        first.by_landmark_px if first else (),
+        of_model(gallery.chosen),
+        of_model(gallery.worst.get(model, ())),
+        gallery.mean_points,
+        next((errors for errors in details if len(errors) == len(gallery.mean_points) > 0), ()),
+        record.task.primary if record.task else None,
     )
 
 
 def _picture(digest: Digest, png_base64: str) -> str:
     """Key of a picture; it is decoded and written anew, so that nothing but pixels gets into the page."""
-    key = "face-" + hashlib.sha256(png_base64.encode()).hexdigest()[:12]
+    key = "sample-" + hashlib.sha256(png_base64.encode()).hexdigest()[:12]
     if key not in digest.pictures:
         try:
             data = base64.b64decode(png_base64, validate=True)
             with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
                 if max(image.size) > _LARGEST_PICTURE:
                     return ""
-                out = io.BytesIO()
-                image.convert("L").save(out, "WEBP", quality=80)
+                out, (width, height) = io.BytesIO(), image.size
+                image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB").save(
+                    out, "WEBP", quality=80
+                )
         except (binascii.Error, ValueError, OSError, Image.DecompressionBombError):
             return ""
-        digest.pictures[key] = "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+        uri = "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+        digest.pictures[key] = Picture(uri, width, height)
     return key

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import json
 import shlex
@@ -17,10 +16,10 @@ from markupsafe import Markup
 
 from mlbench import __version__
 from mlbench.records import Record
-from mlbench.reports.html import faces, layers, paper, verdict
+from mlbench.reports.html import layers, paper, samples, verdict
 from mlbench.reports.html.curves import curve_charts
 from mlbench.reports.html.digest import Digest
-from mlbench.reports.html.rows import COLUMNS, Column, Row
+from mlbench.reports.html.rows import Column, Row, change_told, columns_of
 from mlbench.reports.html.speed import speed_charts
 from mlbench.reports.html.tradeoff import tradeoff_charts
 from mlbench.reports.paper_results import PAPER_DETECTOR_FPS
@@ -34,11 +33,12 @@ def render(digest: Digest) -> str:
     """The whole page as text."""
     charts = {
         "tradeoffs": tradeoff_charts(digest),
-        "landmarks": faces.landmark_chart(digest),
+        "points": samples.point_chart(digest),
         "speed": speed_charts(digest),
         "layers": layers.layer_charts(digest),
         "curves": curve_charts(digest),
     }
+    columns = columns_of(digest.rows, digest.metrics)
     every = [chart for group in charts.values() for chart in group]
     scripts = [_charting_library(), _file("page.js")]
     return (
@@ -50,10 +50,12 @@ def render(digest: Digest) -> str:
             charts=charts,
             headline=verdict.headline(digest),
             badges=verdict.badges(digest),
-            columns=COLUMNS,
-            table=[_cells(row) for row in digest.rows],
+            columns=columns,
+            table=[_cells(row, columns) for row in digest.rows],
             paper=paper.paper_rows(digest),
             detector_fps=PAPER_DETECTOR_FPS,
+            metric=_metric,
+            told=change_told,
             changes=layers.layer_changes(digest),
             runs=[_provenance(record) for record in digest.runs],
             sampled=any(record.data is not None and record.data.sampled for record in digest.runs),
@@ -62,7 +64,7 @@ def render(digest: Digest) -> str:
             scripts=[Markup(script) for script in scripts],  # noqa: S704 (our own file and the library's)
             policy=_policy(scripts),
             specs=_json({chart.id: chart.spec for chart in every}),
-            rows=_json([_plain(row) for row in digest.rows]),
+            rows=_json([_plain(row, columns) for row in digest.rows]),
         )
     )
 
@@ -87,7 +89,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"size": format_size, "cut": _cut, "dots": faces.dots}
+    environment.filters |= {"size": format_size, "cut": _cut, "dots": samples.dots}
     return environment
 
 
@@ -117,16 +119,21 @@ def _cut(text: str, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    values = dataclasses.asdict(row)
+def _metric(row: Row, name: str) -> float | None:
+    found = row.metrics.get(name)
+    return None if found is None else found.value
+
+
+def _plain(row: Row, columns: list[Column]) -> dict[str, Any]:
+    values = {"created": row.created, "model": row.model} | {c.name: c.value(row) for c in columns}
     return {name: _cut(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
-def _cells(row: Row) -> list[tuple[Column, Any, str]]:
+def _cells(row: Row, columns: list[Column]) -> list[tuple[Column, Any, str]]:
     """Column, value, and the value as text, of one row of the table."""
     cells = []
-    for column in COLUMNS:
-        value = getattr(row, column.field)
+    for column in columns:
+        value = column.value(row)
         text = "–" if value in (None, "") else _cut(value) if isinstance(value, str) else column.write(value)
         cells.append((column, value, text))
     return cells

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from mlbench.compression.chain import short_names
-from mlbench.records import Artifact, Device, Difference, Errors, Interval, Measurement, Record
+from mlbench.evaluation.amounts import change_shown
+from mlbench.records import (
+    Artifact,
+    Device,
+    Difference,
+    Interval,
+    Measurement,
+    MetricFacts,
+    Record,
+    TaskFacts,
+)
 
 
 @dataclass(frozen=True)
@@ -27,19 +39,10 @@ class Row:
     precision: str
     parameters: int | None = None
     macs: int | None = None
-    faces: int | None = None
-    faces_told: str = ""  # with the persons, which intervals resample
-    mae_px: float | None = None
-    mae_low: float | None = None
-    mae_high: float | None = None
-    rmse_px: float | None = None
-    nme: float | None = None
-    nme_low: float | None = None
-    nme_high: float | None = None
-    auc8: float | None = None
-    failure8: float | None = None
-    rounded_accuracy: float | None = None
-    argmax_accuracy: float | None = None
+    task: TaskFacts | None = None
+    metrics: dict[str, Interval] = field(default_factory=dict)
+    samples_tested: int | None = None
+    samples_told: str = ""  # with the groups, which intervals resample
     load_ms: float | None = None
     first_ms: float | None = None
     p50_ms: float | None = None
@@ -49,24 +52,61 @@ class Row:
     cpu_per_wall: float | None = None
     drift: float | None = None
     fps_network: float | None = None
-    fps_detector: float | None = None
-    fps_both: float | None = None
+    fps: dict[str, float] = field(default_factory=dict)  # of the parts of the pipeline
     peak_bytes: int | None = None
-    error_verdict: str = ""
-    mae_change_high: float | None = None  # upper end of the change against the baseline
-    speed_verdict: str = ""
-    fits: str = ""
+    change: Difference | None = None  # of the primary metric, against the baseline
+    speed: Difference | None = None  # of p50
+    broken: tuple[str, ...] = ()  # budgets
+    judged: bool = False  # by any budget
     failure: str = ""
     name: str = ""  # the model with the short name of its chain; see `named`
     short_chain: str = ""
 
+    @property
+    def metric(self) -> MetricFacts | None:
+        """The task's primary metric."""
+        return self.task.primary if self.task else None
+
+    @property
+    def risk(self) -> float:
+        """How much worse than its baseline it may be, beyond what counts as the same; infinite where unknown."""
+        if self.change is None or self.metric is None:
+            return math.inf
+        change = self.change.change
+        return max(0.0, (change.high if self.metric.better == "lower" else -change.low) - self.metric.same)
+
+    @property
+    def interval(self) -> Interval | None:
+        """The primary metric, in its stored unit."""
+        return self.metrics.get(self.metric.name) if self.metric else None
+
+    @property
+    def error(self) -> float | None:
+        """The primary metric, so that less is better."""
+        if self.metric is None or self.interval is None:
+            return None
+        return self.interval.value if self.metric.better == "lower" else -self.interval.value
+
+    @property
+    def fits(self) -> str:
+        """What the budgets say, in words."""
+        return f"breaks {', '.join(self.broken)}" if self.broken else "fits all" if self.judged else ""
+
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table: which field, its heading with unit, and how a value is written."""
+    """One column of the table.
 
-    field: str
+    Attributes:
+        name: in copies of the table.
+        heading: with the unit.
+        value: of a row; None or empty where it has none.
+        write: the value as text.
+    """
+
+    name: str
     heading: str
+    value: Callable[[Row], Any]
     write: Callable[[float], str] = str
 
 
@@ -78,40 +118,66 @@ def _digits(count: int, scale: float = 1.0) -> Callable[[float], str]:
     return lambda value: f"{value * scale:,.{count}f}"
 
 
-COLUMNS = (
-    Column("run", "run", _whole),
-    Column("variant", "variant"),
-    Column("chain", "chain"),
-    Column("device", "device"),
-    Column("test_set", "test set"),
-    Column("file_bytes", "file, bytes", _whole),
-    Column("deflated_bytes", "deflated, bytes", _whole),
-    Column("parameters", "parameters", _whole),
-    Column("macs", "MACs, M", _digits(2, 1e-6)),
-    Column("precision", "precision"),
-    Column("mae_px", "MAE, px", _digits(3)),
-    Column("mae_low", "MAE low, px", _digits(3)),
-    Column("mae_high", "MAE high, px", _digits(3)),
-    Column("faces_told", "intervals over"),
-    Column("rmse_px", "RMSE, px", _digits(3)),
-    Column("nme", "NME, %", _digits(2, 100)),
-    Column("auc8", "AUC to 8 %, %", _digits(1, 100)),
-    Column("failure8", "failures, %", _digits(1, 100)),
-    Column("p50_ms", "p50, ms", _digits(3)),
-    Column("p90_ms", "p90, ms", _digits(3)),
-    Column("p99_ms", "p99, ms", _digits(3)),
-    Column("samples", "samples", _whole),
-    Column("load_ms", "load, ms", _digits(1)),
-    Column("first_ms", "first, ms", _digits(2)),
-    Column("fps_network", "FPS network", _digits(1)),
-    Column("fps_detector", "FPS detector", _digits(1)),
-    Column("fps_both", "FPS both", _digits(1)),
-    Column("peak_bytes", "peak memory, bytes", _whole),
-    Column("error_verdict", "error against baseline"),
-    Column("speed_verdict", "p50 against baseline"),
-    Column("fits", "budgets"),
-    Column("failure", "does not run"),
+def _field(name: str, heading: str, write: Callable[[float], str] = str) -> Column:
+    return Column(name, heading, attrgetter(name), write)
+
+
+def _of_metric(key: str, metric: MetricFacts, end: str) -> Column:
+    unit = f", {metric.unit}" if metric.unit else ""
+    name, heading = (key, "") if end == "value" else (f"{key}_{end}", f" {end}")
+
+    def value(row: Row) -> float | None:
+        found = row.metrics.get(metric.name) if row.task and metric in row.task.metrics else None
+        return None if found is None else float(getattr(found, end))
+
+    return Column(name, f"{metric.title}{heading}{unit}", value, _digits(metric.digits, metric.scale))
+
+
+def _of_part(part: str) -> Column:
+    return Column(f"fps_{part}", f"FPS {part}", lambda row: row.fps.get(part), _digits(1))
+
+
+_BEFORE = (
+    _field("run", "run", _whole),
+    _field("variant", "variant"),
+    _field("chain", "chain"),
+    _field("device", "device"),
+    _field("test_set", "test set"),
+    _field("samples_told", "intervals over"),
+    _field("file_bytes", "file, bytes", _whole),
+    _field("deflated_bytes", "deflated, bytes", _whole),
+    _field("parameters", "parameters", _whole),
+    _field("macs", "MACs, M", _digits(2, 1e-6)),
+    _field("precision", "precision"),
 )
+_AFTER = (
+    _field("p50_ms", "p50, ms", _digits(3)),
+    _field("p90_ms", "p90, ms", _digits(3)),
+    _field("p99_ms", "p99, ms", _digits(3)),
+    _field("samples", "latency samples", _whole),
+    _field("load_ms", "load, ms", _digits(1)),
+    _field("first_ms", "first, ms", _digits(2)),
+    _field("fps_network", "FPS network", _digits(1)),
+)
+_LAST = (
+    _field("peak_bytes", "peak memory, bytes", _whole),
+    Column("error_verdict", "error against baseline", lambda row: change_told(row.change, row.metric)),
+    Column("speed_verdict", "p50 against baseline", lambda row: change_told(row.speed, None)),
+    _field("fits", "budgets"),
+    _field("failure", "does not run"),
+)
+
+
+def columns_of(rows: list[Row], metrics: Mapping[str, MetricFacts]) -> list[Column]:
+    """The columns that rows need: those of their tasks' metrics, the primary ones with intervals, and pipelines."""
+    primary = {row.metric for row in rows if row.metric}
+    shown = [
+        _of_metric(key, metric, end)
+        for key, metric in metrics.items()
+        for end in (("value", "low", "high") if metric in primary else ("value",))
+    ]
+    parts = dict.fromkeys(part for row in rows for part in row.fps)
+    return [*_BEFORE, *shown, *_AFTER, *map(_of_part, parts), *_LAST]
 
 
 def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) -> Iterator[Row]:
@@ -120,7 +186,7 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
     Args:
         record: what to flatten.
         run: its number.
-        test_label: names a test set of a record so that equal names mean equal faces.
+        test_label: names a test set of a record so that equal names mean equal samples.
     """
     devices = {device.id: device for device in record.devices}
     measured = {(m.artifact, m.device): m for m in record.measurements}
@@ -128,20 +194,19 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
         for device in devices.values():
             facts = _artifact_facts(artifact, record, run) | {"device": device_label(device)}
             facts |= _measured_facts(measured.get((artifact.id, device.id)))
-            speed = _difference(record, artifact, device, "p50_ratio", "")
-            facts |= {"speed_verdict": _verdict(speed)}
-            errors = [e for e in record.errors if (e.artifact, e.device) == (artifact.id, device.id)]
-            for error in errors:
-                change = _difference(record, artifact, device, "mae_px", error.test_set)
+            facts |= {"speed": _difference(record, artifact, device, "p50_ratio", ""), "task": record.task}
+            scores = [s for s in record.scores if (s.artifact, s.device) == (artifact.id, device.id)]
+            for score in scores:
+                quantity = record.task.primary.name if record.task else ""
                 yield Row(
-                    test_set=test_label(record, error.test_set),
-                    error_verdict=_verdict(change),
-                    mae_change_high=change.change.high if change else None,
+                    test_set=test_label(record, score.test_set),
+                    change=_difference(record, artifact, device, quantity, score.test_set),
+                    metrics=score.metrics,
+                    samples_tested=score.samples,
+                    samples_told=record.samples_told(score),
                     **facts,
-                    faces_told=record.faces_told(error),
-                    **_error_facts(error),
                 )
-            if not errors:
+            if not scores:
                 yield Row(test_set="", **facts)
 
 
@@ -168,8 +233,7 @@ def device_label(device: Device) -> str:
 
 
 def _artifact_facts(artifact: Artifact, record: Record, run: int) -> dict[str, Any]:
-    broken = [b for b in record.budgets if b.artifact == artifact.id and not b.fits]
-    judged = any(b.artifact == artifact.id for b in record.budgets)
+    verdicts = [verdict for verdict in record.budgets if verdict.artifact == artifact.id]
     return {
         "run": run,
         "created": record.created,
@@ -182,7 +246,8 @@ def _artifact_facts(artifact: Artifact, record: Record, run: int) -> dict[str, A
         "precision": artifact.precision,
         "parameters": artifact.parameters,
         "macs": artifact.macs,
-        "fits": "breaks " + ", ".join(b.budget for b in broken) if broken else "fits all" if judged else "",
+        "broken": tuple(verdict.budget for verdict in verdicts if not verdict.fits),
+        "judged": bool(verdicts),
     }
 
 
@@ -196,39 +261,28 @@ def _measured_facts(measured: Measurement | None) -> dict[str, Any]:
         "peak_bytes": memory.peak_above_baseline_bytes if memory else None,
         "failure": f"{failure.stage}: {failure.reason}" if failure else "",
     }
-    for part in ("network", "detector", "both"):
-        timing = getattr(measured, part)
-        facts[f"fps_{part}"] = timing.fps if timing else None
+    facts["fps"] = {part: timing.fps for part, timing in measured.parts.items()}
     if network is not None:
-        facts |= {"samples": network.n, "cpu_per_wall": network.cpu_per_wall, "drift": network.drift}
+        facts |= {
+            "fps_network": network.fps,
+            "samples": network.n,
+            "cpu_per_wall": network.cpu_per_wall,
+            "drift": network.drift,
+        }
         facts |= {name: getattr(network, name) for name in ("p50_ms", "p90_ms", "p99_ms")}
     return facts
-
-
-def _error_facts(error: Errors) -> dict[str, Any]:
-    names = ("mae_px", "rmse_px", "nme", "auc8", "failure8", "rounded_accuracy", "argmax_accuracy")
-    facts: dict[str, Any] = {name: getattr(error, name).value for name in names}
-    mae, nme = error.mae_px, error.nme
-    facts |= {"mae_low": mae.low, "mae_high": mae.high, "nme_low": nme.low, "nme_high": nme.high}
-    return facts | {"faces": error.faces}
 
 
 def _difference(
     record: Record, artifact: Artifact, device: Device, quantity: str, test_set: str
 ) -> Difference | None:
     wanted = (artifact.id, device.id, quantity, test_set)
-    found = (d for d in record.differences if (d.artifact, d.device, d.quantity, d.test_set or "") == wanted)
-    return next(found, None)
+    rows = record.differences
+    return next((d for d in rows if (d.artifact, d.device, d.quantity, d.test_set) == wanted), None)
 
 
-def _verdict(difference: Difference | None) -> str:
+def change_told(difference: Difference | None, metric: MetricFacts | None) -> str:
+    """A difference with its verdict, as a person reads it; empty where there is none."""
     if difference is None:
         return ""
-    return f"{difference.verdict} ({change_text(difference.quantity, difference.change)})"
-
-
-def change_text(quantity: str, change: Interval) -> str:
-    """A difference with its interval, as a person reads it."""
-    if quantity == "p50_ratio":
-        return f"× {change.value:.3f}, {change.low:.3f} to {change.high:.3f}"
-    return f"{change.value:+.3f} px, {change.low:+.3f} to {change.high:+.3f}"
+    return f"{difference.verdict} ({', '.join(change_shown(metric, difference.change))})"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from mlbench.evaluation.statistics import SAME_PX
+from mlbench.records import MetricFacts
 from mlbench.reports.html.rows import Row
 
 Key = tuple[int, str]  # run, model
 
-#: Models drawn in full (faces, latency, layers, curves); tables and trade-offs always have all.
+#: Models drawn in full (samples, latency, layers, curves); tables and trade-offs always have all.
 MOST_SHOWN = 24
 
 
@@ -21,7 +20,7 @@ class Selection:
 
     front: dict[str, set[int]] = field(default_factory=dict)
     winner: Row | None = None
-    winners: dict[str, Row] = field(default_factory=dict)  # by variant
+    winners: dict[tuple[str, MetricFacts | None], Row] = field(default_factory=dict)  # by variant and metric
     shown: tuple[Key, ...] = ()
     names: dict[Key, str] = field(default_factory=dict)
 
@@ -47,12 +46,13 @@ def select(rows: list[Row]) -> Selection:
     for row in rows:
         places.setdefault(row.run, (row.device, row.test_set))
     first = [row for row in rows if (row.device, row.test_set) == places[row.run]]
-    winners = {}
-    for variant in dict.fromkeys(row.variant for row in first):
-        candidates = [row for row in first if row.variant == variant and not row.baseline]
-        if candidates:
-            winners[variant] = min(candidates, key=_merit)
-    winner = min(winners.values(), key=_merit) if winners else None
+    winners: dict[tuple[str, MetricFacts | None], Row] = {}
+    for row in first:
+        kind = row.variant, row.metric
+        if not row.baseline and (kind not in winners or _merit(row) < _merit(winners[kind])):
+            winners[kind] = row
+    alike = [row for row in winners.values() if row.metric == rows[0].metric]  # others are not comparable
+    winner = min(alike or winners.values(), key=_merit, default=None)
     names = {(row.run, row.model): row.name for row in rows}
     keys = list(names)
     if len(keys) > MOST_SHOWN:
@@ -64,21 +64,21 @@ def select(rows: list[Row]) -> Selection:
 
 
 def _merit(row: Row) -> tuple[bool, bool, float, int]:
-    """Smaller is better: runs, keeps its budgets, errs as its baseline does or may err little more, is small."""
-    high = math.inf if row.mae_change_high is None else row.mae_change_high
-    return (bool(row.failure), row.fits.startswith("breaks"), max(0.0, high - SAME_PX), row.file_bytes)
+    """Smaller is better: runs, keeps its budgets, is as its baseline or may be little worse, is small."""
+    return (bool(row.failure), bool(row.broken), row.risk, row.file_bytes)
 
 
 def pareto_rows(rows: list[Row], cost: str) -> set[int]:
-    """Indices of the rows that no other beats in both cost and error, for each device and test set."""
+    """Indices of the rows that no other beats in both cost and error, for each device, test set and metric."""
 
-    def place(index: int) -> tuple[str, str]:
-        return rows[index].device, rows[index].test_set
+    def place(index: int) -> tuple[str, str, MetricFacts | None]:
+        row = rows[index]
+        return row.device, row.test_set, row.metric
 
     def point(index: int) -> tuple[float, float]:
-        return getattr(rows[index], cost), rows[index].mae_px or 0.0
+        return getattr(rows[index], cost), rows[index].error or 0.0
 
-    known = [i for i, row in enumerate(rows) if getattr(row, cost) is not None and row.mae_px is not None]
+    known = [i for i, row in enumerate(rows) if getattr(row, cost) is not None and row.error is not None]
     found: set[int] = set()
     for where in dict.fromkeys(map(place, known)):
         found |= pareto([i for i in known if place(i) == where], point)

@@ -23,7 +23,7 @@ from mlbench.reports.html.digest import Digest, Latency
 from mlbench.reports.html.rows import Row
 from mlbench.reports.html.selection import Key
 
-_PARTS = {"fps_network": "network alone", "fps_detector": "detector alone", "fps_both": "both"}
+_ALONE = "network alone"
 
 
 def speed_charts(digest: Digest) -> list[Chart]:
@@ -151,19 +151,20 @@ def _drift(digest: Digest, latencies: list[tuple[Key, Latency]]) -> Chart:
 
 
 def _frames(digest: Digest) -> Chart | None:
-    models, values = _models(digest), []
+    models, values = _models(digest), Values()
     shown = set(digest.selection.shown)
     for row in _one_a_device(digest.rows):
         if (row.run, row.model) not in shown:
             continue
-        for field, part in _PARTS.items():
-            if (fps := getattr(row, field)) is not None:
-                name = digest.selection.label((row.run, row.model))
-                values.append({"model": name, "device": row.device, "part": part, "fps": fps})
+        frames = ({_ALONE: row.fps_network} if row.fps_network is not None else {}) | row.fps
+        name = digest.selection.label((row.run, row.model))
+        values += [
+            {"model": name, "device": row.device, "part": part, "fps": fps} for part, fps in frames.items()
+        ]
     if not values:
         return None
-    parts = list(_PARTS.values())
-    scale = alt.Scale(domain=parts, range=SHAPES[:3])
+    parts = list(dict.fromkeys(str(value["part"]) for value in values))
+    scale = alt.Scale(domain=parts, range=SHAPES[: len(parts)])
     tips = [alt.Tooltip("model:N"), alt.Tooltip("part:N"), alt.Tooltip("fps:Q", title="FPS", format=".1f")]
     drawing = (
         alt.Chart(inline(values))
@@ -176,8 +177,9 @@ def _frames(digest: Digest) -> Chart | None:
             tooltip=tips,
         )
     )
-    told = "; ".join(f"{v['model']} {v['fps']:.1f}" for v in values if v["part"] == "both")
-    text = f"Detector and network together, frames per second: {told or 'not measured'}."
+    last = parts[-1]
+    told = "; ".join(f"{v['model']} {v['fps']:.1f}" for v in values if v["part"] == last)
+    text = f"Frames per second, {last}: {told}."
     return finish(
         _on_device(drawing, values), "frames", "Frames per second", text, height=34 * len(models) + 10
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlbench.records import BudgetVerdict
+from mlbench.evaluation.amounts import limit_text, value_text
+from mlbench.records import BudgetVerdict, MetricFacts
 from mlbench.reports.html.digest import Digest
-from mlbench.reports.html.rows import Row, device_label
+from mlbench.reports.html.rows import Row, change_told
 from mlbench.system.sizes import format_size
 
 
@@ -32,18 +33,18 @@ def headline(digest: Digest) -> str:
         return (
             f"{name} does not run on {winner.device} ({winner.failure}), and no other candidate does better."
         )
-    told = f"{name} is {_claims(digest, winner, base)}"
-    if winner.mae_px is not None:
-        told += f", error {_spread(winner)} px"
-        told += f" against {_spread(base)}" if base and base.mae_px is not None else ""
-        told += f" ({winner.test_set}, {winner.faces_told})"
-        told += f": {winner.error_verdict}" if winner.error_verdict else ""
+    told = f"{name} is {_claims(winner, base)}"
+    if winner.metric is not None and winner.interval is not None:
+        told += f", {winner.metric.title} {_spread(winner)}"
+        told += f" against {_spread(base)}" if base and base.interval is not None else ""
+        told += f" ({winner.test_set}, {winner.samples_told})"
+        told += f": {told_change}" if (told_change := change_told(winner.change, winner.metric)) else ""
     return f"{told}; {_budget_words(digest, winner)}{_failures(digest, winner)}."
 
 
 def _without_candidates(digest: Digest) -> str:
     row = digest.rows[0]
-    error = f"error {_spread(row)} px, " if row.mae_px is not None else ""
+    error = f"{row.metric.title} {_spread(row)}, " if row.metric and row.interval else ""
     speed = f"p50 {row.p50_ms:.3g} ms, " if row.p50_ms is not None else ""
     return (
         f"{row.name} takes {format_size(row.file_bytes)}, {error}{speed}and has no candidate to compare with."
@@ -56,17 +57,17 @@ def _baseline_of(digest: Digest, row: Row) -> Row | None:
 
 
 def _spread(row: Row) -> str:
-    if row.mae_px is None or row.mae_low is None or row.mae_high is None:
+    metric, found = row.metric, row.interval
+    if metric is None or found is None:
         return "unknown"
-    return f"{row.mae_px:.2f} ± {(row.mae_high - row.mae_low) / 2:.2f}"
+    half, digits = (found.high - found.low) / 2 * metric.scale, max(metric.digits - 1, 1)
+    return f"{found.value * metric.scale:.{digits}f} ± {half:.{digits}f} {metric.unit}".rstrip()
 
 
-def _claims(digest: Digest, row: Row, base: Row | None) -> str:
+def _claims(row: Row, base: Row | None) -> str:
     """Size and speed against the baseline; speed only as far as the record's own verdict goes."""
     claims = [_size_words(base.file_bytes / row.file_bytes)] if base else []
-    devices = {device.id for device in digest.runs[row.run - 1].devices if device_label(device) == row.device}
-    differences = digest.differences[row.run, row.model]
-    speed = next((d for d in differences if d.quantity == "p50_ratio" and d.device in devices), None)
+    speed = row.speed
     if speed is not None and speed.verdict in ("better", "worse"):
         claims.append(_speed_words(speed.change.value))
     told = f"{' and '.join(claims)} than its baseline" if claims else "alone in its record"
@@ -108,24 +109,24 @@ def badges(digest: Digest) -> list[Badge]:
     first = (winner.run, winner.model) if winner else None
     keys = sorted(digest.selection.shown, key=lambda key: key != first)
     return [
-        _badge(digest.selection.label(key), verdict)
+        _badge(digest.selection.label(key), verdict, digest.metrics_of(key[0]))
         for key in keys
         for verdict in digest.budgets.get(key, ())
     ]
 
 
-def _badge(model: str, verdict: BudgetVerdict) -> Badge:
-    value = verdict.reason or "not measured"
-    margin = ""
-    if verdict.value is not None:
-        value = f"{_amount(verdict.quantity, verdict.value)} {verdict.reason}".rstrip()
-        share = verdict.value / verdict.limit - 1
-        margin = f"{abs(share) * 100:.0f} % {'over' if share > 0 else 'to spare'}"
-        if share > 1:
-            margin = f"{share + 1:,.1f}× the limit"
-    return Badge(model, verdict.budget, verdict.fits, value, _amount(verdict.quantity, verdict.limit), margin)
+def _badge(model: str, verdict: BudgetVerdict, metrics: dict[str, MetricFacts]) -> Badge:
+    metric = metrics.get(verdict.quantity)
+    value, limit = value_text(verdict, metric), limit_text(verdict, metric)
+    return Badge(model, verdict.budget, verdict.fits, value, limit, _margin(verdict))
 
 
-def _amount(quantity: str, value: float) -> str:
-    words = {"p50": f"{value:.3g} ms", "mae": f"{value:.3g} px", "nme": f"{value * 100:.3g} %"}
-    return words.get(quantity) or format_size(value)
+def _margin(verdict: BudgetVerdict) -> str:
+    """How far a value is from its limit, as a share of the limit; of a change that says nothing."""
+    if verdict.value is None or verdict.against_baseline:
+        return ""
+    share = verdict.value / verdict.limit - 1
+    if share > 1 and not verdict.fits:
+        return f"{share + 1:,.1f}× the limit"
+    beyond = "to spare" if verdict.fits else "over" if share > 0 else "short"
+    return f"{abs(share) * 100:.0f} % {beyond}"

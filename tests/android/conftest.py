@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mlbench.contracts import Job
+from mlbench.contracts import Job, Pipeline, Samples
 from mlbench.device_runners.android import build
 from mlbench.device_runners.android.build import Built
 from mlbench.device_runners.android.tools import BUILD_TOOLS, Tools
+from mlbench.faces.dataset import Faces
+from mlbench.faces.detection import cascade_path
+from mlbench.faces.landmarks import samples_of
 from mlbench.records import Artifact
 from mlbench.system.files import file_sha256
 from mlbench.system.progress import Silent
@@ -155,17 +158,24 @@ def artifact(path: Path, name: str) -> Artifact:
     )
 
 
-def job(folder: Path, networks: Path, names: tuple[str, ...], **changes: object) -> Job:
-    """A short job in `folder` on copies of some networks."""
+def samples(crops: npt.NDArray[np.uint8]) -> Samples:
+    """Crops as samples of landmarks; where the points are does not matter here."""
+    names = np.array([f"{row:06}" for row in range(len(crops))])
+    return samples_of(Faces(crops, np.zeros((len(crops), 68, 2), np.float32), names))
+
+
+def job(
+    folder: Path,
+    networks: Path,
+    names: tuple[str, ...],
+    test_sets: Mapping[str, npt.NDArray[np.uint8]],
+    frames: npt.NDArray[np.uint8] | None = None,
+    min_count: int = 6,
+) -> Job:
+    """A short job in `folder` on copies of some networks; test sets are crops by name, frames make a pipeline."""
     for name in names:
         shutil.copy(networks / f"{name}.tflite", folder)
     artifacts = tuple(artifact(folder / f"{name}.tflite", name) for name in names)
-    values: dict[str, object] = {
-        "artifacts": artifacts,
-        "folder": folder,
-        "test_sets": {},
-        "frames": np.zeros((0, 480, 864), np.uint8),
-        "min_count": 6,
-        "min_seconds": 0.0,
-    }
-    return Job(**(values | changes))  # type: ignore[arg-type]
+    sets = {name: samples(crops) for name, crops in test_sets.items()}
+    pipeline = None if frames is None else Pipeline(frames, cascade_path(), (96, 96))
+    return Job(artifacts, folder, sets, pipeline, min_count=min_count, min_seconds=0.0)

@@ -17,7 +17,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from mlbench.export.convert import in_four_and_eight_bits, in_four_bits
+from mlbench.contracts import ExportOptions
+from mlbench.export.precisions import Dynamic4, Int4
 
 
 def network(rank: int | None = None) -> tf_keras.Model:
@@ -87,8 +88,8 @@ def main(folder: Path) -> None:
         "int16": integers(plain, tf.int16),
         "svd": converter(thin).convert(),
         "svd_dynamic": dynamic(thin, per_channel=False),
-        "int4": in_four_bits(converter(plain).convert()),
-        "dynamic4": in_four_and_eight_bits(converter(plain).convert()),
+        "int4": Int4().write(plain, [], ExportOptions()),
+        "dynamic4": Dynamic4().write(plain, [], ExportOptions()),
         "too_new": dynamic(plain, per_channel=True),
     }
     for name, data in forms.items():

@@ -10,20 +10,19 @@ import numpy.typing as npt
 import pytest
 
 from mlbench.device_runners.android.results import parse_outputs
-from mlbench.device_runners.host_worker import Network
+from mlbench.export.artifacts import answers, loaded
 
 from .app_runs import AppRun, instrument, lay_out
-from .conftest import FORMS, job
+from .conftest import FORMS, job, samples
 from .jvm.jvm_host import JvmHost
 
 Crops = npt.NDArray[np.uint8]
 
 
 def on_the_host(path: Path, crops: Crops) -> tuple[npt.NDArray[np.float32], float]:
-    """Outputs [n,68,2] of the host's runtime, and the size of one step of a quantised output."""
-    network = Network(1, model_path=str(path))
-    found = np.array([network.run(crop) for crop in crops])
-    return found, float(network.steps[0]) if network.steps else 0.0
+    """Outputs [n,136] of the host's runtime, and the size of one step of a quantised output."""
+    steps = loaded(path).outputs[0].steps
+    return answers(path, samples(crops))["points"], float(steps.scale) if steps else 0.0
 
 
 def outputs_of(run: AppRun, count: int) -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mlbench.faces.dataset import Faces
+from mlbench.contracts import Samples
 from mlbench.faces.detection import cascade_path
 
 from .app_runs import instrument, lay_out
@@ -22,10 +22,10 @@ Grey = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(scope="session")
-def frames(sampled: Faces) -> Grey:
+def frames(sampled: Samples) -> Grey:
     """Frames [n,480,864] with faces of several sizes, and one without."""
     frames = np.full((9, 480, 864), 120, np.uint8)
-    for i, face in enumerate(sampled.images[:8]):
+    for i, face in enumerate(sampled.inputs["crop"][:8]):
         side = 140 + 30 * i
         large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
         top, left = 20 + 5 * i, 60 + 40 * i
@@ -90,7 +90,7 @@ def assert_face_is_drawn(picture: Path, frame: Grey, network: Path) -> None:
         frame[top : top + height, left : left + width], (96, 96), interpolation=cv2.INTER_LINEAR
     )
     points, _ = on_the_host(network, crop[None])
-    expected = (np.array([left, top]) + points[0] * np.array([width, height]) / 96) * scale
+    expected = (np.array([left, top]) + points.reshape(68, 2) * np.array([width, height]) / 96) * scale
     corners = np.array([[left, top], [left + width, top + height]]) * scale
     for x, y in (*expected, *corners):
         patch = shown[round(y) - 1 : round(y) + 2, round(x) - 1 : round(x) + 2].reshape(-1, 3)

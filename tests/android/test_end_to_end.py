@@ -43,7 +43,7 @@ def mlbench(
     return run
 
 
-QUICK = ["--epochs", 1, "--tune-epochs", 1, "--min-count", 20, "--min-seconds", 0, "--no-detector"]
+QUICK = ["--epochs", 1, "--tune-epochs", 1, "--min-count", 20, "--min-seconds", 0, "--no-pipeline"]
 
 
 @pytest.mark.parametrize(("variant", "chain"), [("tiny", "svd(rank=4)"), ("two_pool", "svd")])
@@ -70,9 +70,9 @@ def test_baseline_and_compressed_file_on_host_and_phone(
     assert len(found) == 4
     assert all(m.failure is None and m.network is not None for m in found.values())
     errors = {
-        (e.artifact, e.device): e.mae_px.value
-        for e in record.errors
-        if e.test_set == record.errors[0].test_set
+        (s.artifact, s.device): s.metrics["mae"].value
+        for s in record.scores
+        if s.test_set == record.scores[0].test_set
     }
     for artifact in record.artifacts:
         on_host, on_phone = errors[artifact.id, "host"], errors[artifact.id, phone.serial]

@@ -165,7 +165,7 @@ def test_json_of_another_shape_is_refused(values: dict[str, object]) -> None:
 def test_outputs_that_do_not_match_are_refused(wrong: dict[str, object]) -> None:
     data = np.zeros((2, 136), "<f4").tobytes()
     right = {"count": 2, "width": 136, "sha256": hashlib.sha256(data).hexdigest()}
-    assert parse_outputs(data, OutputsReport(**right), 2).shape == (2, 68, 2)  # type: ignore[arg-type]
+    assert parse_outputs(data, OutputsReport(**right), 2).shape == (2, 136)  # type: ignore[arg-type]
     with pytest.raises(BadResultError):
         parse_outputs(data, OutputsReport(**(right | wrong)), 2)  # type: ignore[arg-type]
 

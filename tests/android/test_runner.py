@@ -78,7 +78,7 @@ def test_a_job_on_a_phone(app: App, plug: Plug, built: Built, two: Job, crops: C
         assert measurement.memory is not None
         assert "pss_kb" in measurement.details
         expected, _ = on_the_host(two.folder / f"{measurement.artifact}.tflite", crops)
-        both = np.concatenate([outcome.predictions["first"], outcome.predictions["second"]])
+        both = np.concatenate([outcome.predictions[name]["points"] for name in ("first", "second")])
         np.testing.assert_allclose(both, expected, rtol=0, atol=1e-4)
     device = runner.device(threads=1)
     assert (device.id, device.runner, device.name) == (phone.serial, "android", "Double One")
@@ -134,9 +134,8 @@ def test_frames_of_a_slow_link(
     measurement = measured(asked, rounds=1)["svd"].measurement
     assert measurement.failure is None
     assert measurement.frames == 2
-    assert measurement.detector is not None
-    assert measurement.both is not None
-    assert measurement.both.n == measurement.detector.n >= 6
+    assert set(measurement.parts) == {"detector", "both"}
+    assert measurement.parts["both"].n == measurement.parts["detector"].n >= 6
 
 
 def test_a_hot_phone_is_waited_for(app: App, plug: Plug, built: Built, two: Job) -> None:
@@ -354,7 +353,7 @@ def test_only_the_same_job_on_the_same_system_goes_on(
 def test_fault_phone_falls_silent(
     app: App, plug: Plug, built: Built, two: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("device_runners.android.session._SILENCE_LIMIT_S", 1.0)
+    monkeypatch.setattr("mlbench.device_runners.android.session._SILENCE_LIMIT_S", 1.0)
     plug(app, apk=built.path, silent_on="am instrument")
     stage, reason = failure_of(measured(two)["svd"])
     assert stage == "device"

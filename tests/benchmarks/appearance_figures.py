@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 
 from mlbench.faces.appearance import AppearanceModel
-from mlbench.faces.dataset import OUTER_EYE_CORNERS, Faces, read_faces
+from mlbench.faces.dataset import OUTER_EYE_CORNERS, Faces
+from mlbench.faces.files import read_faces
 from mlbench.faces.frames import compose_frames
 
 _SEED = 7

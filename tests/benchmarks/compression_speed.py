@@ -25,10 +25,11 @@ from mlbench import plugins
 from mlbench.compression.chain import parse_chain
 from mlbench.compressors import multilinear
 from mlbench.compressors.prune import magnitude_mask
-from mlbench.contracts import Context, ExportOptions, Form
+from mlbench.contracts import Context, ExportOptions, Form, Samples
 from mlbench.export.written import file_of, written
-from mlbench.faces.appearance import AppearanceModel
+from mlbench.faces.landmarks import IMAGE, POINTS, Landmarks
 from mlbench.networks import building, graph, storage
+from mlbench.networks.ports import Ports
 from mlbench.system import quiet
 from mlbench.system.progress import Silent
 from mlbench.training.options import TrainingOptions
@@ -39,8 +40,8 @@ _FACES = 1000
 
 def decomposition(variant: str = "one_pool") -> None:
     """Ranks and factors of a whole network, tuning apart."""
-    network = building.build(plugins.load("variants", variant), 7)
-    context = Context(AppearanceModel.load().sample(_FACES, seed=7), 7, Silent())
+    samples = Landmarks().sample(_FACES, seed=7)
+    network, context = _untrained(variant, samples), Context(samples, 7, Silent())
     _plant(network.get_layer("dense1"), plugins.load("variants", variant).feature_map)
     network(np.zeros((64, 96, 96, 1), np.float32))
     for text in ("svd(rank=vbmf)", "svd(target=8MB)", "tucker", "tucker(rank=vbmf)", "tucker(target=4MB)"):
@@ -76,17 +77,17 @@ def hashing() -> None:
 
     layers = tf_keras.layers
     dense = tf_keras.Sequential([layers.InputLayer((135_424,)), layers.Dense(1000, name="dense1")])
-    no_faces = AppearanceModel.load().sample(1, seed=7).take(slice(0, 0))
+    nothing = Landmarks().sample(1, seed=7).take(slice(0, 0))
     for text in ("none", "hashing(64)", "hashing(64,form=entry)"):
         network = dense
         for step in parse_chain(text).compressors:
-            network = step.compress(Form(dense), Context(no_faces, 7, Silent())).network
+            network = step.compress(Form(dense), Context(nothing, 7, Silent())).network
         print(text, _of_file(_converted(network)), flush=True)
 
 
 def pruning(variant: str = "two_pool") -> None:
     """Every dense layer at 90 % zeros, as prune leaves it."""
-    network = building.build(plugins.load("variants", variant), 7)
+    network = _untrained(variant, Landmarks().sample(1, seed=7))
 
     def pruned(layer: Any) -> list[graph.NewLayer] | None:
         if layer not in graph.dense_layers(network):
@@ -100,8 +101,8 @@ def pruning(variant: str = "two_pool") -> None:
 
 def chains(variant: str = "two_pool") -> None:
     """Partitions and latency of factorised networks, the baseline first."""
-    network = building.build(plugins.load("variants", variant), 7)
-    context = Context(AppearanceModel.load().sample(200, seed=7), 7, Silent())
+    samples = Landmarks().sample(200, seed=7)
+    network, context = _untrained(variant, samples), Context(samples, 7, Silent())
     for text in ("svd", "tucker", "tucker+svd(energy=0.98)"):
         form = Form(network)
         for step in parse_chain(text).compressors:
@@ -116,20 +117,22 @@ def tuning(variant: str = "basic", batches: int = 10, rounds: int = 4) -> None:
 
     from mlbench.training.step import Trainer
 
-    options = TrainingOptions(epochs=100)
-    faces = AppearanceModel.load().sample(batches * options.batch, seed=7)
-    teacher = building.build(plugins.load("variants", variant), 7)
+    task, options = Landmarks(), TrainingOptions(epochs=100)
+    samples = task.sample(batches * options.batch, seed=7)
+    teacher = _untrained(variant, samples)
     [step] = parse_chain("tucker").compressors
-    student = step.compress(Form(teacher), Context(faces.take(slice(0, 200)), 7, Silent())).network
-    trainer = Trainer(graph.copy(student), teacher, options, batches)
+    student = step.compress(Form(teacher), Context(samples.take(slice(0, 200)), 7, Silent())).network
+    trained = graph.copy(student)
+    trainer = Trainer(trained, teacher, Ports.of(trained, samples), task, options, batches)
     bare = graph.copy(student)
     bare.compile(optimizer=tf_keras.optimizers.Adam(1e-3), loss="mse")
-    inputs, targets = faces.images[..., None].astype(np.float32) / 255, faces.points.reshape(len(faces), -1)
-    parts = [slice(start, start + options.batch) for start in range(0, len(faces), options.batch)]
+    inputs, targets = samples.encoded()[IMAGE], samples.targets[POINTS].reshape(len(samples), -1)
+    parts = [slice(start, start + options.batch) for start in range(0, len(samples), options.batch)]
 
     def ours() -> None:
         for part in parts:
-            loss = trainer.step(faces.images[part], faces.points[part])
+            batch = samples.take(part)
+            loss = trainer.step(batch.inputs, batch.targets)
         float(loss)
 
     def theirs() -> None:
@@ -145,20 +148,24 @@ def tuning(variant: str = "basic", batches: int = 10, rounds: int = 4) -> None:
             loop()
             seconds.append(time.perf_counter() - started)
         if turn:  # the first traces the graphs
-            rates = [len(faces) / each for each in seconds]
+            rates = [len(samples) / each for each in seconds]
             print(
                 f"mlbench {rates[0]:.0f} images/s, bare {rates[1]:.0f}, ratio {rates[0] / rates[1]:.2f}",
                 flush=True,
             )
 
 
+def _untrained(variant: str, samples: Samples) -> Any:
+    return building.build(plugins.load("variants", variant), Landmarks(), samples, 7)
+
+
 def _beside(dense: Any, small: Any, export: ExportOptions) -> None:
-    faces = AppearanceModel.load().sample(64, seed=7)
+    samples = Landmarks().sample(64, seed=7)
     with tempfile.TemporaryDirectory() as folder:
         for name, network, options in (("baseline", dense, ExportOptions()), ("compressed", small, export)):
             place = Path(folder, name)
             storage.save(network, place)
-            written(place, options, faces)
+            written(place, options, samples)
             print(name, _of_file(file_of(place, options)), flush=True)
 
 

@@ -13,27 +13,28 @@ import pytest
 
 from mlbench import plugins
 from mlbench.compression.chain import parse_chain
-from mlbench.compression.stages import Bench, Compressed, compress
-from mlbench.contracts import Job, Outcome, Variant
+from mlbench.compression.delivery import export
+from mlbench.compression.stages import ChainSetup, Compressed, compress
+from mlbench.contracts import Job, Outcome, Samples, Variant
+from mlbench.data.sources import Source
+from mlbench.evaluation.metrics import figures
 from mlbench.export.artifacts import artifact_of
-from mlbench.export.delivery import export
-from mlbench.faces.dataset import Faces, split_faces
 from mlbench.faces.frames import compose_frames
-from mlbench.faces.sources import Source
+from mlbench.faces.landmarks import Landmarks
 from mlbench.records import Artifact
 from mlbench.system.progress import Silent
 from mlbench.system.sizes import format_size
-from mlbench.training.baselines import train_baseline
+from mlbench.training.baselines import Material, train_baseline
 from mlbench.training.options import TrainingOptions, TuningOptions
 
-_FACES, _EPOCHS = 600, 1
+_SAMPLES, _EPOCHS = 600, 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mlbench")
     group.addoption("--variant", action="append", help="Variants to measure; may be repeated. [basic]")
     group.addoption("--compress", action="append", help="Chains to measure; may be repeated. [none, svd]")
-    group.addoption("--faces", type=int, help=f"Sampled faces of the baselines. [{_FACES}]")
+    group.addoption("--samples", type=int, help=f"Sampled faces of the baselines. [{_SAMPLES}]")
     group.addoption("--epochs", type=int, help=f"Epochs of the baselines. [{_EPOCHS}]")
 
 
@@ -80,16 +81,17 @@ class Made:
     artifact: Artifact
     path: Path
     outcome: Outcome
-    test: Faces
+    test: Samples
 
     def notes(self) -> dict[str, Any]:
         """What stands beside each time in the benchmark's JSON."""
         memory = self.outcome.measurement.memory
-        error = np.abs(self.outcome.predictions["test"] - self.test.points).mean()
+        answers = Landmarks().answers(self.outcome.predictions["test"])
+        error = figures(Landmarks(), answers, self.test.targets)["mae"]
         return {
             "file_bytes": self.artifact.file_bytes,
             "peak_memory_bytes": memory.peak_above_baseline_bytes if memory else None,
-            "mae_px": round(float(error), 4),
+            "mae_px": round(error, 4),
             "chain": self.artifact.chain,
             "threads": 1,
         }
@@ -99,7 +101,7 @@ class Made:
 def workshop(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A folder for files; where the benchmarks only show that they run, the cache too is in it."""
     with (
-        tempfile.TemporaryDirectory(prefix="mlbench-bench-") as folder,
+        tempfile.TemporaryDirectory(prefix="mlbench-setup-") as folder,
         pytest.MonkeyPatch.context() as patch,
     ):
         if once(request.config):
@@ -109,41 +111,39 @@ def workshop(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def faces(request: pytest.FixtureRequest) -> Faces:
-    """The sampled faces of the baselines: as `mlbench run --faces N` draws them."""
-    count = 120 if once(request.config) else _option(request.config, "--faces", _FACES)
-    return Source(None, count, shuffle=False, seed=7).load(Silent())
+def material(request: pytest.FixtureRequest) -> Material:
+    """What the baselines learn from: faces as `mlbench run --samples N` draws them."""
+    count = 120 if once(request.config) else _option(request.config, "--samples", _SAMPLES)
+    return Material(Landmarks(), *Source(Landmarks(), None, count, "file-order", 7).divided(Silent()))
 
 
 @pytest.fixture(scope="session")
-def make(request: pytest.FixtureRequest, workshop: Path, faces: Faces) -> Any:
+def make(request: pytest.FixtureRequest, workshop: Path, material: Material) -> Any:
     """Function from variant and chain to what they give; each pair is made once."""
     done: dict[tuple[str, str], Made] = {}
     training = TrainingOptions(epochs=_option(request.config, "--epochs", _EPOCHS))
-    split = split_faces(faces, shuffle=False, seed=7)
 
     def of(variant: str, chain: str) -> Made:
         if (variant, chain) not in done:
             definition: Variant = plugins.load("variants", variant)
-            bench = Bench(faces, split, TuningOptions(epochs=1), Silent())
-            baseline = train_baseline(definition, faces, split, training, Silent())
-            compressed = compress(baseline, parse_chain(chain), bench)
-            artifact = export(compressed, definition, chain, bench.calibration(), workshop)
+            setup = ChainSetup(material, TuningOptions(epochs=1), Silent())
+            baseline = train_baseline(definition, material, training, Silent())
+            compressed = compress(baseline, parse_chain(chain), setup)
+            artifact = export(compressed, definition.name, chain, setup.calibration(), workshop)
             path = workshop / artifact.path
-            test = faces.take(split.test)
+            test = material.samples.take(material.split.test)
             done[variant, chain] = Made(compressed, definition, artifact, path, _measured(path, test), test)
         return done[variant, chain]
 
     return of
 
 
-def _measured(path: Path, test: Faces) -> Outcome:
+def _measured(path: Path, test: Samples) -> Outcome:
     """Memory and outputs in a measuring process; its latencies are too few to be quoted."""
     job = Job(
         artifacts=(artifact_of(path),),
         folder=path.parent,
-        test_sets={"test": test.images},
-        frames=compose_frames(0, 7).images,
+        test_sets={"test": test},
         min_count=20,
         min_seconds=0.0,
     )

@@ -15,9 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from mlbench.device_runners.host import _Worker
+from mlbench.contracts import Job
+from mlbench.device_runners.host import _Inputs, _Worker
 
 _BARE = """
 import numpy
@@ -48,9 +47,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        crops = Path(scratch, "crops.npy")
-        np.save(crops, np.random.default_rng(7).integers(0, 256, (64, 96, 96), dtype=np.uint8))
-        worker = _Worker(given.model, crops, crops, given.threads)
+        job = Job((), Path(scratch), test_sets={}, threads=given.threads)
+        worker = _Worker(given.model, job, _Inputs.write(job, job.folder))
         worker.ask("load")
         worker.ask("warm_up")
         ours, theirs = [], []

@@ -11,9 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mlbench.export import ready_models
 from mlbench.export.artifacts import answers
 from mlbench.faces.appearance import AppearanceModel
-from mlbench.records import ready_models
+from mlbench.faces.landmarks import POINTS, Landmarks, samples_of
 
 _SCALE = 2
 _FACES = 6
@@ -23,10 +24,11 @@ _TRUE, _FOUND = (255, 255, 255), (90, 220, 60)
 
 def sheet() -> np.ndarray:
     """A row a network, a column a face; white the true points, green the network's."""
-    faces = AppearanceModel.load().sample(_FACES, seed=_SEED)
+    task, faces = Landmarks(), AppearanceModel.load().sample(_FACES, seed=_SEED)
+    samples = samples_of(faces)
     rows = []
     for name, path in ready_models.paths().items():
-        found = answers(path, faces.images)
+        found = task.answers(answers(path, samples))[POINTS]
         row = np.hstack([_drawn(*face) for face in zip(faces.images, faces.points, found, strict=True)])
         size = f"{name}: {path.stat().st_size:,} bytes, {np.abs(found - faces.points).mean():.2f} px on these"
         cv2.putText(row, size, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)

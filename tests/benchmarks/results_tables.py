@@ -21,7 +21,7 @@ import numpy as np
 
 from mlbench.compression.chain import short_names
 from mlbench.errors import UsageError
-from mlbench.records import Artifact, Errors, Interval, Measurement, Record, Stage, read_record
+from mlbench.records import Artifact, Interval, Measurement, Record, Scores, Stage, read_record
 from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PAPER_RESULTS
 from mlbench.system.sizes import format_size
 
@@ -71,13 +71,17 @@ def paper(records: list[Record]) -> Iterator[Row]:
         }
         told = PAPER_RESULTS.get(artifact.variant) if artifact.chain == "none" else None
         fps = f"{told.fps:g}" if told and told.fps else "N/A"
-        speeds = (measured.network, measured.detector, measured.both) if measured else ()
+        speeds = (
+            (measured.network, measured.parts.get("detector"), measured.parts.get("both")) if measured else ()
+        )
         yield [
             _label(record, artifact),
-            f"{error.argmax_accuracy.value:.3f} / {error.rounded_accuracy.value:.3f}" if error else "–",
-            f"{error.rmse_px.value:.3f}" if error else "–",
-            f"{error.mae_px.value:.3f}" if error else "–",
-            f"{error.nme.value:.2%}".rstrip("%") if error else "–",
+            f"{error.metrics['argmax_accuracy'].value:.3f} / {error.metrics['rounded_accuracy'].value:.3f}"
+            if error
+            else "–",
+            f"{error.metrics['rmse'].value:.3f}" if error else "–",
+            f"{error.metrics['mae'].value:.3f}" if error else "–",
+            f"{error.metrics['nme'].value:.2%}".rstrip("%") if error else "–",
             f"{artifact.file_bytes:,}",
             _map(record, artifact),
             " / ".join(f"{1000 / timing.mean_ms:.0f}" if timing else "–" for timing in speeds) or "–",
@@ -114,7 +118,7 @@ def ratios(records: list[Record]) -> Iterator[Row]:
                 f"{1 / faster.value:.1f} ({1 / faster.high:.1f} to {1 / faster.low:.1f})" if faster else "–",
                 memory,
                 _tuning(record, artifact),
-                *(_signed(_difference(record, artifact, "mae_px", name)) for name in _sets(records)),
+                *(_signed(_difference(record, artifact, "mae", name)) for name in _sets(records)),
             ]
 
 
@@ -134,7 +138,7 @@ def _goals(record: Record) -> list[tuple[str, str]]:
         ("times smaller", f"{base.file_bytes / best.file_bytes:,.0f}"),
     ]
     for name in _sets([record]):
-        change = _difference(record, best, "mae_px", name)
+        change = _difference(record, best, "mae", name)
         shown = _met(_signed(change), change.high <= 0.02) if change else "–"
         rows.append((f"{name}: MAE change, px (upper bound 0.02)", shown))
     ratio, measured = _difference(record, best, "p50_ratio", ""), _measured(record, best)
@@ -151,9 +155,9 @@ def _goals(record: Record) -> list[tuple[str, str]]:
     )
     before, after = (_error(record, artifact, "human_dev:human (frontal)") for artifact in (base, best))
     if before and after:
-        shown = _met(f"{before.nme.value:.2%}", before.nme.value <= 0.042)
+        shown = _met(f"{before.metrics['nme'].value:.2%}", before.metrics["nme"].value <= 0.042)
         rows.append(("baseline: NME, frontal, manual labels (4.2 %)", shown))
-        rows.append(("best chain: the same", f"{after.nme.value:.2%}"))
+        rows.append(("best chain: the same", f"{after.metrics['nme'].value:.2%}"))
     return rows
 
 
@@ -167,12 +171,12 @@ def front(records: list[Record]) -> Iterator[Row]:
     yield ["bytes", "network", *(f"{name}: MAE, px" for name in names), "on the front"]
     files = sorted(_artifacts(records), key=lambda pair: pair[1].file_bytes)
     errors = [[_error(record, artifact, name) for name in names] for record, artifact in files]
-    values = np.array([[error.mae_px.value if error else np.inf for error in row] for row in errors])
+    values = np.array([[error.metrics["mae"].value if error else np.inf for error in row] for row in errors])
     sizes = np.array([artifact.file_bytes for _, artifact in files])
     for (record, artifact), row, own in zip(files, errors, values, strict=True):
         least = values[sizes <= artifact.file_bytes].min(axis=0)
         won = [name for name, best in zip(names, np.isfinite(own) & (own == least), strict=True) if best]
-        shown = [_with_interval(error.mae_px) if error else "–" for error in row]
+        shown = [_with_interval(error.metrics["mae"]) if error else "–" for error in row]
         yield [
             f"{artifact.file_bytes:,}",
             _label(record, artifact),
@@ -230,7 +234,7 @@ def pools(records: list[Record]) -> Iterator[Row]:
             base.variant,
             f"{(base.macs or 0) / 1e6:.1f} M",
             f"{base.parameters:,}",
-            f"{np.median([epoch.images_per_s for epoch in history]):.0f}",
+            f"{np.median([epoch.samples_per_s for epoch in history]):.0f}",
             f"{np.median([epoch.seconds for epoch in history]):.0f}",
             f"{len(history)}",
             f"{sum(epoch.seconds for epoch in history) / 60:.0f}",
@@ -261,7 +265,7 @@ def techniques(records: list[Record]) -> Iterator[Row]:
             f"{measured.network.p50_ms:.2f}" if measured and measured.network else "–",
             f"{measured.memory.peak_above_baseline_bytes / 1e6:.0f}" if measured and measured.memory else "–",
             _tuning(record, artifact),
-            _with_interval(error.mae_px) if error else "–",
+            _with_interval(error.metrics["mae"]) if error else "–",
         ]
 
 
@@ -276,12 +280,12 @@ def _label(record: Record, artifact: Artifact) -> str:
 
 def _sets(records: Iterable[Record]) -> list[str]:
     """The test sets, each as a whole."""
-    names = dict.fromkeys(error.test_set for record in records for error in record.errors)
+    names = dict.fromkeys(scores.test_set for record in records for scores in record.scores)
     return [name for name in names if not name.endswith("(frontal)")]
 
 
-def _error(record: Record, artifact: Artifact, test_set: str) -> Errors | None:
-    found = (e for e in record.errors if (e.artifact, e.test_set) == (artifact.id, test_set))
+def _error(record: Record, artifact: Artifact, test_set: str) -> Scores | None:
+    found = (s for s in record.scores if (s.artifact, s.test_set) == (artifact.id, test_set))
     return next(found, None)
 
 
@@ -307,7 +311,7 @@ def _map(record: Record, artifact: Artifact) -> str:
 
 
 def _change(stage: Stage) -> str:
-    return f"{stage.validation_mae_before_tuning_px:.3f} → {stage.validation_mae_px:.3f}"
+    return f"{stage.validation_before_tuning:.3f} → {stage.validation:.3f}"
 
 
 def _tuning(record: Record, artifact: Artifact) -> str:

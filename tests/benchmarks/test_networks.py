@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from mlbench.export.delivery import export
+from mlbench.compression.delivery import export
 from mlbench.faces.detection import HaarDetector
+from mlbench.faces.landmarks import IMAGE
 
 
 def _loaded(path: Path) -> Interpreter:
@@ -30,7 +31,7 @@ def _set(interpreter: Interpreter, crop: np.ndarray) -> None:
 def test_inference(benchmark: Any, make: Any, variant: str, chain: str) -> None:
     made = make(variant, chain)
     benchmark.extra_info.update(made.notes())
-    interpreter, crops = _loaded(made.path), cycle(made.test.images)
+    interpreter, crops = _loaded(made.path), cycle(made.test.inputs[IMAGE])
 
     def invoke() -> None:
         _set(interpreter, next(crops))
@@ -83,7 +84,7 @@ def test_export(benchmark: Any, make: Any, variant: str, tmp_path: Path) -> None
             kept.unlink()
 
     def convert() -> Any:
-        return export(made.compressed, made.variant, "none", made.test, tmp_path)
+        return export(made.compressed, made.variant.name, "none", made.test, tmp_path)
 
     artifact = benchmark.pedantic(convert, setup=forget, rounds=1)
     assert artifact.file_bytes > made.compressed.stages[-1].parameters

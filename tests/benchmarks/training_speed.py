@@ -11,11 +11,10 @@ import argparse
 import statistics
 import time
 
-import numpy as np
-
 from mlbench import plugins
-from mlbench.faces.appearance import AppearanceModel
+from mlbench.faces.landmarks import IMAGE, POINTS, Landmarks
 from mlbench.networks import building
+from mlbench.networks.ports import Ports
 from mlbench.training.loop import batches
 from mlbench.training.options import TrainingOptions
 from mlbench.training.step import Trainer
@@ -30,21 +29,21 @@ def main() -> None:
     given = parser.parse_args()
     import tf_keras
 
-    options = TrainingOptions(epochs=100)
-    faces = AppearanceModel.load().sample(given.batches * options.batch, seed=7)
+    task, options = Landmarks(), TrainingOptions(epochs=100)
+    samples = task.sample(given.batches * options.batch, seed=7)
     variant = plugins.load("variants", given.variant)
-    trainer = Trainer(building.build(variant, 7), None, options, steps_per_epoch=given.batches)
-    bare = building.build(variant, 7)
+    network, bare = (building.build(variant, task, samples, 7) for _ in range(2))
+    trainer = Trainer(network, None, Ports.of(network, samples), task, options, given.batches)
     bare.compile(optimizer=tf_keras.optimizers.Adam(1e-3), loss="mse")
-    inputs, targets = faces.images[..., None].astype(np.float32) / 255, faces.points.reshape(len(faces), -1)
+    inputs, targets = samples.encoded()[IMAGE], samples.targets[POINTS].reshape(len(samples), -1)
 
     def ours(epoch: int) -> None:
-        for images, points in batches(faces, options, epoch):
-            loss = trainer.step(images, points)
+        for batch in batches(samples, task, options, epoch):
+            loss = trainer.step(*batch)
         float(loss)
 
     def theirs(_: int) -> None:
-        for start in range(0, len(faces), options.batch):
+        for start in range(0, len(samples), options.batch):
             bare.train_on_batch(inputs[start : start + options.batch], targets[start : start + options.batch])
 
     ratios = []
@@ -57,7 +56,7 @@ def main() -> None:
         if epoch:  # the first traces the graphs
             ratios.append(seconds[1] / seconds[0])
             print(
-                f"mlbench {len(faces) / seconds[0]:.0f} images/s, bare {len(faces) / seconds[1]:.0f}",
+                f"mlbench {len(samples) / seconds[0]:.0f} images/s, bare {len(samples) / seconds[1]:.0f}",
                 flush=True,
             )
     print(f"median ratio {statistics.median(ratios):.3f}")

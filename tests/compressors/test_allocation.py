@@ -67,16 +67,3 @@ def test_a_path_grows_from_rank_1_to_all_and_first_where_power_is():
     assert path[-1] == (6, 6)
     assert (4, 1) in path
     assert all(sum(b) > sum(a) for a, b in pairwise(path))
-
-
-@pytest.mark.parametrize(
-    ("costs", "errors", "corners"),
-    [
-        ((1, 2, 3, 4), (10, 9, 4, 3), [0, 2, 3]),
-        ((1, 2, 2, 3), (5, 5, 3, 6), [0, 2]),  # what wins nothing is no corner
-        ((1, 1, 2), (5, 4, 1), [0, 2]),  # nor what costs no more
-        ((1, 2), (5, 5), [0]),
-    ],
-)
-def test_the_hull_is_lower_and_convex(costs, errors, corners):
-    assert Curve(costs, errors).hull() == corners

@@ -9,22 +9,22 @@ import pytest
 
 from mlbench import plugins
 from mlbench.compression.chain import parse_chain
-from mlbench.compression.stages import Bench, compress
+from mlbench.compression.stages import ChainSetup, compress
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Order
+from mlbench.data.split import split
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.export import written as export_written
-from mlbench.export.artifacts import answers
-from mlbench.export.convert import TOLERANCES, spread_of
+from mlbench.export.convert import allowed_error, spread_of
 from mlbench.export.written import file_of, written
-from mlbench.faces.dataset import split_faces
+from mlbench.faces.landmarks import POINTS, Landmarks
 from mlbench.networks import building, storage
 from mlbench.networks.storage import enumerate_weights
 from mlbench.system.progress import Silent
 from mlbench.training import baselines, loop
-from mlbench.training.loop import predict
+from mlbench.training.baselines import Material
 from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
-from tests.fitted import fitted
+from tests.fitted import fitted, points_in, points_of
 
 NAMES = plugins.names("compressors")
 TUNED = [name for name in NAMES if plugins.load("compressors", name).needs_tuning]
@@ -44,13 +44,13 @@ SIZES = {
 }
 _SMALLEST, _MIDDLE, _LARGEST = SIZES
 
-#: As in README and docs, but for what must be tuned for long to make sense.
+#: As in README and docs, but for what must be tuned for long to make sense, and with small layers pruned.
 DOCUMENTED = (
     "svd+int8",
     "svd(rank=32)+int8",
     "svd+dynamic",
     "tucker+int8",
-    "tucker(rank=vbmf)+svd(energy=0.98)+prune(0.8,block=4x1)+int8",
+    "tucker(rank=vbmf)+svd(energy=0.98)+prune(0.8,block=4x1,smallest=0)+int8",
     "slim+int8",
     "hashing+dynamic",
     "cluster+int8",
@@ -59,9 +59,18 @@ DOCUMENTED = (
 
 def _require_close(found, network, precision):
     """A file's answers are its network's, as far as the precision allows."""
-    limits, spread = TOLERANCES[precision], spread_of(network)
-    assert spread > limits.floor, "a file that answers every face alike would pass"
-    assert np.abs(found - network).mean() < max(limits.floor, limits.share * spread)
+    assert _tells_apart(network, precision), "a file that answers every face alike would pass"
+    assert np.abs(found - network).mean() < allowed_error(plugins.load("precisions", precision), network)
+
+
+def _floor(precision, outputs):
+    """What outputs in a precision may always differ by, px."""
+    return plugins.load("precisions", precision).floor * float(np.abs(outputs).mean())
+
+
+def _tells_apart(network, precision):
+    """Whether a network's outputs spread by more than what a file's may always differ by."""
+    return spread_of(network) > _floor(precision, network)
 
 
 def _chain(name, options):
@@ -81,38 +90,38 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bench(sampled):
-    return Bench(sampled, split_faces(sampled, seed=7), _TUNING, Silent())
+def setup(sampled):
+    return ChainSetup(Material(Landmarks(), sampled, split(sampled, "file-order", 7)), _TUNING, Silent())
 
 
 @pytest.fixture(scope="module")
-def baseline(cache, bench):
-    trained = baselines.train_baseline(TINY, bench.faces, bench.split, _TRAINING, Silent())
-    storage.save(fitted(TINY, bench.faces.take(bench.split.train)), trained.folder)
+def baseline(cache, setup):
+    trained = baselines.train_baseline(TINY, setup.material, _TRAINING, Silent())
+    storage.save(fitted(TINY, setup.material.train), trained.folder)
     return trained
 
 
 @pytest.fixture(scope="module")
-def compressed(baseline, bench):
+def compressed(baseline, setup):
     """The example of each compressor carried out, tuned and written, or the reason of its refusal."""
     outcomes = {}
 
     def carry_out(name):
         if name not in outcomes:
-            outcomes[name] = compress(baseline, _example(name), bench)
+            outcomes[name] = compress(baseline, _example(name), setup)
         return outcomes[name]
 
     return carry_out
 
 
 @pytest.fixture
-def context(bench):
-    return Context(bench.calibration(), 7, Silent())
+def context(setup):
+    return Context(setup.calibration(), 7, Silent())
 
 
-def _redundant():
+def _redundant(samples):
     """A network in which every kernel is of rank 1 in all modes, and the latter half of all units is dead."""
-    network = building.build(TINY, 7)
+    network = building.build(TINY, Landmarks(), samples, 7)
     rng = np.random.default_rng(3)
     for layer in network.layers:
         weights = layer.get_weights()
@@ -146,10 +155,10 @@ def test_it_describes_itself(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_result_is_smaller_with_the_same_input_and_output(name, compressed, baseline, bench):
+def test_the_result_is_smaller_with_the_same_input_and_output(name, compressed, baseline, setup):
     result = compressed(name)
     before, after = result.stages
-    plain = written(baseline.folder, ExportOptions(), bench.calibration())
+    plain = written(baseline.folder, ExportOptions(), setup.calibration())
     assert after.file_bytes < plain.file_bytes or after.deflated_bytes < 0.9 * plain.deflated_bytes
     assert after.parameters <= before.parameters
     if plugins.load("compressors", name).order == Order.QUANTISE:
@@ -162,25 +171,25 @@ def test_the_result_is_smaller_with_the_same_input_and_output(name, compressed, 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_file_answers_like_the_loaded_network_and_the_stage_tells_the_files_error(
-    name, compressed, bench
+    name, compressed, setup
 ):
     result = compressed(name)
-    validation = bench.faces.take(bench.split.validation)
-    found = answers(file_of(result.folder, result.export), validation.images)
-    network = predict(result.network(), validation.images)
-    _require_close(found, network, result.export.precision)
-    assert result.stages[-1].validation_mae_px == pytest.approx(np.abs(found - validation.points).mean())
+    validation = setup.material.validation
+    found = points_in(file_of(result.folder, result.export), validation)
+    _require_close(found, points_of(result.network(), validation), result.export.precision)
+    truth = validation.targets[POINTS].reshape(found.shape)
+    assert result.stages[-1].validation == pytest.approx(np.abs(found - truth).mean())
 
 
-def _written_at(size, text, faces, folder):
+def _written_at(size, text, samples, folder):
     """The network of a chain without tuning, and the answers of its file and itself."""
-    form, context = Form(fitted(SIZES[size], faces)), Context(faces, 7, Silent())
+    form, context = Form(fitted(SIZES[size], samples)), Context(samples, 7, Silent())
     for step in parse_chain(text).compressors:
         form = step.finish(step.compress(form, context))
     storage.save(form.network, folder)
-    written(folder, form.export, faces)
-    crops = faces.images[:40]
-    return form.export, answers(file_of(folder, form.export), crops), predict(form.network, crops)
+    written(folder, form.export, samples)
+    some = samples.take(slice(0, 40))
+    return form.export, points_in(file_of(folder, form.export), some), points_of(form.network, some)
 
 
 @pytest.mark.parametrize("size", [_SMALLEST, _MIDDLE])
@@ -189,12 +198,11 @@ def test_it_is_written_at_sizes_on_both_sides_of_every_threshold(text, size, sam
     monkeypatch.setattr(export_written, "_SMALL", 1 << 30)  # in this process, which is faster
     try:
         made, found, network = _written_at(size, text, sampled, tmp_path)
-    except RefusedCompressionError as refused:
+    except UsageError as refused:
         assert size == _SMALLEST, refused
+        assert isinstance(refused, RefusedCompressionError) or "above the rank" in str(refused), refused
         return
-    if (
-        spread_of(network) > TOLERANCES[made.precision].floor
-    ):  # of some, what is left before tuning hardly tells faces apart
+    if _tells_apart(network, made.precision):  # what is left of some before tuning hardly does
         _require_close(found, network, made.precision)
 
 
@@ -218,13 +226,13 @@ def test_it_is_deterministic_and_leaves_the_given_network_alone(name, baseline, 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_nothing_is_lost_where_the_network_is_redundant_enough(name, context):
-    network = _redundant()
+    network = _redundant(context.calibration)
     technique = plugins.load("compressors", name)
     [step] = parse_chain(_chain(name, technique.exact)).compressors
     form = step.finish(step.compress(Form(network), context))
-    images = context.calibration.images[:50]
-    expected = predict(network, images)
-    assert np.abs(predict(form.network, images) - expected).max() < 1e-3 * np.abs(expected).max()
+    some = context.calibration.take(slice(0, 50))
+    expected = points_of(network, some)
+    assert np.abs(points_of(form.network, some) - expected).max() < 1e-3 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -256,7 +264,7 @@ class _KilledError(Exception):
 
 
 @pytest.mark.parametrize("name", TUNED)
-def test_its_tuning_goes_on_where_it_was(name, compressed, baseline, bench, monkeypatch, tmp_path):
+def test_its_tuning_goes_on_where_it_was(name, compressed, baseline, setup, monkeypatch, tmp_path):
     whole = compressed(name)
     real, epochs = loop._train_epoch, []
 
@@ -269,9 +277,9 @@ def test_its_tuning_goes_on_where_it_was(name, compressed, baseline, bench, monk
     monkeypatch.setenv("MLBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(loop, "_train_epoch", killed)
     with pytest.raises(_KilledError):
-        compress(baseline, _example(name), bench)
+        compress(baseline, _example(name), setup)
     monkeypatch.setattr(loop, "_train_epoch", real)
-    resumed = compress(baseline, _example(name), bench)
+    resumed = compress(baseline, _example(name), setup)
     assert [e.epoch for e in resumed.stages[-1].history] == [0, 1, 2]
     for (_, a), (_, b) in zip(
         enumerate_weights(whole.network()), enumerate_weights(resumed.network()), strict=True
@@ -280,35 +288,35 @@ def test_its_tuning_goes_on_where_it_was(name, compressed, baseline, bench, monk
 
 
 @pytest.mark.parametrize("name", TUNED)
-def test_the_best_settled_weights_are_kept(name, compressed):
+def test_the_best_settled_weights_are_kept(name, compressed, setup):
     result = compressed(name)
     [step] = _example(name).compressors
     stage = result.stages[-1]
-    settled = [e.validation_mae_px for e in stage.history][step.first_settled_epoch(_TUNING.epochs) :]
-    assert stage.validation_mae_px == pytest.approx(
-        min(settled), abs=TOLERANCES[result.export.precision].floor
-    )
+    settled = [e.validation["mae"] for e in stage.history][step.first_settled_epoch(_TUNING.epochs) :]
+    allowed = _floor(result.export.precision, setup.material.samples.targets[POINTS])
+    assert stage.validation == pytest.approx(min(settled), abs=allowed)
 
 
-def test_a_step_is_tuned_for_its_own_epochs_at_its_own_rate(baseline, bench):
+def test_a_step_is_tuned_for_its_own_epochs_at_its_own_rate(baseline, setup):
     constant = TuningOptions(**_TUNING.model_dump() | {"schedule": "constant"})
     chain = parse_chain("slim(epochs=1,rate=1e-4)+svd(rank=4)")
-    first, second = compress(baseline, chain, replace(bench, tuning=constant)).stages[1:]
+    first, second = compress(baseline, chain, replace(setup, tuning=constant)).stages[1:]
     assert [stage.history[-1].epoch for stage in (first, second)] == [1, _TUNING.epochs]
     assert [stage.history[-1].learning_rate for stage in (first, second)] == pytest.approx([1e-4, 3e-4])
 
 
-def test_a_step_learns_from_the_teacher_that_is_named(baseline, bench):
+def test_a_step_learns_from_the_teacher_that_is_named(baseline, setup):
     other = TuningOptions(**_TUNING.model_dump() | {"teacher": baseline.folder.name, "teacher_share": 0.0})
-    named = replace(bench, tuning=other)
+    named = replace(setup, tuning=other)
     alone, taught = parse_chain("svd(rank=4)+svd(rank=3,teacher_share=1,augment_strength=0.5)").compressors
     assert named.tuning_as(alone).teacher(None) is None
     assert named.tuning_as(taught).tuning.augment_strength == 0.5
-    answers = predict(named.tuning_as(taught).teacher(None), bench.faces.images[:2])
-    np.testing.assert_array_equal(answers, predict(baseline.network(), bench.faces.images[:2]))
+    some = setup.material.samples.take(slice(0, 2))
+    told = points_of(named.tuning_as(taught).teacher(None), some)
+    np.testing.assert_array_equal(told, points_of(baseline.network(), some))
 
 
-def test_what_would_be_larger_is_refused_with_the_numbers(baseline, bench):
+def test_what_would_be_larger_is_refused_with_the_numbers(baseline, setup):
     class Doubling(Compressor):
         name = "doubling"
         summary = "twice the last layer"
@@ -332,4 +340,4 @@ def test_what_would_be_larger_is_refused_with_the_numbers(baseline, bench):
     from mlbench.compression.chain import Chain
 
     with pytest.raises(RefusedCompressionError, match=r"larger \([\d,]+ to [\d,]+ parameters\)"):
-        compress(baseline, Chain((Doubling(),)), bench)
+        compress(baseline, Chain((Doubling(),)), setup)

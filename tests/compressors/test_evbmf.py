@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from mlbench.compressors import evbmf
 from mlbench.compressors.evbmf import evb_rank
 
 
@@ -42,8 +41,3 @@ def test_components_below_the_noise_are_dropped(rng):
 
 def test_a_zero_matrix_has_rank_0():
     assert evb_rank(np.zeros(10), 10, 20) == 0
-
-
-@pytest.mark.parametrize(("alpha", "least"), [(1.0, 4.9109), (0.25, 2.7054)])
-def test_the_least_component_that_is_kept_is_theorem_9s(alpha, least):
-    assert evbmf._edge(alpha) == pytest.approx(least, abs=1e-4)  # (1 + τ)(1 + α / τ) with τ = 2.5129 √α

@@ -13,13 +13,12 @@ from mlbench.compression.chain import parse_chain
 from mlbench.compressors import hashing
 from mlbench.contracts import Block, Context, Form, Variant
 from mlbench.errors import RefusedCompressionError
-from mlbench.export.artifacts import answers
 from mlbench.export.written import file_of, written
+from mlbench.faces.landmarks import Landmarks
 from mlbench.networks import building, storage
 from mlbench.system.progress import Silent
-from mlbench.training.loop import predict
 from tests.conftest import TINY
-from tests.fitted import fitted
+from tests.fitted import fitted, points_in, points_of
 
 
 @given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 9), st.integers(1, 7), st.integers(0, 99))
@@ -67,11 +66,11 @@ def test_the_file_holds_buckets_alone_and_answers_like_the_network(sampled, tmp_
     network, made, facts = _file(f"hashing(16,form={form})", sampled, tmp_path)
     matrix = 4 * network.get_layer("dense1").count_params()
     assert facts.file_bytes < 4 * network.count_params() - 0.85 * matrix + 12_000
-    found = answers(file_of(tmp_path, made.export), sampled.images[:20])
+    found = points_in(file_of(tmp_path, made.export), sampled.take(slice(0, 20)))
     assert found.std(axis=0).mean() > 0.1  # from face to face, ten times the tolerance
     again = storage.load(tmp_path)
-    np.testing.assert_allclose(found, predict(again, sampled.images[:20]), atol=1e-2)
-    np.testing.assert_allclose(found, predict(made.network, sampled.images[:20]), atol=1e-2)
+    np.testing.assert_allclose(found, points_of(again, sampled.take(slice(0, 20))), atol=1e-2)
+    np.testing.assert_allclose(found, points_of(made.network, sampled.take(slice(0, 20))), atol=1e-2)
 
 
 def test_chens_form_trains_the_matrix_that_it_answers_with(sampled):
@@ -96,11 +95,14 @@ def test_chens_hashes_spread_over_buckets_and_signs():
 def test_a_layer_too_small_for_the_ratio_is_refused(sampled):
     [step] = parse_chain("hashing(1000)").compressors
     with pytest.raises(RefusedCompressionError, match="smaller ratio"):
-        step.compress(Form(building.build(TINY, 7)), Context(sampled.take(slice(0, 8)), 7, Silent()))
+        step.compress(
+            Form(building.build(TINY, Landmarks(), sampled, 7)),
+            Context(sampled.take(slice(0, 8)), 7, Silent()),
+        )
 
 
 def test_int8_after_entry_wise_hashing_is_refused_and_dynamic_is_not(sampled, tmp_path):
-    network = building.build(TINY, 7)
+    network = building.build(TINY, Landmarks(), sampled, 7)
     chain = parse_chain("hashing(8,form=entry)+int8").compressors
     hashed = chain[0].compress(Form(network), Context(sampled.take(slice(0, 64)), 7, Silent()))
     with pytest.raises(RefusedCompressionError, match="use dynamic"):
@@ -109,7 +111,7 @@ def test_int8_after_entry_wise_hashing_is_refused_and_dynamic_is_not(sampled, tm
     form = dynamic.compress(hashed, Context(sampled, 7, Silent()))
     storage.save(form.network, tmp_path)
     written(tmp_path, form.export, sampled)
-    assert np.isfinite(answers(file_of(tmp_path, form.export), sampled.images[:5])).all()
+    assert np.isfinite(points_in(file_of(tmp_path, form.export), sampled.take(slice(0, 5)))).all()
 
 
 _WIDE = Variant(
@@ -123,7 +125,7 @@ _WIDE = Variant(
 @pytest.mark.parametrize("form", ["block", "entry"])
 def test_neither_the_file_nor_the_running_process_holds_the_matrix(sampled, tmp_path, form):
     """7744×1000 in float32 are 31 MB; memory is the high-water mark of a process that ran the file."""
-    network = building.build(_WIDE, 7)
+    network = building.build(_WIDE, Landmarks(), sampled, 7)
     matrix = 4 * network.get_layer("dense1").count_params()
     [step] = parse_chain(f"hashing(64,form={form})").compressors
     made = step.compress(Form(network), Context(sampled.take(slice(0, 64)), 7, Silent()))

@@ -8,6 +8,7 @@ from ai_edge_litert.interpreter import Interpreter
 from mlbench.compression.chain import parse_chain
 from mlbench.contracts import Context, ExportOptions, Form
 from mlbench.export.written import file_of, written
+from mlbench.faces.landmarks import Landmarks
 from mlbench.networks import building, storage
 from mlbench.system.progress import Silent
 from tests.conftest import TINY
@@ -23,7 +24,7 @@ def _partitions(file: Path) -> int:
     "chain", ["svd(rank=4)", "tucker(rank=4)", "hashing(8)", "slim", "tucker(rank=4)+int8"]
 )
 def test_no_more_partitions_than_before(sampled, tmp_path, chain):
-    form = Form(building.build(TINY, 7))
+    form = Form(building.build(TINY, Landmarks(), sampled, 7))
     storage.save(form.network, tmp_path / "before")
     written(tmp_path / "before", ExportOptions(), sampled)
     for step in parse_chain(chain).compressors:

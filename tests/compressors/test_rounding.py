@@ -10,13 +10,14 @@ from mlbench.compression.chain import parse_chain
 from mlbench.compressors.rounding import best_steps, on_grid, rounding_dense
 from mlbench.contracts import Context, Form
 from mlbench.errors import RefusedCompressionError
-from mlbench.export.artifacts import answers
 from mlbench.export.written import file_of, written
+from mlbench.faces.landmarks import Landmarks
 from mlbench.networks import building, counting, storage
+from mlbench.networks.ports import Ports
 from mlbench.system.progress import Silent
-from mlbench.training.loop import predict
 from mlbench.training.options import TrainingOptions
 from tests.conftest import TINY
+from tests.fitted import points_in, points_of
 
 _KERNELS = arrays.arrays(np.float32, (5, 3), elements=st.floats(-100, 100, width=32))
 
@@ -71,8 +72,8 @@ def test_it_answers_with_rounded_weights_and_the_gradient_passes_the_rounding(dt
 
 
 def test_the_file_holds_the_rounded_weights_at_half_a_byte(sampled, tmp_path):
-    network = building.build(TINY, 7)
-    building.start_from_mean(network, sampled.points.mean(axis=0))
+    network = building.build(TINY, Landmarks(), sampled, 7)
+    building.start_from_prior(network, Landmarks().prior(sampled))
     [step] = parse_chain("dynamic4").compressors
     form = step.finish(step.compress(Form(network), Context(sampled, 7, Silent())))
     for layer in form.network.layers[-5:-1]:
@@ -81,17 +82,16 @@ def test_the_file_holds_the_rounded_weights_at_half_a_byte(sampled, tmp_path):
     storage.save(form.network, tmp_path)
     facts = written(tmp_path, form.export, sampled)
     assert facts.file_bytes < 0.85 * counting.parameters_of(network)
-    moved = answers(file_of(tmp_path, form.export), sampled.images[:50]) - predict(
-        form.network, sampled.images[:50]
-    )
-    whole = predict(form.network, sampled.images[:50]) - predict(network, sampled.images[:50])
+    some = sampled.take(slice(0, 50))
+    moved = points_in(file_of(tmp_path, form.export), some) - points_of(form.network, some)
+    whole = points_of(form.network, some) - points_of(network, some)
     assert np.abs(moved).mean() < 0.3 * np.abs(whole).mean()  # activations' rounding, beside the weights'
 
 
 def test_what_is_not_a_plain_layer_is_refused(sampled):
     first, second = parse_chain("hashing(ratio=8,form=entry)+dynamic4").compressors
     context = Context(sampled.take(slice(0, 32)), 7, Silent())
-    form = first.compress(Form(building.build(TINY, 7)), context)
+    form = first.compress(Form(building.build(TINY, Landmarks(), sampled, 7)), context)
     with pytest.raises(RefusedCompressionError, match=r"HashedDense\): use dynamic"):
         second.compress(form, context)
 
@@ -100,7 +100,8 @@ def test_it_is_tuned_in_bfloat16(sampled):
     from mlbench.training.step import Trainer
 
     [step] = parse_chain("dynamic4").compressors
-    form = step.compress(Form(building.build(TINY, 7)), Context(sampled, 7, Silent()))
-    trainer = Trainer(form.network, None, TrainingOptions(compute="bfloat16", threads=1), 1)
-    trainer.step(sampled.images[:8], sampled.points[:8])
+    form = step.compress(Form(building.build(TINY, Landmarks(), sampled, 7)), Context(sampled, 7, Silent()))
+    options, ports = TrainingOptions(compute="bfloat16", threads=1), Ports.of(form.network, sampled)
+    trainer, some = Trainer(form.network, None, ports, Landmarks(), options, 1), sampled.take(slice(0, 8))
+    trainer.step(some.inputs, some.targets)
     assert {layer.compute_dtype for layer in trainer._working.layers[1:-1]} == {"bfloat16"}

@@ -8,9 +8,8 @@ from mlbench.contracts import Context, Form
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import graph
 from mlbench.system.progress import Silent
-from mlbench.training.loop import predict
 from tests.conftest import TINY
-from tests.fitted import fitted
+from tests.fitted import fitted, points_of
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +48,9 @@ def test_the_largest_rank_that_saves_is_nearly_exact_on_a_low_rank_network(netwo
     planted.get_layer("dense1").set_weights([(u[:, :3] * s[:3]) @ v[:3], bias])
     form = _compress(f"svd(rank=3/24/24,of={of})", planted, sampled)
     assert [change.rank for change in form.changes] == [(3,), (), ()]
-    wanted = predict(planted, sampled.images)
+    wanted = points_of(planted, sampled)
     assert wanted.std(axis=0).mean() > 0.5
-    np.testing.assert_allclose(predict(form.network, sampled.images), wanted, rtol=0, atol=0.01)
+    np.testing.assert_allclose(points_of(form.network, sampled), wanted, rtol=0, atol=0.01)
 
 
 def test_a_target_size_is_kept(network, sampled):

@@ -9,9 +9,8 @@ from mlbench.contracts import Context, Form
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import counting, graph
 from mlbench.system.progress import Silent
-from mlbench.training.loop import predict
 from tests.conftest import TINY
-from tests.fitted import fitted
+from tests.fitted import fitted, points_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def _compress(text, network, faces):
 
 
 def _moved(network, form, faces):
-    return np.abs(predict(form.network, faces.images) - predict(network, faces.images)).mean()
+    return np.abs(points_of(form.network, faces) - points_of(network, faces)).mean()
 
 
 def test_convolutions_map_and_dense_layers_become_factors(network, sampled):
@@ -66,9 +65,9 @@ def test_full_ranks_of_each_layer_are_exact(network, sampled, of):
         made = graph.rebuild(
             network, lambda layer, p=plan: p.layers(p.sizes) if layer.name == p.layer.name else None
         )
-        wanted = predict(network, sampled.images[:32])
+        wanted = points_of(network, sampled.take(slice(0, 32)))
         assert wanted.std(axis=0).mean() > 0.5  # from face to face, fifty times the tolerance
-        np.testing.assert_allclose(predict(made, sampled.images[:32]), wanted, rtol=0, atol=0.01)
+        np.testing.assert_allclose(points_of(made, sampled.take(slice(0, 32))), wanted, rtol=0, atol=0.01)
 
 
 def test_more_rank_moves_the_answers_less(network, sampled):

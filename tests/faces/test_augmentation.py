@@ -43,15 +43,15 @@ def test_mirroring_renames_left_and_right():
     assert (MIRROR[MIRROR] == np.arange(68)).all()
 
 
-def test_the_mean_face_is_nearly_its_own_mirror(sampled):
-    mean = sampled.points.mean(axis=0)
+def test_the_mean_face_is_nearly_its_own_mirror(sampled_faces):
+    mean = sampled_faces.points.mean(axis=0)
     flipped = np.stack([CROP - 1 - mean[MIRROR, 0], mean[MIRROR, 1]], axis=1)
     assert np.abs(flipped - flipped.mean(0) - (mean - mean.mean(0))).mean() < 1.0
 
 
-def test_a_mirrored_twice_batch_is_the_batch(sampled):
+def test_a_mirrored_twice_batch_is_the_batch(sampled_faces):
     always = Augmentation(1.0, *(0.0,) * 8)
-    images, points = sampled.images[:8], sampled.points[:8]
+    images, points = sampled_faces.images[:8], sampled_faces.points[:8]
     once = always.apply(images, points, np.random.default_rng(0))
     twice = always.apply(*once, np.random.default_rng(0))
     assert (once[0] == images[:, :, ::-1]).all()
@@ -59,40 +59,43 @@ def test_a_mirrored_twice_batch_is_the_batch(sampled):
     np.testing.assert_allclose(twice[1], points, atol=1e-4)
 
 
-def test_equal_generators_give_equal_batches(sampled):
+def test_equal_generators_give_equal_batches(sampled_faces):
     first, again = (
-        Augmentation().apply(sampled.images, sampled.points, np.random.default_rng(1)) for _ in range(2)
+        Augmentation().apply(sampled_faces.images, sampled_faces.points, np.random.default_rng(1))
+        for _ in range(2)
     )
     assert (first[0] == again[0]).all()
     assert (first[1] == again[1]).all()
 
 
-def test_the_given_images_are_not_changed(sampled):
-    before = sampled.images.copy()
-    Augmentation(occlusion=1.0, blur=1.0).apply(sampled.images, sampled.points, np.random.default_rng(1))
-    assert (sampled.images == before).all()
+def test_the_given_images_are_not_changed(sampled_faces):
+    before = sampled_faces.images.copy()
+    Augmentation(occlusion=1.0, blur=1.0).apply(
+        sampled_faces.images, sampled_faces.points, np.random.default_rng(1)
+    )
+    assert (sampled_faces.images == before).all()
 
 
-def test_no_augmentation_changes_nothing(sampled, rng):
-    images, points = NO_AUGMENTATION.apply(sampled.images, sampled.points, rng)
-    assert (images == sampled.images).all()
-    np.testing.assert_allclose(points, sampled.points, atol=1e-4)
+def test_no_augmentation_changes_nothing(sampled_faces, rng):
+    images, points = NO_AUGMENTATION.apply(sampled_faces.images, sampled_faces.points, rng)
+    assert (images == sampled_faces.images).all()
+    np.testing.assert_allclose(points, sampled_faces.points, atol=1e-4)
 
 
 @pytest.mark.parametrize("change", ["contrast", "brightness", "blur", "noise", "occlusion"])
-def test_light_and_damage_leave_the_points(sampled, rng, change):
+def test_light_and_damage_leave_the_points(sampled_faces, rng, change):
     values = dict.fromkeys(Augmentation.__dataclass_fields__, 0.0) | {change: getattr(Augmentation(), change)}
     values |= {key: 1.0 for key in ("blur", "occlusion") if key == change}
-    images, points = Augmentation(**values).apply(sampled.images, sampled.points, rng)
-    np.testing.assert_allclose(points, sampled.points, atol=1e-4)
-    assert (images != sampled.images).any()
+    images, points = Augmentation(**values).apply(sampled_faces.images, sampled_faces.points, rng)
+    np.testing.assert_allclose(points, sampled_faces.points, atol=1e-4)
+    assert (images != sampled_faces.images).any()
 
 
-def test_half_the_strength_moves_points_half_as_far(sampled):
+def test_half_the_strength_moves_points_half_as_far(sampled_faces):
     moved = Augmentation(mirror=0, rotation=0, scale=0)
     whole, half, none = (
-        moved.times(strength).apply(sampled.images, sampled.points, np.random.default_rng(3))[1]
-        - sampled.points
+        moved.times(strength).apply(sampled_faces.images, sampled_faces.points, np.random.default_rng(3))[1]
+        - sampled_faces.points
         for strength in (1, 0.5, 0)
     )
     assert np.abs(whole).max() > 1

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from mlbench.errors import UsageError
 from mlbench.faces.csv_format import COLUMNS, read_csv, write_csv
-from mlbench.faces.dataset import Faces, iter_faces, read_faces, read_npz, write_npz
+from mlbench.faces.dataset import Faces, read_npz, write_npz
+from mlbench.faces.files import iter_faces, read_faces
+from mlbench.faces.landmarks import samples_of
 
 float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -71,7 +73,7 @@ def test_csv_and_npz_give_back_the_same_faces(tmp_path_factory, coordinates, pix
     again = read_npz(folder / "a.npz")
     assert again.points.tobytes() == points.tobytes()  # -0.0 and denormals too
     assert again.images.tobytes() == pixels
-    assert again.fingerprint == faces.fingerprint
+    assert samples_of(again).fingerprint == samples_of(faces).fingerprint
 
 
 def test_every_float32_of_a_sample_survives(tmp_path):
@@ -237,7 +239,7 @@ def peak_kb(code, *arguments):
 def test_reading_in_batches_needs_the_memory_of_a_batch(tmp_path):
     """A file of 50,000 faces has 460 MB of pixels; one of 3,000 shows what reading adds to a short one."""
     read = """
-        import sys; from pathlib import Path; from mlbench.faces.dataset import iter_faces
+        import sys; from pathlib import Path; from mlbench.faces.files import iter_faces
         print(sum(len(faces) for faces in iter_faces(Path(sys.argv[1]), 256)))
         """
     peaks = {}

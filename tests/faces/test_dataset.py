@@ -8,20 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlbench.data.sources import TestSet
+from mlbench.data.split import Split, split
 from mlbench.errors import UsageError
-from mlbench.faces.dataset import (
-    Faces,
-    iter_faces,
-    iter_npz,
-    joined,
-    read_faces,
-    read_npz,
-    split_faces,
-    write_faces,
-    write_npz,
-)
+from mlbench.faces.dataset import Faces, iter_npz, joined, read_npz, write_npz
+from mlbench.faces.files import iter_faces, read_faces, write_faces
+from mlbench.faces.landmarks import Landmarks, samples_of
 from mlbench.faces.persons import person_of
-from mlbench.faces.sources import TestSet
 from mlbench.system.progress import Silent
 
 
@@ -40,6 +33,10 @@ def faces_named(names):
     images = np.zeros((n, 96, 96), np.uint8)  # each another image
     images[:, 0, 0], images[:, 0, 1] = np.divmod(np.arange(n), 256)
     return Faces(images, np.zeros((n, 68, 2), np.float32), np.array(names))
+
+
+def split_of(faces, seed=7, shuffle=False) -> Split:
+    return split(samples_of(faces), "shuffled" if shuffle else "file-order", seed)
 
 
 class Bomb:
@@ -232,33 +229,33 @@ def test_other_files_are_refused(tmp_path):
 def test_faces_without_names_are_split_by_another_rule():
     named, unnamed = (faces_named([f"{row}{end}" for row in range(60)]) for end in (".jpg", ""))
     some_skipped = faces_named([str(row) for row in range(61) if row != 3])
-    rules = [split_faces(faces, seed=7).rule for faces in (named, unnamed, some_skipped)]
+    rules = [split_of(faces).rule for faces in (named, unnamed, some_skipped)]
     assert rules[1] == rules[2]
     assert rules[0] != rules[1], "else a baseline of the one would be taken for one of the other"
 
 
 def test_many_faces_of_one_person_are_refused_with_the_reason():
-    with pytest.raises(UsageError, match="60 faces of 1 persons"):
-        split_faces(faces_named([f"Ada_Lovelace_{i:05}.jpg" for i in range(60)]), seed=7)
+    with pytest.raises(UsageError, match="60 samples of 1 persons"):
+        split_of(faces_named([f"Ada_Lovelace_{i:05}.jpg" for i in range(60)]))
 
 
 people = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), min_size=30, max_size=200)
 
 
 @settings(max_examples=60, deadline=None)
-@given(people, st.integers(0, 2**32), st.sampled_from([0.1, 0.2, 0.5]), st.booleans())
-def test_splits_share_no_row_and_test_shares_no_person(photos, seed, share, shuffle):
+@given(people, st.integers(0, 2**32), st.booleans())
+def test_splits_share_no_row_and_test_shares_no_person(photos, seed, shuffle):
     names = [f"Person_{chr(97 + who % 26)}{chr(97 + who // 26)}_{number:04}.jpg" for who, number in photos]
     faces = faces_named(names)
     try:
-        split = split_faces(faces, seed=seed, test_share=share, shuffle=shuffle)
+        found = split_of(faces, seed, shuffle)
     except UsageError as error:
         assert "too few" in str(error)
         return
-    parts = [split.train, split.validation, split.test]
+    parts = [found.train, found.validation, found.test]
     assert sorted(itertools.chain(*(part.tolist() for part in parts))) == list(range(len(names)))
     assert all(len(part) for part in parts)
-    tested = {person_of(names[row]) for row in split.test}
+    tested = {person_of(names[row]) for row in found.test}
     assert tested.isdisjoint(person_of(names[row]) for row in np.concatenate(parts[:2]))
 
 
@@ -267,28 +264,30 @@ def test_splits_share_no_row_and_test_shares_no_person(photos, seed, share, shuf
 def test_nobody_changes_sides_when_faces_are_added(photos, seed):
     names = [f"Person_{chr(97 + who % 26)}{chr(97 + who // 26)}_{number:04}.jpg" for who, number in photos]
     try:
-        before = split_faces(faces_named(names[:-10]), seed=seed)
-        after = split_faces(faces_named(names), seed=seed)
+        before = split_of(faces_named(names[:-10]), seed)
+        after = split_of(faces_named(names), seed)
     except UsageError:
         return
     assert set(before.test.tolist()) == {row for row in after.test.tolist() if row < len(names) - 10}
 
 
 def test_the_papers_validation_is_the_last_tenth():
-    split = split_faces(faces_named([f"{i}" for i in range(1000)]), seed=7, test_share=0.0)
-    assert split.train.tolist() == list(range(900))
-    assert split.validation.tolist() == list(range(900, 1000))
+    found = split_of(faces_named([f"{i}" for i in range(1000)]))
+    rest = sorted(set(range(1000)) - set(found.test.tolist()))
+    cut = len(rest) - round(len(rest) / 10)
+    assert found.train.tolist() == rest[:cut]
+    assert found.validation.tolist() == rest[cut:]
 
 
 def test_too_few_faces_are_refused():
-    with pytest.raises(UsageError, match="3 faces of 3 persons"):
-        split_faces(faces_named(["a", "b", "c"]), seed=7)
+    with pytest.raises(UsageError, match="3 samples of 3 persons"):
+        split_of(faces_named(["a", "b", "c"]))
 
 
 def test_persons_in_folders_do_not_cross_the_split():
     names = [f"n{who:06}/{photo:04}_01.jpg" for who in range(60) for photo in range(5)]
-    split = split_faces(faces_named(names), seed=7)
-    sides = [{names[row][:7] for row in rows} for rows in (split.test, [*split.train, *split.validation])]
+    found = split_of(faces_named(names))
+    sides = [{names[row][:7] for row in rows} for rows in (found.test, [*found.train, *found.validation])]
     assert sides[0].isdisjoint(sides[1])
     assert all(sides)
 
@@ -305,10 +304,10 @@ def test_persons_of_an_array_do_not_cross_the_split_and_survive_joining(tmp_path
     )
     faces = joined([read_faces(tmp_path / "f.npz"), faces_named(["Ada_Lovelace_1.jpg"])])
     assert faces.persons[-1] == "Ada_Lovelace"
-    split = split_faces(faces, seed=7)
-    tested = set(faces.persons[split.test])
-    assert tested.isdisjoint(faces.persons[np.concatenate([split.train, split.validation])])
-    assert len(tested) < len(split.test)
+    found = split_of(faces)
+    tested = set(faces.persons[found.test])
+    assert tested.isdisjoint(faces.persons[np.concatenate([found.train, found.validation])])
+    assert len(tested) < len(found.test)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -316,22 +315,22 @@ def test_equal_images_under_other_names_do_not_cross_the_split(shuffle):
     once = faces_named([f"{row:06}.jpg" for row in range(200)])
     again = Faces(once.images[:60], once.points[:60], np.array([f"again{row:06}.jpg" for row in range(60)]))
     faces = joined([once, again])
-    split = split_faces(faces, seed=7, shuffle=shuffle)
-    parts = [set(faces.image_keys[rows]) for rows in (split.train, split.validation, split.test)]
+    found = split_of(faces, shuffle=shuffle)
+    parts = [set(samples_of(faces).keys[rows]) for rows in (found.train, found.validation, found.test)]
     assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
     assert len(set.union(*parts)) == 200
-    assert split.left_out > 0
-    assert split_faces(once, seed=7, shuffle=shuffle).left_out == 0
+    assert found.left_out > 0
+    assert split_of(once, shuffle=shuffle).left_out == 0
 
 
 def test_names_persons_and_rows_are_in_the_keys_of_the_data():
     faces = faces_named([f"{row:06}.jpg" for row in range(100)])
     renamed = Faces(faces.images, faces.points, faces.names[::-1])
     grouped = Faces(faces.images, faces.points, faces.names, {"person": np.arange(100) // 2})
-    assert len({found.fingerprint for found in (faces, renamed, grouped)}) == 3
-    splits = [split_faces(faces, seed=seed) for seed in (7, 8)]
+    assert len({samples_of(found).fingerprint for found in (faces, renamed, grouped)}) == 3
+    splits = [split_of(faces, seed) for seed in (7, 8)]
     assert splits[0].rule == splits[1].rule
-    assert splits[0].key(faces) != splits[1].key(faces)
+    assert splits[0].key(samples_of(faces)) != splits[1].key(samples_of(faces))
 
 
 @pytest.mark.parametrize("end", [".npz", ".csv"])
@@ -345,14 +344,14 @@ def test_names_persons_and_rows_are_in_the_keys_of_the_data():
         (lambda points: points * 3, "lie mostly outside the crop"),
     ],
 )
-def test_points_that_are_no_pixels_of_the_crop_are_refused(tmp_path, sampled, end, change, told):
-    few = sampled.take(slice(0, 3))
+def test_points_that_are_no_pixels_of_the_crop_are_refused(tmp_path, sampled_faces, end, change, told):
+    few = sampled_faces.take(slice(0, 3))
     path = tmp_path / f"faces{end}"
     write_faces(Faces(few.images, change(few.points), few.names), path)
     for read in (
         read_faces,
         lambda path: list(iter_faces(path, 2)),
-        lambda path: TestSet(path).load(Silent()),
+        lambda path: TestSet(path).load(Landmarks(), Silent()),
     ):
         with pytest.raises(
             UsageError, match=f"faces{end}: the points of .* {told} .* no pixels of the 96×96"

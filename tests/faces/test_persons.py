@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from mlbench.faces.persons import described, person_below, person_of, persons_of, told
+from mlbench.faces.dataset import Faces
+from mlbench.faces.landmarks import samples_of
+from mlbench.faces.persons import person_below, person_of, persons_of
 
 LAYOUTS = [
     # the folder comes first
@@ -68,16 +70,6 @@ def test_an_array_comes_before_the_names_but_where_it_is_empty():
     assert persons_of(names, {"person": np.array(["x", "", ""])}).tolist() == ["x", "Ada_Lovelace", "3"]
 
 
-def test_a_number_is_told_of_nobody():
-    names = ["Ada_Lovelace_1.jpg", "000001.jpg", "alice/1.jpg"]
-    assert told(map(person_of, names), names) == {"Ada_Lovelace", "alice"}
-
-
-def test_persons_are_counted_with_examples():
-    assert described(np.array(["a", "b", "a", "c"])) == "3 persons (a: 2 faces)"
-    assert described(np.array(["a", "b"])) == "2 persons, each with one face"
-
-
 @pytest.mark.parametrize(
     ("name", "person"),
     [
@@ -90,3 +82,9 @@ def test_persons_are_counted_with_examples():
 )
 def test_the_folder_that_was_searched_comes_last(name, person):
     assert person_below(name) == person
+
+
+def test_a_number_is_told_of_nobody():
+    names = np.array(["Ada_Lovelace_1.jpg", "000001.jpg", "alice/1.jpg"])
+    faces = Faces(np.zeros((3, 96, 96), np.uint8), np.zeros((3, 68, 2), np.float32), names)
+    assert samples_of(faces).told_groups() == {"Ada_Lovelace", "alice"}

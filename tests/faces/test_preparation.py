@@ -16,8 +16,9 @@ from PIL import Image
 from mlbench.errors import UsageError
 from mlbench.faces import preparation, shards
 from mlbench.faces.csv_format import read_csv
-from mlbench.faces.dataset import read_faces, read_npz
+from mlbench.faces.dataset import read_npz
 from mlbench.faces.decoding import BadImageError, decode_grey
+from mlbench.faces.files import read_faces
 from mlbench.faces.labelling import find_predictor, require_dlib
 from mlbench.faces.photographs import LabelledCrop, find_photos
 from mlbench.faces.preparation import Options, prepare

@@ -9,10 +9,12 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from mlbench.cli import cli
 from mlbench.errors import UsageError
@@ -21,11 +23,12 @@ from mlbench.records.collection import RecordFiles
 from mlbench.reports.html import HtmlReport
 from mlbench.reports.html.curves import curve_charts
 from mlbench.reports.html.digest import digest_of
-from mlbench.reports.html.faces import dots
 from mlbench.reports.html.layers import folded
+from mlbench.reports.html.samples import dots
 from mlbench.reports.html.selection import pareto
 from mlbench.reports.html.verdict import headline
-from tests.reports.example_records import HOST, PHONE, example, with_failure
+from mlbench.reports.terminal import MarkdownReport, show
+from tests.reports.example_records import HOST, PHONE, example, of_classes, with_failure
 
 HOSTILE = "</script><script>document.title='owned'</script>\"'`&<img src=x onerror=alert(1)>\u202e\u2067rtl"
 
@@ -62,9 +65,9 @@ def test_the_verdict_names_the_smallest_candidate_that_keeps_its_error(tmp_path:
     told = headline(digest_of([record]))
     assert told.startswith("basic · svd is 1.7× smaller"), "svd+int8 is smaller, but its error is worse"
     assert told.endswith("it fits all budgets.")
-    svd = next(e for e in record.errors if e.artifact == "basic · svd")
-    assert f"error {svd.mae_px.value:.2f} ± " in told
-    assert "(test, 12 faces of 9 persons)" in told
+    svd = next(s for s in record.scores if s.artifact == "basic · svd")
+    assert f"MAE {svd.metrics['mae'].value:.2f} ± " in told
+    assert "(test, 12 samples of 9 persons)" in told
     assert told in page_of([record], tmp_path)
 
 
@@ -102,17 +105,9 @@ def test_runs_on_one_page_give_different_chains_different_names() -> None:
     assert list(names.values()) == ["basic · slim+svd(epochs=4)", "basic · slim+svd(epochs=9)"]
 
 
-def test_a_loss_is_drawn_as_the_error_that_it_is() -> None:
-    text = example("basic").model_dump_json()
-    for loss, field in (("squared", "rmse"), ("absolute", "mae")):
-        options = f'"configuration":{{"training":{{"loss":"{loss}"}},"tuning":{{"loss":"{loss}"}},'
-        record = parse_record(text.replace('"configuration":{', options), loss)
-        [of_loss] = [
-            chart
-            for chart in curve_charts(digest_of([record]))
-            if '"on": "training"' in json.dumps(chart.spec)
-        ]
-        assert of_loss.id == f"curve-{field}"
+def test_metrics_and_the_loss_are_drawn_by_epoch() -> None:
+    ids = [chart.id for chart in curve_charts(digest_of([example("basic")]))]
+    assert ids == ["curve-mae", "curve-rmse", "curve-loss"]
 
 
 def test_factors_are_one_layer() -> None:
@@ -142,7 +137,7 @@ def _with_changes(record: Record, changes: dict[str, tuple[str, float, float, fl
                 ),
             }
         )
-        if row.quantity == "mae_px"
+        if row.quantity in ("mae", "top1")
         else row
         for row in record.differences
     ]
@@ -169,20 +164,102 @@ def test_the_verdict_names_what_may_err_least_more(
     assert f": {(svd if winner == 'svd' else smaller)[0]} (" in told
 
 
+@pytest.mark.parametrize(
+    ("svd", "smaller", "winner"),
+    [
+        (("same", 0.0, -0.001, 0.001), ("worse", -0.3, -0.5, -0.1), "svd"),
+        (("worse", -0.3, -0.5, -0.1), ("better", 0.3, 0.1, 0.5), "svd+int8"),
+        (("cannot tell", 0.0, -0.1, 0.5), ("cannot tell", 0.0, -0.2, 0.1), "svd"),
+    ],
+)
+def test_the_verdict_follows_the_direction_of_the_metric(
+    svd: tuple[str, float, float, float], smaller: tuple[str, float, float, float], winner: str
+) -> None:
+    record = _with_changes(
+        of_classes().model_copy(update={"budgets": ()}), {"tiny · svd": svd, "tiny · svd+int8": smaller}
+    )
+    assert headline(digest_of([record])).startswith(f"tiny · {winner} is ")
+
+
+def test_the_pareto_front_follows_the_direction_of_the_metric() -> None:
+    digest = digest_of([of_classes()])
+    told = {digest.rows[row].name for row in digest.selection.front["file_bytes"]}
+    assert told == {"tiny · svd", "tiny · svd+int8"}, "the baseline is larger and no better than svd"
+
+
+def test_axes_follow_the_direction_of_the_metric(tmp_path: Path) -> None:
+    specs = json.loads(_data(page_of([of_classes(), example("basic")], tmp_path), "data-charts"))
+    turned = {
+        metric: specs[f"tradeoff-file_bytes-{metric}"]["layer"][2]["encoding"]["y"]["scale"]["reverse"]
+        for metric in ("top1", "mae")
+    }
+    assert turned == {"top1": True, "mae": False}
+    points = specs["tradeoff-file_bytes-top1"]["data"]["values"]
+    assert max(point["y"] for point in points) == pytest.approx(83.333, abs=0.01)
+
+
+@pytest.mark.parametrize("variant", ["tiny", "basic"])
+def test_nothing_speaks_of_faces_where_none_were_learnt(variant: str, tmp_path: Path) -> None:
+    record = of_classes(variant)
+    terminal = StringIO()
+    show(record, Console(file=terminal, width=200))
+    MarkdownReport().write([record], tmp_path / "report.md")
+    page = page_of([record], tmp_path)
+    texts = (terminal.getvalue(), (tmp_path / "report.md").read_text(), _without_library(page))
+    for text in texts:
+        assert "macro F1, %" in text
+        assert not re.findall(
+            r"(?i).{0,40}\b(?:faces?|landmarks?|crops?|persons?|eyes?|pixels?|px|68|96|paper)\b.{0,40}", text
+        )
+
+
+def _without_library(page: str) -> str:
+    """What a page says: without style, scripts and the policy."""
+    return re.sub(r"(?s)<style>.*?</style>|<script>.*?</script>|<meta http-equiv[^>]*>", "", page)
+
+
+def test_answers_in_words_stand_beside_the_truth(tmp_path: Path) -> None:
+    page = page_of([of_classes()], tmp_path)
+    assert "sample 1: class 1<br>→ class 1" in page
+    assert "No error of points" not in page
+    assert 'id="points"' not in page
+
+
+def _renamed(record: Record) -> Record:
+    """The same, as if of another task whose primary metric has the same name and another unit and direction."""
+    text = record.model_dump_json().replace('"top1"', '"mae"').replace('"classification"', '"other"')
+    return parse_record(text, "other task")
+
+
+def test_metrics_of_one_name_of_two_tasks_are_told_apart(tmp_path: Path) -> None:
+    classes, landmarks = _renamed(of_classes("basic")), example("basic")
+    page = page_of([classes, landmarks], tmp_path)
+    specs = json.loads(_data(page, "data-charts"))
+    assert {"tradeoff-file_bytes-mae", "tradeoff-file_bytes-mae_2", "curve-mae", "curve-mae_2"} <= set(specs)
+    rows = json.loads(_data(page, "data-rows"))
+    assert [(row["mae"] is None, row["mae_2"] is None) for row in rows] == [(False, True)] * 3 + [
+        (True, False)
+    ] * 3
+    assert "at least 70.00 %" in page
+    assert page.count('<section id="paper"') == 1, "of the landmarks alone"
+    assert headline(digest_of([classes, landmarks])).startswith("basic · svd is")
+    assert digest_of([landmarks, classes]).selection.winner.task == landmarks.task
+
+
 def test_what_fits_its_budgets_goes_before_what_errs_less() -> None:
     told = headline(digest_of([example("two_pool")]))
     assert told.startswith("two_pool · svd+int8 is 6.7× smaller"), "svd alone is above 68 MB"
 
 
-def test_a_record_that_tells_no_persons_says_so() -> None:
-    told = headline(digest_of([example("basic").model_copy(update={"persons": {}})]))
-    assert "(test, 12 faces, persons unknown)" in told
+def test_a_record_that_tells_no_groups_says_so() -> None:
+    told = headline(digest_of([example("basic").model_copy(update={"groups": {}})]))
+    assert "(test, 12 samples, groups unknown)" in told
 
 
-def test_persons_of_other_faces_than_the_errors_are_no_record() -> None:
+def test_groups_of_other_samples_than_the_scores_are_no_record() -> None:
     raw = json.loads(example("basic").model_dump_json())
-    raw["persons"]["test"]["of_face"].pop()
-    with pytest.raises(UsageError, match="persons of other faces"):
+    raw["groups"]["test"]["of_sample"].pop()
+    with pytest.raises(UsageError, match="groups of other samples"):
         parse_record(json.dumps(raw), "cut")
 
 
@@ -194,7 +271,7 @@ def test_every_section_is_there_in_order(tmp_path: Path) -> None:
         "tradeoff",
         "everything",
         "paper",
-        "faces",
+        "samples",
         "speed",
         "layers",
         "training",
@@ -216,9 +293,9 @@ def test_the_page_loads_nothing_and_runs_only_what_its_policy_names(tmp_path: Pa
 def test_figures_in_the_table_are_those_of_the_record(tmp_path: Path) -> None:
     record = example("basic")
     rows = json.loads(_data(page_of([record], tmp_path), "data-rows"))
-    for row, measured, error in zip(rows, record.measurements, record.errors, strict=True):
+    for row, measured, scores in zip(rows, record.measurements, record.scores, strict=True):
         assert row["p50_ms"] == measured.network.p50_ms
-        assert row["mae_px"] == error.mae_px.value
+        assert row["mae"] == scores.metrics["mae"].value
         assert row["samples"] == len(measured.network.samples_ms)
 
 
@@ -265,7 +342,7 @@ def test_a_picture_that_is_none_is_left_out(tmp_path: Path) -> None:
     [
         {"gallery": None},
         {"layers": {}, "stages": {}},
-        {"errors": (), "differences": ()},
+        {"scores": (), "differences": ()},
         {"measurements": (), "differences": ()},
         {"budgets": ()},
         {"data": None, "warnings": ()},
@@ -285,7 +362,7 @@ def test_a_model_that_does_not_run_stands_in_the_table_with_its_reason(tmp_path:
 
 def test_two_devices_can_be_chosen_between(tmp_path: Path) -> None:
     specs = json.loads(_data(page_of([example(devices=(HOST, PHONE))], tmp_path), "data-charts"))
-    params = specs["tradeoff-file_bytes"]["params"]
+    params = specs["tradeoff-file_bytes-mae"]["params"]
     options = next(p["bind"]["options"] for p in params if p["name"] == "chosen_device")
     assert options == ["Some CPU, 1 thread", "Some phone (emulator-5554), 2 threads"]
 
@@ -295,8 +372,8 @@ def test_the_pareto_front_holds_what_nothing_beats_in_both() -> None:
     assert pareto(points, points.__getitem__) == {1, 2, 4}
 
 
-def test_dots_stay_near_the_crop() -> None:
-    assert dots([(1.25, 2.0), (-900.0, 1e9)]) == "M1.2 2h0M-8 104h0"
+def test_dots_stay_near_the_picture() -> None:
+    assert dots([(1.25, 2.0), (-900.0, 1e9)], 200, 96) == "M1.2 2h0M-8 104h0"
 
 
 def test_without_records_or_target_it_says_what_is_missing() -> None:
@@ -324,7 +401,7 @@ _MANY = """
 import sys
 from pathlib import Path
 from mlbench.records.collection import RecordFiles
-from reports.html import HtmlReport
+from mlbench.reports.html import HtmlReport
 HtmlReport().write(RecordFiles([Path(sys.argv[1])]), Path(sys.argv[2]))
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(int(status["VmHWM"].split()[0]) * 1024)

@@ -130,7 +130,7 @@ def test_what_is_copied_holds_the_figures_in_full(seen: Visit) -> None:
 
 
 def test_hovering_a_point_shows_its_row(seen: Visit) -> None:
-    point = seen.page.query_selector("#tradeoff-file_bytes .mark-symbol.role-mark path")
+    point = seen.page.query_selector("#tradeoff-file_bytes-mae .mark-symbol.role-mark path")
     point.scroll_into_view_if_needed()
     point.hover(force=True)
     seen.page.wait_for_selector("#vg-tooltip-element.visible")
@@ -140,12 +140,12 @@ def test_hovering_a_point_shows_its_row(seen: Visit) -> None:
 
 
 def test_choosing_a_device_changes_the_points(seen: Visit) -> None:
-    before = seen.page.inner_html("#tradeoff-p50_ms svg")
+    before = seen.page.inner_html("#tradeoff-p50_ms-mae svg")
     seen.page.select_option(
-        "#tradeoff-p50_ms select[name=chosen_device]", label="Some phone (emulator-5554), 2 threads"
+        "#tradeoff-p50_ms-mae select[name=chosen_device]", label="Some phone (emulator-5554), 2 threads"
     )
     seen.page.wait_for_function(
-        "old => document.querySelector('#tradeoff-p50_ms svg').innerHTML !== old", arg=before
+        "old => document.querySelector('#tradeoff-p50_ms-mae svg').innerHTML !== old", arg=before
     )
 
 

@@ -7,9 +7,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mlbench.records import Persons, Record
+from mlbench.records import Groups, Record
 from mlbench.reports.terminal import show
-from tests.reports.example_records import CHAINS, example
+from tests.reports.example_records import CHAINS, example, of_classes
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
@@ -23,7 +23,10 @@ def test_figures_are_whole_however_many_candidates(width: int, monkeypatch: pyte
     figures = " ".join(line for line in lines if line.startswith("│")).split()
     for artifact in record.artifacts:
         assert {f"{artifact.file_bytes:,}", f"{artifact.parameters:,}"} <= set(figures)
-        assert f"{next(e for e in record.errors if e.artifact == artifact.id).mae_px.value:.3f}" in figures
+        assert (
+            f"{next(s for s in record.scores if s.artifact == artifact.id).metrics['mae'].value:.3f}"
+            in figures
+        )
 
 
 def test_few_candidates_are_one_table() -> None:
@@ -39,14 +42,30 @@ def test_a_records_texts_are_no_markup() -> None:
     assert "[/x]" in out.getvalue()
 
 
-def test_the_table_says_whose_faces_the_intervals_resample() -> None:
+def test_the_table_says_which_groups_the_intervals_resample() -> None:
     record = example()
-    assert "test, 12 faces of 9 persons" in _shown(record)
-    assert "test, 12 faces, persons unknown" in _shown(record.model_copy(update={"persons": {}}))
-    each = Persons(of_face=tuple(range(12)))
+    assert "test, 12 samples of 9 persons" in _shown(record)
+    assert "test, 12 samples, groups unknown" in _shown(record.model_copy(update={"groups": {}}))
+    each = Groups(of_sample=tuple(range(12)), unit="person")
     assert (
-        "persons" not in _shown(record.model_copy(update={"persons": {"test": each}})).split("test, ")[1][:40]
+        "persons" not in _shown(record.model_copy(update={"groups": {"test": each}})).split("test, ")[1][:40]
     )
+
+
+def test_budgets_tell_their_limit_and_what_was_found() -> None:
+    lines = [line for line in _shown(of_classes()).splitlines() if line.startswith("│")]
+    told = {cells[0].partition(":")[0]: cells for cells in (line.strip("│ ").split(" │ ") for line in lines)}
+    found = [[cell.strip() for cell in told[name]] for name in ("top1=70%", "top1=-5pp", "size=-10%")]
+    assert found == [
+        ["top1=70%: at least 70.00 %", "fits, 83.33 %", "fits, 83.33 %", "does not fit, 50.00 %"],
+        [
+            "top1=-5pp: at least -5.00 pp against the baseline",
+            "fits, +0.00 pp",
+            "fits, +0.00 pp",
+            "does not fit, -33.33 pp",
+        ],
+        ["size=-10%: -10.0 % against the baseline", "does not fit, +0.0 %", "fits, -40.0 %", "fits, -85.0 %"],
+    ]
 
 
 def _shown(record: Record) -> str:

@@ -67,10 +67,10 @@ final class Benchmark {
 
     enter(folder, "load");
     long start = System.nanoTime();
-    try (Network network = Network.load(config.model, config.threads, config.xnnpack)) {
+    try (Network network = Network.load(config.model, config.threads, config.xnnpack, config.encoding())) {
       result.put("load_ms", (System.nanoTime() - start) / 1e6);
-      if (network.side * network.side != crops.size()) {
-        throw new IOException("the network takes crops of " + network.side + " pixels, not of " + crops.width);
+      if (network.inputs != crops.size()) {
+        throw new IOException("the network takes images of " + network.inputs + " numbers, not of " + crops.size());
       }
       enter(folder, "inference");
       result.put("first_ms", time(network, crop) / 1e6);

@@ -18,7 +18,7 @@ final class LiveSession implements Closeable {
   private boolean closed;
 
   LiveSession(File model, File cascade, int threads) throws IOException {
-    network = Network.load(model, threads, true);
+    network = Network.load(model, threads, true, Encoding.GREY);
     side = network.side;
     try {
       pipeline = new FramePipeline(new FaceDetector(cascade), network);

@@ -12,30 +12,42 @@ import org.tensorflow.lite.DataType;
 import org.tensorflow.lite.Interpreter;
 import org.tensorflow.lite.Tensor;
 
-/** A landmark network from a .tflite file: a grey square crop in, x and y of each point in crop pixels out. */
+/** A network from a .tflite file: the bytes of one image in, numbers out. */
 final class Network implements Closeable {
-  /** Side of the crop that the network takes. */
+  /** Side of the grey square that the network takes; 0 where it takes another image. */
   final int side;
-  /** Numbers that it gives: two a point. */
+  /** Bytes of the image that it takes. */
+  final int inputs;
+  /** Numbers that it gives. */
   final int outputs;
 
   private final Interpreter interpreter;
   private final ByteBuffer input;
   private final ByteBuffer output;
-  private final short[] codes;
+  private final float[][] values;
+  private final short[][] codes;
 
-  private Network(Interpreter interpreter) throws IOException {
+  private Network(Interpreter interpreter, Encoding encoding) throws IOException {
     this.interpreter = interpreter;
     Tensor in = interpreter.getInputTensor(0);
     Tensor out = interpreter.getOutputTensor(0);
-    int[] shape = in.shape();
-    side = shape.length == 4 ? shape[1] : 0;
-    outputs = out.numElements();
-    if (side < 1 || in.numElements() != side * side || outputs < 2 || outputs % 2 != 0) {
-      throw new IOException("it takes " + in.numElements() + " numbers and gives " + outputs
-          + ": not a network from a grey square crop to points");
+    if (interpreter.getInputTensorCount() != 1 || interpreter.getOutputTensorCount() != 1) {
+      throw new IOException("it has " + interpreter.getInputTensorCount() + " inputs and "
+          + interpreter.getOutputTensorCount() + " outputs: this app measures networks with one of each");
     }
-    codes = in.dataType() == DataType.FLOAT32 ? null : codes(in);
+    int[] shape = in.shape();
+    inputs = in.numElements();
+    outputs = out.numElements();
+    int channels = shape.length == 4 ? shape[3] : 1;
+    side = shape.length == 4 && channels == 1 && shape[1] == shape[2] ? shape[1] : 0;
+    values = new float[channels][];
+    codes = in.dataType() == DataType.FLOAT32 ? null : new short[channels][];
+    for (int channel = 0; channel < channels; channel++) {
+      values[channel] = encoding.table(channel);
+      if (codes != null) {
+        codes[channel] = codes(in, values[channel]);
+      }
+    }
     if (out.dataType() != DataType.FLOAT32) {
       requireCodes(out);
     }
@@ -44,7 +56,7 @@ final class Network implements Closeable {
   }
 
   /** Maps the file and prepares it; throws what TensorFlow Lite says where it cannot. */
-  static Network load(File file, int threads, boolean xnnpack) throws IOException {
+  static Network load(File file, int threads, boolean xnnpack, Encoding encoding) throws IOException {
     MappedByteBuffer bytes;
     try (FileInputStream in = new FileInputStream(file)) {
       bytes = in.getChannel().map(FileChannel.MapMode.READ_ONLY, 0, file.length());
@@ -53,31 +65,32 @@ final class Network implements Closeable {
         new Interpreter(bytes, new Interpreter.Options().setNumThreads(threads).setUseXNNPACK(xnnpack));
     try {
       interpreter.allocateTensors();
-      return new Network(interpreter);
+      return new Network(interpreter, encoding);
     } catch (IOException | RuntimeException e) {
       interpreter.close();
       throw e;
     }
   }
 
-  /** Points of one crop. */
-  float[] run(byte[] crop) {
-    set(crop);
+  /** What the network answers to one image. */
+  float[] run(byte[] image) {
+    set(image);
     invoke();
-    return points();
+    return answers();
   }
 
-  /** Sets the input to a crop of side x side grey pixels: pixels / 255, quantised where the file takes codes. */
-  void set(byte[] crop) {
+  /** Sets the input to an image: encoded, and quantised where the file takes codes. */
+  void set(byte[] image) {
     input.rewind();
-    for (int i = 0; i < side * side; i++) {
-      int grey = crop[i] & 255;
+    for (int i = 0; i < inputs; i++) {
+      int channel = i % values.length;
+      int stored = image[i] & 255;
       if (codes == null) {
-        input.putFloat(grey / 255f);
-      } else if (input.capacity() == side * side) {
-        input.put((byte) codes[grey]);
+        input.putFloat(values[channel][stored]);
+      } else if (input.capacity() == inputs) {
+        input.put((byte) codes[channel][stored]);
       } else {
-        input.putShort(codes[grey]);
+        input.putShort(codes[channel][stored]);
       }
     }
   }
@@ -89,20 +102,20 @@ final class Network implements Closeable {
     interpreter.run(input, output);
   }
 
-  /** What the last run found: x0, y0, x1, y1, … in pixels of the crop. */
-  float[] points() {
-    float[] points = new float[outputs];
+  /** What the last run gave, in real numbers. */
+  float[] answers() {
+    float[] answers = new float[outputs];
     Tensor out = interpreter.getOutputTensor(0);
     output.rewind();
     if (out.dataType() == DataType.FLOAT32) {
-      output.asFloatBuffer().get(points);
-      return points;
+      output.asFloatBuffer().get(answers);
+      return answers;
     }
     Tensor.QuantizationParams q = out.quantizationParams();
     for (int i = 0; i < outputs; i++) {
-      points[i] = q.getScale() * (code(out.dataType()) - q.getZeroPoint());
+      answers[i] = q.getScale() * (code(out.dataType()) - q.getZeroPoint());
     }
-    return points;
+    return answers;
   }
 
   private int code(DataType type) {
@@ -113,16 +126,16 @@ final class Network implements Closeable {
     return type == DataType.INT8 ? value : value & 255;
   }
 
-  /** The code that each grey value of 0..255 becomes, rounded half to even as numpy does. */
-  private static short[] codes(Tensor in) throws IOException {
+  /** The codes that real numbers become, rounded half to even as numpy does. */
+  private static short[] codes(Tensor in, float[] values) throws IOException {
     requireCodes(in);
     Tensor.QuantizationParams q = in.quantizationParams();
     int bits = 8 * in.dataType().byteSize();
     int lowest = in.dataType() == DataType.UINT8 ? 0 : -(1 << (bits - 1));
-    short[] table = new short[256];
-    for (int grey = 0; grey < 256; grey++) {
-      long value = (long) Math.rint(grey / 255f / q.getScale()) + q.getZeroPoint();
-      table[grey] = (short) Math.max(lowest, Math.min(lowest + (1 << bits) - 1, value));
+    short[] table = new short[values.length];
+    for (int stored = 0; stored < table.length; stored++) {
+      long value = (long) Math.rint(values[stored] / q.getScale()) + q.getZeroPoint();
+      table[stored] = (short) Math.max(lowest, Math.min(lowest + (1 << bits) - 1, value));
     }
     return table;
   }

@@ -75,9 +75,15 @@ final class RunConfig {
     return file;
   }
 
-  /** The grey pictures that `key` describes: file, count, height, width. */
+  /** How the pictures become inputs of the network. */
+  Encoding encoding() throws JSONException {
+    return json.has("encoding") ? Encoding.of(json.getJSONObject("encoding")) : Encoding.GREY;
+  }
+
+  /** The pictures that `key` describes: file, count, height, width, channels. */
   GreyImages images(String key) throws IOException, JSONException {
     JSONObject entry = json.getJSONObject(key);
-    return GreyImages.open(file(key + "_file"), entry.getInt("count"), entry.getInt("height"), entry.getInt("width"));
+    return GreyImages.open(file(key + "_file"), entry.getInt("count"), entry.getInt("height"), entry.getInt("width"),
+        entry.optInt("channels", 1));
   }
 }

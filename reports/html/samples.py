@@ -1,4 +1,4 @@
-"""Section 5: faces with truth and prediction, and the error of each landmark on the mean face."""
+"""Section 5: samples with truth and answer, and the error of each point on the mean sample."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ from typing import Any
 
 import altair as alt
 
-from mlbench.faces.dataset import CROP
 from mlbench.records import Point
 from mlbench.reports.html.charts import Chart, Values, chosen, finish, inline, picker
 from mlbench.reports.html.digest import Digest
 
+_BEYOND = 8.0  # pixels outside a picture that a wild answer is drawn at
 
-def dots(points: Iterable[Point]) -> str:
+
+def dots(points: Iterable[Point], width: int, height: int) -> str:
     """Points as an SVG path of strokes without length: round caps make each a dot, in few bytes."""
-    return "".join(f"M{_coordinate(x)} {_coordinate(y)}h0" for x, y in points)
+    return "".join(f"M{_coordinate(x, width)} {_coordinate(y, height)}h0" for x, y in points)
 
 
-def _coordinate(value: float) -> str:
-    """To a tenth of a pixel, and near the crop: a wild prediction stays at its border."""
-    return f"{min(max(value, -8.0), CROP + 8.0):.1f}".removesuffix(".0")
+def _coordinate(value: float, size: int) -> str:
+    """To a tenth of a pixel, and near the picture: a wild answer stays at its border."""
+    return f"{min(max(value, -_BEYOND), size + _BEYOND):.1f}".removesuffix(".0")
 
 
-def landmark_chart(digest: Digest) -> list[Chart]:
-    """The mean face with each landmark as large as its error; the reader picks the model."""
+def point_chart(digest: Digest) -> list[Chart]:
+    """The mean sample with each point as large as its error; the reader picks the model."""
     values: Values = []
     for key in digest.selection.shown:
-        faces = digest.faces.get(key)
-        if faces is None or not faces.by_landmark_px:
+        samples = digest.samples.get(key)
+        if samples is None or not samples.point_errors:
             continue
-        for number, ((x, y), error) in enumerate(zip(faces.mean_face, faces.by_landmark_px, strict=False), 1):
-            row = {"model": digest.selection.label(key), "landmark": number}
+        for number, ((x, y), error) in enumerate(
+            zip(samples.mean_points, samples.point_errors, strict=True), 1
+        ):
+            row = {"model": digest.selection.label(key), "point": number}
             values.append(row | {"x": x, "y": y, "error": round(error, 3)})
     if not values:
         return []
     models = list(dict.fromkeys(value["model"] for value in values))
     scheme = alt.Scale(scheme="viridis", reverse=True, zero=True)
-    tips = [alt.Tooltip("landmark:Q"), alt.Tooltip("error:Q", title="error, px", format=".2f")]
+    tips = [alt.Tooltip("point:Q"), alt.Tooltip("error:Q", title="error, px", format=".2f")]
     axis: dict[str, Any] = {"scale": alt.Scale(zero=False, padding=14), "axis": None}
     drawing = (
         alt.Chart(inline(values))
@@ -54,8 +57,8 @@ def landmark_chart(digest: Digest) -> list[Chart]:
     )
     first = [value for value in values if value["model"] == models[0]]
     worst = sorted(first, key=lambda value: -value["error"])[:3]
-    told = ", ".join(f"{value['landmark']} ({value['error']:.2f} px)" for value in worst)
-    text = f"{models[0]}: largest at landmarks {told}, of 68; numbering from 1 as in the 68-point scheme."
+    told = ", ".join(f"{value['point']} ({value['error']:.2f} px)" for value in worst)
+    text = f"{models[0]}: largest at points {told}, of {len(first)}; numbered from 1."
     return [
-        finish(drawing, "landmarks", "Error of each landmark on the mean face", text, height=400, square=True)
+        finish(drawing, "points", "Error of each point on the mean sample", text, height=400, square=True)
     ]

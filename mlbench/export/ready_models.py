@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlbench import plugins
 from mlbench.errors import UsageError
-from mlbench.records import Artifact, Errors, Record, read_record
+from mlbench.records import Artifact, Record, Scores, read_record
 from mlbench.system.files import file_sha256
 
 
@@ -25,9 +25,9 @@ class Model:
         return self.path.stem
 
     @property
-    def errors(self) -> tuple[Errors, ...]:
-        """Its errors on the record's test sets, on the first device."""
-        return tuple(e for e in self.record.errors if e.artifact == self.artifact.id)
+    def scores(self) -> tuple[Scores, ...]:
+        """Its metrics on the record's test sets, on the first device."""
+        return tuple(e for e in self.record.scores if e.artifact == self.artifact.id)
 
 
 def paths() -> dict[str, Path]:

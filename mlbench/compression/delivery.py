@@ -7,18 +7,17 @@ import shutil
 from pathlib import Path
 
 from mlbench.compression.stages import Compressed
-from mlbench.contracts import Variant
+from mlbench.contracts import Samples
 from mlbench.export.written import file_of, written
-from mlbench.faces.dataset import Faces
 from mlbench.records import Artifact
 from mlbench.system.files import write_atomically
 
 
 def export(
     compressed: Compressed,
-    variant: Variant,
+    network: str,
     chain: str,
-    calibration: Faces,
+    calibration: Samples,
     folder: Path,
     *,
     name: str = "",
@@ -28,17 +27,17 @@ def export(
 
     Args:
         compressed: the network and how it is to be written.
-        variant: what it came from.
+        network: name of what it came from.
         chain: how it was compressed, as text.
-        calibration: faces of the training split: they check the file and calibrate int8.
+        calibration: samples of the training split: they check the file and calibrate int8.
         folder: where the file goes.
-        name: of the file, without its ending; by default from variant and chain.
+        name: of the file, without its ending; by default from network and chain.
         frozen_graph: whether to write the paper's `.pb` too.
 
     Raises:
         UsageError: the converter failed, ran out of memory, or its file does not compute what the network does.
     """
-    name = name or f"{variant.name}-{re.sub(r'[^A-Za-z0-9]+', '-', chain).strip('-')}"
+    name = name or f"{network}-{re.sub(r'[^A-Za-z0-9]+', '-', chain).strip('-')}"
     kept = file_of(compressed.folder, compressed.export)
     graph = kept.with_suffix(".pb") if frozen_graph else None
     facts = written(compressed.folder, compressed.export, calibration, graph)
@@ -47,8 +46,8 @@ def export(
         _place(source, copy)
     last = compressed.stages[-1]
     return Artifact(
-        id=f"{variant.name} · {chain}",
-        variant=variant.name,
+        id=f"{network} · {chain}",
+        variant=network,
         chain=chain,
         path=target.name,
         sha256=facts.sha256,

@@ -1,0 +1,117 @@
+"""A network's inputs and outputs by the names that samples give them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.contracts.samples import Encoding, Samples
+from mlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+Tensors = dict[str, "tf.Tensor"]
+
+_BATCH = 120
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Which input of the samples goes where, and which target an output answers.
+
+    Attributes:
+        inputs: names of the samples' inputs, in the order of the network's.
+        outputs: names of the samples' targets, in the order of the network's outputs.
+        encodings: of the inputs, by name.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    encodings: Mapping[str, Encoding]
+
+    @classmethod
+    def of(cls, network: tf_keras.Model, samples: Samples) -> Ports:
+        """Match by name; a single input, or a single output, matches whatever it is called.
+
+        Raises:
+            UsageError: the samples lack one, or an input has another shape.
+        """
+        inputs = _matched("input", network.input_names, list(samples.inputs))
+        outputs = _matched("output", network.output_names, list(samples.targets))
+        for name, tensor in zip(inputs, network.inputs, strict=True):
+            wanted, given = tuple(tensor.shape[1:]), samples.encodings[name].shape
+            pairs = zip(wanted, given, strict=False)
+            if len(wanted) != len(given) or any(size not in (None, own) for size, own in pairs):
+                message = (
+                    f"The network takes {name} as {_told(wanted)}, the samples hold it as {_told(given)}."
+                )
+                raise UsageError(message)
+        return cls(tuple(inputs), tuple(outputs), samples.encodings)
+
+    def encoded(self, stored: Tensors) -> list[tf.Tensor]:
+        """Stored inputs [n, …] as the network takes them, in its order."""
+        import tensorflow as tf
+
+        found = []
+        for name in self.inputs:
+            encoding = self.encodings[name]
+            values, real = tf.reshape(stored[name], (-1, *encoding.shape)), encoding.real
+            if np.any(encoding.offset):
+                values = tf.cast(values, real) - tf.constant(encoding.offset, real)
+            if np.any(np.not_equal(encoding.scale, 1)):
+                values = tf.cast(values, real) / tf.constant(encoding.scale, real)
+            found.append(tf.cast(values, encoding.dtype))
+        return found
+
+    def call(self, network: tf_keras.Model, encoded: list[tf.Tensor], *, training: bool) -> Tensors:
+        """A network's outputs [n, …] in float32, by target."""
+        import tensorflow as tf
+
+        given = encoded if len(encoded) > 1 else encoded[0]
+        outputs = network(given, training=training)
+        values = outputs if isinstance(outputs, list | tuple) else [outputs]
+        return {name: tf.cast(value, tf.float32) for name, value in zip(self.outputs, values, strict=True)}
+
+    def predictor(self, network: tf_keras.Model) -> Callable[[Samples], dict[str, npt.NDArray[np.float32]]]:
+        """A function from samples to the network's outputs [n, …] by target, computed in batches."""
+        import tensorflow as tf
+
+        @tf.function(reduce_retracing=True)
+        def outputs(stored: Tensors) -> Tensors:
+            return self.call(network, self.encoded(stored), training=False)
+
+        def predict(samples: Samples) -> dict[str, npt.NDArray[np.float32]]:
+            parts = []
+            for start in range(0, len(samples), _BATCH):
+                rows = slice(start, start + _BATCH)
+                parts.append(outputs({name: tf.constant(samples.inputs[name][rows]) for name in self.inputs}))
+            return {name: np.concatenate([part[name].numpy() for part in parts]) for name in self.outputs}
+
+        return predict
+
+
+def predict(network: tf_keras.Model, samples: Samples) -> dict[str, npt.NDArray[np.float32]]:
+    """A network's outputs [n, …] for samples, by target."""
+    return Ports.of(network, samples).predictor(network)(samples)
+
+
+def _matched(kind: str, wanted: list[str], given: list[str]) -> list[str]:
+    if len(wanted) == len(given) == 1:
+        return given
+    missing = [name for name in wanted if name not in given]
+    if missing or len(wanted) != len(given):
+        names = f"{', '.join(wanted)}, the samples have {', '.join(given)}"
+        message = f"The network's {kind}s are {names}: name them alike."
+        raise UsageError(message)
+    return wanted
+
+
+def _told(shape: tuple[int | None, ...]) -> str:
+    return "×".join("any" if size is None else f"{size}" for size in shape)

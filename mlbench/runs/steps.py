@@ -1,0 +1,185 @@
+"""Parts of a run by themselves: training alone, compressing alone, measuring files that are there."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlbench import __version__
+from mlbench.compression.chain import Chain
+from mlbench.compression.delivery import export
+from mlbench.compression.stages import ChainSetup, compress
+from mlbench.contracts import NetworkSource, Progress, Samples, Task
+from mlbench.data.sources import TestSet
+from mlbench.errors import UsageError
+from mlbench.export.artifacts import artifact_of, described, loaded, require_fitting
+from mlbench.records import Artifact, Record, write_record
+from mlbench.runs.measuring import Measuring, measure, now
+from mlbench.runs.pipeline import Finished, told
+from mlbench.runs.plan import Making, require_own_names
+from mlbench.system import environment
+from mlbench.system.files import key_of, require_suffix, require_writable
+from mlbench.training.baselines import train_baseline
+from mlbench.training.doubts import learnt_nothing, slow_arithmetic
+
+#: Samples that are drawn to test files on where none are given.
+_DRAWN = 500
+
+
+def train_only(
+    network: NetworkSource, making: Making, out: Path | None, frozen_graph: bool, progress: Progress
+) -> str:
+    """Train a baseline into the cache and, where `out` is given, write its file; says what was done.
+
+    Raises:
+        UsageError: bad input.
+    """
+    if out is not None:
+        _require_network_file(out)
+    told(slow_arithmetic(making.training), progress)
+    used, metric = making.used(), making.source.task.primary
+    baseline = train_baseline(network, making.material(used, progress), making.training, progress, used[0])
+    error = f"{metric.told(baseline.best.validation[metric.name])} in epoch {baseline.best.epoch}"
+    done = f"{network.name}: validation {metric.title} {error}, kept in {baseline.folder}."
+    lines = [*learnt_nothing(network.name, baseline, metric, making.training.rate), done]
+    if out is not None:
+        lines.append(compress_only(network, Chain(()), making, out, frozen_graph, progress))
+    return "\n".join(lines)
+
+
+def compress_only(
+    network: NetworkSource, chain: Chain, making: Making, out: Path, frozen_graph: bool, progress: Progress
+) -> str:
+    """Compress a baseline and write its file to `out`, without measuring; says what was done.
+
+    Raises:
+        UsageError: bad input, or the compression was refused.
+    """
+    _require_network_file(out)
+    told(slow_arithmetic(making.training, making.tuning), progress)
+    used, metric = making.used(), making.source.task.primary
+    material = making.material(used, progress)
+    baseline = train_baseline(network, material, making.training, progress, used[0])
+    told(learnt_nothing(network.name, baseline, metric, making.training.rate), progress)
+    setup = ChainSetup(material, making.tuning, progress)
+    compressed = compress(baseline, chain, setup)
+    artifact = export(
+        compressed,
+        network.name,
+        str(chain),
+        setup.calibration(),
+        out.parent,
+        name=out.stem,
+        frozen_graph=frozen_graph,
+    )
+    stage = compressed.stages[-1]
+    return (
+        f"Wrote {out.parent / artifact.path}: {artifact.file_bytes:,} bytes, {artifact.parameters:,} parameters, "
+        f"validation {metric.title} {metric.told(stage.validation)}."
+    )
+
+
+def _require_network_file(out: Path) -> None:
+    """Check where a network's file shall go before hours of work, not after."""
+    require_suffix(out, ".tflite")
+    require_writable(out)
+
+
+def measure_files(
+    files: Sequence[Path],
+    task: Task | None,
+    tests: Sequence[TestSet],
+    measuring: Measuring,
+    out: Path,
+    command: tuple[str, ...],
+    progress: Progress,
+) -> Finished:
+    """Measure `.tflite` files side by side; the first is the baseline of the differences.
+
+    Args:
+        files: to measure.
+        task: of the test sets; None: inputs are random and nothing is tested.
+        tests: by default samples that the task draws.
+        measuring: how.
+        out: folder for results.
+        command: that was given.
+        progress: shows how far it is.
+
+    Raises:
+        UsageError: the first file does not run or fit the samples, one cannot be read, or other bad input.
+    """
+    require_own_names(tests, {})
+    require_writable(out / "record.json")
+    runners = measuring.runners()
+    artifacts = _told_apart([artifact_of(files[0]), *(described(path) for path in files[1:])])
+    sets = _sets(task, tests, measuring.seed, progress)
+    _require_fitting(files[0], task, sets)
+    configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
+    prints = {name: samples.fingerprint for name, samples in sets.items()}
+    folder = out / f"measure-{key_of(configuration, prints)[:8]}"
+    faults = _faults(artifacts[1:], task, sets)
+    findings = measure(artifacts, folder, task, sets, measuring, runners, progress, faults)
+    record = Record(
+        mlbench_version=__version__,
+        created=now(),
+        command=command,
+        configuration=configuration,
+        environment=environment.machine() | environment.software(),
+        **findings.with_warnings(_notes(task, tests)),
+    )
+    write_record(record, folder / "record.json")
+    return Finished(record, folder)
+
+
+def _require_fitting(path: Path, task: Task | None, sets: dict[str, Samples]) -> None:
+    """Check that a file runs here, and fits all test sets."""
+    if task is None:
+        loaded(path)
+    else:
+        for samples in sets.values():
+            require_fitting(path, task, samples)
+
+
+def _faults(artifacts: list[Artifact], task: Task | None, sets: dict[str, Samples]) -> dict[str, str]:
+    """Why files cannot be measured at all, by the artifact's name."""
+    found = {}
+    for artifact in artifacts:
+        try:
+            _require_fitting(Path(artifact.path), task, sets)
+        except UsageError as error:
+            found[artifact.id] = str(error)
+    return found
+
+
+def _sets(task: Task | None, tests: Sequence[TestSet], seed: int, progress: Progress) -> dict[str, Samples]:
+    if task is None:
+        if tests:
+            message = "--data needs --task: say what the samples are of."
+            raise UsageError(message)
+        return {}
+    given = {test.name: test.load(task, progress) for test in tests}
+    return given or {"sampled": task.sample(_DRAWN, seed, "test")}
+
+
+def _notes(task: Task | None, tests: Sequence[TestSet]) -> list[str]:
+    if task is None:
+        return [
+            "Measured on random inputs: sizes, memory and latency alone; give --task and --data for errors."
+        ]
+    return [] if tests else [f"Tested on {task.drawn}: give --data with real ones."]
+
+
+def _told_apart(artifacts: list[Artifact]) -> list[Artifact]:
+    """Artifacts whose names differ: files of one name go by their paths, a file that is given again by its turn."""
+    names = Counter(name for name, _ in {(artifact.id, artifact.path) for artifact in artifacts})
+    apart = dict[str, Artifact]()
+    for artifact in artifacts:
+        alone = names[artifact.id] == 1
+        name, file = (artifact.id, artifact.chain) if alone else (artifact.path, artifact.path)
+        turns = itertools.chain([""], (f" ({number})" for number in itertools.count(2)))
+        turn = next(turn for turn in turns if name + turn not in apart)
+        update = {"id": name + turn, "variant": name + turn, "chain": file + turn}
+        apart[name + turn] = artifact.model_copy(update=update)
+    return list(apart.values())

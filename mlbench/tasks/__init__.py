@@ -1,0 +1,1 @@
+"""Built-in tasks for data sets of any kind."""

@@ -1,0 +1,76 @@
+"""What each installed compressor does to each of the small networks, in Markdown: `python -m mlbench.testing.table`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlbench import plugins
+from mlbench.contracts import Compressor
+from mlbench.errors import RefusedCompressionError
+from mlbench.testing.compressor_checks import TASKS, check_tuning_stays_finite, kernels, tunable, untouched
+from mlbench.testing.networks import NETWORKS
+from mlbench.testing.trials import Trial, trial
+
+_OTHER_KIND = "not a kind that it works on"
+
+
+def main() -> None:
+    """Print the table, and below it what was left of each network, with the reason."""
+    techniques: list[type[Compressor]] = list(plugins.usable("compressors")[0].values())
+    print("\n".join([*_table(techniques), "", "What was left as it was, and why:", "", *notes(techniques)]))
+
+
+def _table(techniques: list[type[Compressor]]) -> Iterator[str]:
+    yield f"| chain | {' | '.join(NETWORKS)} |"
+    yield "|---" * (1 + len(NETWORKS)) + "|"
+    for technique in techniques:
+        trials = [trial(technique, build) for build in NETWORKS.values()]
+        yield f"| `{trials[0].step.describe()}` | {' | '.join(map(_cell, trials))} |"
+
+
+def _cell(trial: Trial) -> str:
+    """How many of the layers with a kernel were handled, and the tasks that a step of tuning was done for."""
+    if trial.shipped is None:
+        return "refused"
+    whole, layers = len(left(trial)), len(kernels(trial.network))
+    told = f"{layers - whole} of {layers}"
+    return f"{told}; {', '.join(_tuned(trial))}" if trial.technique.needs_tuning else told
+
+
+def _tuned(trial: Trial) -> Iterator[str]:
+    for kind in TASKS:
+        if tunable(trial, task := kind()):
+            check_tuning_stays_finite(trial, task)
+            yield task.name
+
+
+def left(trial: Trial) -> dict[str, str]:
+    """The layers with a kernel that a technique left as they were, with the reason."""
+    assert trial.shipped is not None
+    told = {change.layer: change.note for change in trial.shipped.changes}
+    if trial.export.precision != "float32":  # all are written otherwise but those that are named
+        whole = [layer for layer in kernels(trial.network) if layer.name in told]
+    else:
+        whole = untouched(trial.network, trial.shipped.network)
+    return {layer.name: told.get(layer.name) or _OTHER_KIND for layer in whole}
+
+
+def notes(techniques: list[type[Compressor]]) -> Iterator[str]:
+    """A line for each technique and network of which something was left."""
+    for technique in techniques:
+        for name, build in NETWORKS.items():
+            if told := _note(trial(technique, build)):
+                yield f"- `{technique.name}`, {name}: {told}"
+
+
+def _note(trial: Trial) -> str:
+    if isinstance(trial.outcome, RefusedCompressionError):
+        return str(trial.outcome)
+    layers = dict[str, list[str]]()
+    for layer, reason in left(trial).items():
+        layers.setdefault(reason, []).append(layer)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in layers.items())
+
+
+if __name__ == "__main__":
+    main()
