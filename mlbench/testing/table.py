@@ -56,20 +56,22 @@ def left(trial: Trial) -> dict[str, str]:
 
 
 def notes(techniques: list[type[Compressor]]) -> Iterator[str]:
-    """A line for each technique and network of which something was left."""
+    """A line for each technique, network and reason for which something was left."""
     for technique in techniques:
         for name, build in NETWORKS.items():
-            if told := _note(trial(technique, build)):
+            for told in _told(trial(technique, build)):
                 yield f"- `{technique.name}`, {name}: {told}"
 
 
-def _note(trial: Trial) -> str:
+def _told(trial: Trial) -> Iterator[str]:
     if isinstance(trial.outcome, RefusedCompressionError):
-        return str(trial.outcome)
+        yield str(trial.outcome)
+        return
     layers = dict[str, list[str]]()
     for layer, reason in left(trial).items():
         layers.setdefault(reason, []).append(layer)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in layers.items())
+    for reason, names in layers.items():
+        yield f"{', '.join(names)}: {reason}"
 
 
 if __name__ == "__main__":
