@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from mlbench import plugins
+from mlbench.cli import main
 from mlbench.contracts import Block, Samples, Variant
 from mlbench.faces.dataset import Faces, write_npz
+from mlbench.faces.frames import Box, compose_frames
 from mlbench.faces.landmarks import samples_of
 
 TINY = Variant(
@@ -88,6 +91,33 @@ def faces_file(sampled_faces: Faces, tmp_path_factory: pytest.TempPathFactory) -
     path = tmp_path_factory.mktemp("faces") / "faces.npz"
     write_npz(sampled_faces, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def photograph(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Box]:
+    """A composed frame with a face, and the face's true box."""
+    frames = compose_frames(4, 7)
+    row, box = next((row, box) for row, box in enumerate(frames.boxes or ()) if box is not None)
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    cv2.imwrite(str(path), frames.images[row])
+    return path, box
+
+
+CommandLine = Callable[..., tuple[object, str, str]]
+
+
+@pytest.fixture
+def command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """Runs `mlbench` with the given arguments; answers exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["mlbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return ended.value.code, shown.out, shown.err
+
+    return run
 
 
 @pytest.fixture

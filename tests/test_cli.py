@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlbench.cli import cli, main
+from mlbench.cli import cli
 from mlbench.cli.options import TUNING, tuning_of
 from mlbench.contracts import ExportOptions
 from mlbench.errors import UsageError
@@ -49,19 +49,10 @@ def _table_rows(text):
     return [(cells[0], cells[1:]) for cells in lines if len(cells) > 1]
 
 
-def _mlbench(monkeypatch, capsys, *arguments):
-    """Exit code, standard output and standard error of a command."""
-    monkeypatch.setattr(sys, "argv", ["mlbench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    shown = capsys.readouterr()
-    return ended.value.code, shown.out, shown.err
-
-
 @pytest.fixture
-def mlbench(monkeypatch, capsys, plugin, cache, tmp_path):
+def mlbench(command_line, monkeypatch, plugin, cache, tmp_path):
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: _mlbench(monkeypatch, capsys, *arguments)
+    return command_line
 
 
 def test_the_main_job_from_faces_to_a_measured_table(mlbench, faces_file, tmp_path):
@@ -349,9 +340,9 @@ def test_the_cache_tells_its_size_and_is_cleared(mlbench, faces_file):
     assert "0 B" in mlbench("cache")[1]
 
 
-def test_every_help_ends_with_commands_to_paste(monkeypatch, capsys):
+def test_every_help_ends_with_commands_to_paste(command_line):
     for name, command in cli.commands.items():
-        code, out, _ = _mlbench(monkeypatch, capsys, name, "--help")
+        code, out, _ = command_line(name, "--help")
         assert code == 0
         if not hasattr(command, "commands"):
             assert f"mlbench {name}" in out.rsplit("Example", 1)[-1]

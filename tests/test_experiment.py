@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import shlex
-import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlbench.cli import cli, main
+from mlbench.cli import cli
 from mlbench.cli.experiment import Setting
 from mlbench.cli.experiment import settings as keys_of
 from mlbench.cli.run import plan_of, run
@@ -37,16 +36,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def mlbench(folder, monkeypatch, capsys):
-    def mlbench(*arguments):
-        """Exit code, standard output and standard error of a command."""
-        monkeypatch.setattr(sys, "argv", ["mlbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
-
-    return mlbench
+def mlbench(folder, command_line):
+    return command_line
 
 
 def _plan(*arguments):

@@ -1,17 +1,14 @@
 """A photograph in, 68 points out, in the photograph's own pixels."""
 
 import json
-import sys
 
 import cv2
 import numpy as np
 import pytest
 
-from mlbench.cli import main
 from mlbench.contracts import ExportOptions
 from mlbench.errors import UsageError
 from mlbench.export.written import file_of, written
-from mlbench.faces.frames import compose_frames
 from mlbench.faces.landmarks import Landmarks
 from mlbench.faces.prediction import predict_photograph
 from mlbench.networks import building, storage
@@ -31,16 +28,6 @@ def model(tmp_path_factory, sampled):
     return file_of(folder, ExportOptions())
 
 
-@pytest.fixture(scope="module")
-def photograph(tmp_path_factory):
-    """A composed frame with a face, and the face's true box."""
-    frames = compose_frames(4, 7)
-    row = next(i for i, box in enumerate(frames.boxes) if box is not None)
-    path = tmp_path_factory.mktemp("photo") / "photo.png"
-    cv2.imwrite(str(path), frames.images[row])
-    return path, frames.boxes[row]
-
-
 def test_the_points_lie_in_the_face_of_the_photograph(model, photograph):
     path, box = photograph
     found = predict_photograph(path, model)
@@ -51,16 +38,12 @@ def test_the_points_lie_in_the_face_of_the_photograph(model, photograph):
     assert found.points.shape == (68, 2)
 
 
-def test_the_command_draws_the_points_and_prints_them(model, photograph, tmp_path, monkeypatch, capsys):
+def test_the_command_draws_the_points_and_prints_them(model, photograph, tmp_path, command_line):
     path, _ = photograph
     out = tmp_path / "points.png"
-    monkeypatch.setattr(
-        sys, "argv", ["mlbench", "predict", str(path), "--model", str(model), "--out", str(out), "--json"]
-    )
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    told = json.loads(capsys.readouterr().out)
+    code, printed, _ = command_line("predict", path, "--model", model, "--out", out, "--json")
+    assert code == 0
+    told = json.loads(printed)
     picture = cv2.imread(str(out))
     assert picture.shape == (480, 864, 3)
     x, y = (round(value) for value in told["points"][30])

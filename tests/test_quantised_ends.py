@@ -4,7 +4,6 @@ import json
 import sys
 from dataclasses import asdict, replace
 
-import cv2
 import flatbuffers
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from mlbench.device_runners.host import HostRunner
 from mlbench.errors import UsageError
 from mlbench.export import interpreter
 from mlbench.export.artifacts import artifact_of, require_fitting
-from mlbench.faces.frames import compose_frames
 from mlbench.faces.landmarks import IMAGE, POINTS, Landmarks
 from mlbench.faces.prediction import predict_photograph
 from mlbench.system.progress import Silent
@@ -51,15 +49,6 @@ def files(network, sampled, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def photograph(tmp_path_factory):
-    frames = compose_frames(4, 7)
-    row = next(i for i, box in enumerate(frames.boxes) if box is not None)
-    path = tmp_path_factory.mktemp("photo") / "photo.png"
-    cv2.imwrite(str(path), frames.images[row])
-    return path
-
-
 @pytest.mark.parametrize("kind", ["float32", "int8", "uint8", "int16"])
 def test_a_file_answers_in_pixels_whatever_types_it_has(files, kind, network, sampled, photograph):
     path, some = files / f"{kind}.tflite", sampled.take(slice(0, 20))
@@ -73,8 +62,9 @@ def test_a_file_answers_in_pixels_whatever_types_it_has(files, kind, network, sa
     [outcome] = HostRunner().measure(job, Silent())
     assert outcome.measurement.failure is None
     np.testing.assert_array_equal(outcome.predictions["test"][POINTS], found)
-    box = predict_photograph(photograph, path).box
-    points = predict_photograph(photograph, path).points
+    picture, _ = photograph
+    box = predict_photograph(picture, path).box
+    points = predict_photograph(picture, path).points
     assert box.left < points[:, 0].mean() < box.left + box.width
 
 
@@ -164,7 +154,7 @@ def test_operators_that_this_runtime_lacks_are_one_sentence(
         return ended.value.code, capfd.readouterr()
 
     assert operator in str(unsupported(path))
-    code, told = run("predict", str(photograph), "--model", str(path))
+    code, told = run("predict", str(photograph[0]), "--model", str(path))
     assert code == 2
     assert [line[:6] for line in told.err.strip().splitlines()] == ["Error:"]
     assert operator in told.err

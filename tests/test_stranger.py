@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from mlbench import plugins
-from mlbench.cli import main
 from mlbench.records import read_record
 from mlbench.testing import check_compressor, check_network_source, check_task
 
@@ -37,16 +36,13 @@ def stranger(tmp_path_factory):
 
 
 @pytest.fixture
-def mlbench(stranger, monkeypatch, capsys):
+def mlbench(stranger, command_line):
     """A command's exit code and standard output."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mlbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        print(shown.err, file=sys.stderr)  # for people who read a failure
-        return ended.value.code, shown.out
+        code, out, err = command_line(*arguments)
+        print(err, file=sys.stderr)  # for people who read a failure
+        return code, out
 
     return run
 

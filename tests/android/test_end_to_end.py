@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mlbench.cli import main
 from mlbench.device_runners.android.build import Built
 from mlbench.records import read_record
+from tests.conftest import CommandLine
 
 from .conftest import Plug
 from .double.apps import on_jvm
 from .jvm.jvm_host import JvmHost
-
-Mlbench = Callable[..., tuple[object, str, str]]
 
 
 @pytest.fixture
@@ -27,20 +23,12 @@ def mlbench(
     cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Mlbench:
+    command_line: CommandLine,
+) -> CommandLine:
     """The command line, with the APK that was built; gives exit code, output and errors."""
     monkeypatch.setenv("MLBENCH_ANDROID_APK", str(built.path))
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mlbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
-
-    return run
+    return command_line
 
 
 QUICK = ["--epochs", 1, "--tune-epochs", 1, "--min-count", 20, "--min-seconds", 0, "--no-pipeline"]
@@ -48,7 +36,7 @@ QUICK = ["--epochs", 1, "--tune-epochs", 1, "--min-count", 20, "--min-seconds", 
 
 @pytest.mark.parametrize(("variant", "chain"), [("tiny", "svd(rank=4)"), ("two_pool", "svd")])
 def test_baseline_and_compressed_file_on_host_and_phone(
-    mlbench: Mlbench,
+    mlbench: CommandLine,
     plug: Plug,
     jvm: JvmHost,
     built: Built,
@@ -82,7 +70,7 @@ def test_baseline_and_compressed_file_on_host_and_phone(
 
 @pytest.mark.skipif("MLBENCH_LARGE" not in os.environ, reason="takes 8 GB and minutes: set MLBENCH_LARGE=1")
 def test_one_pool_does_not_fit_while_its_compressed_file_is_measured(
-    mlbench: Mlbench, plug: Plug, jvm: JvmHost, built: Built, faces_file: Path, tmp_path: Path
+    mlbench: CommandLine, plug: Plug, jvm: JvmHost, built: Built, faces_file: Path, tmp_path: Path
 ) -> None:
     phone = plug(on_jvm(jvm), apk=built.path, free_kb=400_000)
     code, out, err = mlbench(
