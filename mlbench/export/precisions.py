@@ -64,8 +64,7 @@ class Float16(Precision):
         """See `Precision.write`."""
         import tensorflow as tf
 
-        converter = _converter(network)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter = _quantising(network)
         converter.target_spec.supported_types = [tf.float16]
         return bytes(converter.convert())
 
@@ -81,11 +80,7 @@ class Dynamic(Precision):
 
     def write(self, network: tf_keras.Model, inputs: Inputs, options: ExportOptions) -> bytes:
         """See `Precision.write`."""
-        import tensorflow as tf
-
-        converter = _converter(network)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        return bytes(converter.convert())
+        return bytes(_quantising(network).convert())
 
 
 class Int8(Precision):
@@ -101,8 +96,7 @@ class Int8(Precision):
         """See `Precision.write`."""
         import tensorflow as tf
 
-        converter = _converter(network)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter = _quantising(network)
         if options.ranges == "learned":
             return bytes(converter.convert())
         if not len(inputs[0]):
@@ -182,6 +176,14 @@ def _converter(network: tf_keras.Model) -> Any:
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     # Per-channel dynamic-range dense layers need FULLY_CONNECTED version 12, which phones' TFLite 2.16 refuses.
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    return converter
+
+
+def _quantising(network: tf_keras.Model) -> Any:
+    import tensorflow as tf
+
+    converter = _converter(network)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter
 
 
