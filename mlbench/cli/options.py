@@ -84,8 +84,8 @@ data_options = _options(
         type=click.Choice(["file-order", "shuffled", "stratified", "given"]),
         default="file-order",
         show_default=True,
-        help="Validation: the last 10 % in file order as in the paper, or of a shuffled order; stratified: a tenth of "
-        "each class; given: as the array `split` of the file says.",
+        help="Validation samples: the last tenth in file order (the paper's) or in a shuffled order, a tenth of each "
+        "class (stratified), or as the file's array `split` says (given).",
     ),
     setting(
         "seed",

@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from mlbench.errors import UsageError
@@ -65,7 +66,7 @@ def toml_of(values: Mapping[str, Any], told: Mapping[str, str]) -> str:
         if place != section:
             lines.append(f"\n[{place}]")
             section = place
-        lines.append(f"# {name}: {told[key]}")
+        lines += wrap(f"# {name}: {told[key]}", 110, subsequent_indent="#   ", break_on_hyphens=False)
         if values.get(key) is not None:
             lines.append(tomli_w.dumps({name: values[key]}).rstrip("\n"))
     text = "\n".join(lines) + "\n"
