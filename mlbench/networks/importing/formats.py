@@ -11,11 +11,13 @@ import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from mlbench.errors import UsageError
 
-_CONVERT = "`mlbench measure FILE.tflite` and `mlbench compress FILE.tflite --chain int8` work on what it writes"
+_CONVERT = (
+    "`mlbench measure FILE.tflite` and `mlbench compress FILE.tflite --chain int8` work on what it writes"
+)
 _PYTORCH = f"is of PyTorch: convert it by litert-torch (formerly ai-edge-torch); {_CONVERT}"
 _SAVED_MODEL = (
     "is of a SavedModel, which holds a graph without layers: save the network as .keras where it was made, or convert "
@@ -72,7 +74,11 @@ class NetworkFile:
             if self.kind == "hdf5":
                 named.symlink_to(self.path.resolve())
             else:
-                with zipfile.ZipFile(self.path) as archive, archive.open(_WEIGHTS) as held, named.open("wb") as to:
+                with (
+                    zipfile.ZipFile(self.path) as archive,
+                    archive.open(_WEIGHTS) as held,
+                    named.open("wb") as to,
+                ):
                     shutil.copyfileobj(held, to)
             _check_places(named)
         except UsageError as error:
@@ -107,7 +113,9 @@ def read(path: Path) -> NetworkFile:
 def _fault_of(path: Path) -> str:
     """Why a file is none that can be imported, as far as its name and first bytes say; "" otherwise."""
     if path.is_dir():
-        return _SAVED_MODEL if (path / "saved_model.pb").exists() else "is a folder: give a .keras or .h5 file"
+        return (
+            _SAVED_MODEL if (path / "saved_model.pb").exists() else "is a folder: give a .keras or .h5 file"
+        )
     if not path.exists():
         return "does not exist: give a .keras or .h5 file, or package.module:function"
     end = path.suffix.lower()
@@ -135,7 +143,11 @@ def _read_zip(path: Path) -> NetworkFile:
     with zipfile.ZipFile(path) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if "config.json" not in members:
-            _refuse(_PYTORCH if any(name.endswith("data.pkl") for name in members) else "is a zip without a network")
+            _refuse(
+                _PYTORCH
+                if any(name.endswith("data.pkl") for name in members)
+                else "is a zip without a network"
+            )
         if strange := sorted(members.keys() - _MEMBERS):
             _refuse(f"holds {strange[0]!r}, which no network of plain layers needs")
         total, size = sum(member.file_size for member in members.values()), path.stat().st_size
@@ -157,7 +169,7 @@ def _read_hdf5(path: Path) -> NetworkFile:
     with h5py.File(path, "r") as file:
         config, version = (_text(file.attrs.get(name)) for name in ("model_config", "keras_version"))
     if config is None:
-        _refuse(_WEIGHTS_ALONE)
+        raise UsageError(_WEIGHTS_ALONE)
     return _described(path, "hdf5", json.loads(config), version)
 
 
@@ -201,5 +213,5 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _refuse(fault: str) -> Any:
+def _refuse(fault: str) -> NoReturn:
     raise UsageError(fault)

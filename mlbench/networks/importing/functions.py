@@ -60,7 +60,8 @@ def called(text: str) -> Any:
 def is_of_keras3(model: Any) -> bool:
     """Whether a value is a network of Keras 3."""
     return any(
-        base.__module__.partition(".")[0] == "keras" and base.__name__ == "Model" for base in type(model).__mro__
+        base.__module__.partition(".")[0] == "keras" and base.__name__ == "Model"
+        for base in type(model).__mro__
     )
 
 
@@ -73,5 +74,7 @@ def saved(model: Any, path: Path, told: str) -> None:
     try:
         model.save(path)
     except Exception as error:  # Keras raises nearly anything
-        message = f"{told} gave a network that Keras cannot save ({error}): build it of Input and plain layers."
+        message = (
+            f"{told} gave a network that Keras cannot save ({error}): build it of Input and plain layers."
+        )
         raise UsageError(message) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
 Found = tuple["tf_keras.Model", list[npt.NDArray[Any]]]
 
 #: What decides no answer.
-_LEFT_OUT = re.compile(r".*_(initializer|regularizer|constraint)|build_config|compile_config|shared_object_id")
+_LEFT_OUT = re.compile(
+    r".*_(initializer|regularizer|constraint)|build_config|compile_config|shared_object_id"
+)
 _BATCH = "batch_input_shape"
 
 
@@ -40,7 +41,9 @@ def of_file(file: NetworkFile) -> Found:
         try:
             network.load_weights(weights)
         except Exception as error:  # Keras and h5py raise nearly anything where weights fit no network
-            message = f"{file.path} has weights that do not fit its layers ({error}): save it again by model.save."
+            message = (
+                f"{file.path} has weights that do not fit its layers ({error}): save it again by model.save."
+            )
             raise UsageError(message) from error
     return settled(network), trials.answers_of(network)
 
@@ -74,9 +77,9 @@ def cleaned(config: Any, within_input: bool = False) -> Any:
         return config
     if config.get("class_name") == "Model":  # of Keras before 2.3
         config = config | {"class_name": "Functional"}
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in config.items():
-        if key == "dtype" and not within_input or _LEFT_OUT.fullmatch(key):
+        if (key == "dtype" and not within_input) or _LEFT_OUT.fullmatch(key):
             continue
         if key == _BATCH and isinstance(value, list) and value:
             found[key] = [None, *value[1:]]  # a batch of one size is no part of what the network computes
@@ -120,8 +123,3 @@ def sized(network: tf_keras.Model, inputs: Shapes) -> tf_keras.Model:
         told = ", ".join("×".join(map(str, shape)) for shape in inputs.values())
         message = f"{network.name} takes inputs of many sizes, but none of {told} ({error})."
         raise UsageError(message) from error
-
-
-def open_sizes(shapes: Mapping[str, tuple[int | None, ...]]) -> list[str]:
-    """Names of inputs whose sizes the samples decide."""
-    return [name for name, shape in shapes.items() if None in shape]

@@ -18,19 +18,20 @@ from mlbench.networks.checking import LAYERS
 _MODELS = {"Functional": "keras.src.models.functional", "Sequential": "keras"}
 
 #: Functions of `keras.ops` that are layers by another name, and the modules that hold them.
-_OPERATIONS = dict.fromkeys(
-    "Add Subtract Multiply Divide TrueDivide Maximum Minimum Reshape Transpose Concatenate Mean Max ExpandDims "
-    "Squeeze".split(),
-    "keras.src.ops.numpy",
-) | dict.fromkeys(
-    "Relu Relu6 Sigmoid Softmax Tanh Silu HardSigmoid HardSilu Gelu Elu Selu Softplus Softsign".split(),
-    "keras.src.ops.nn",
-)
+_FUNCTIONS = {
+    "keras.src.ops.numpy": """
+        Add Subtract Multiply Divide TrueDivide Maximum Minimum Reshape Transpose Concatenate Mean Max ExpandDims
+        Squeeze""",
+    "keras.src.ops.nn": """
+        Relu Relu6 Sigmoid Softmax Tanh Silu HardSigmoid HardSilu Gelu Elu Selu Softplus Softsign""",
+}
+_OPERATIONS = {name: module for module, names in _FUNCTIONS.items() for name in names.split()}
 
-ACTIVATIONS = frozenset(
-    "elu exponential gelu hard_sigmoid hard_silu hard_swish leaky_relu linear mish relu relu6 selu sigmoid silu "
-    "softmax softplus softsign swish tanh".split()
-)
+_NAMES = """
+elu exponential gelu hard_sigmoid hard_silu hard_swish leaky_relu linear mish relu relu6 selu sigmoid silu softmax
+softplus softsign swish tanh
+"""
+_ACTIVATIONS = frozenset(_NAMES.split())
 
 _KNOWN_LAYERS = frozenset(LAYERS.split())
 _LEFT_OUT = re.compile(
@@ -58,29 +59,36 @@ def _entry(value: Any, place: str = "network") -> dict[str, Any]:
     """A layer, an operation or a network: its class, configuration and calls."""
     if not isinstance(value, dict) or not isinstance(value.get("config"), dict):
         _refuse(place, "holds something that is no layer")
-    kind, config = value.get("class_name"), value["config"]
+    kind, config = str(value.get("class_name")), value["config"]
     name = value.get("name", config.get("name"))
     place = name if isinstance(name, str) else place
     operation = kind in _OPERATIONS and (kind not in _KNOWN_LAYERS or _is_operation(value))
     if kind == "Lambda" or (not operation and kind not in _MODELS and kind not in _KNOWN_LAYERS):
         why = "holds code" if kind == "Lambda" else "is of one's own, or not known here"
         _refuse(place, f"is of the class {kind!r}, which {why}")
-    if not _is_kerass_own(value, str(kind)):
-        _refuse(place, f"is a {kind} of {value.get('module')!r} registered as {value.get('registered_name')!r}")
+    if not _is_kerass_own(value, kind):
+        _refuse(
+            place, f"is a {kind} of {value.get('module')!r} registered as {value.get('registered_name')!r}"
+        )
     module = _OPERATIONS[kind] if operation else _MODELS.get(kind, "keras.layers")
     made: dict[str, Any] = {"module": module, "class_name": kind, "registered_name": kind}
     made["config"] = _model(config, kind, place) if kind in _MODELS else _values(config, place)
     if kind not in _MODELS and not isinstance(config.get("quantization_config"), type(None)):
         _refuse(place, "is quantised: import the network before its quantisation")
     if "inbound_nodes" in value:
-        made |= {"name": place, "inbound_nodes": [_call(node, place) for node in _list(value["inbound_nodes"], place)]}
+        made |= {
+            "name": place,
+            "inbound_nodes": [_call(node, place) for node in _list(value["inbound_nodes"], place)],
+        }
     return made
 
 
 def _is_operation(value: Mapping[str, Any]) -> bool:
     """Whether an entry is a function of `keras.ops` and no layer: `.h5` files hold no module that tells."""
     module = value.get("module")
-    return module.startswith("keras.src.ops.") if isinstance(module, str) else "trainable" not in value["config"]
+    return (
+        module.startswith("keras.src.ops.") if isinstance(module, str) else "trainable" not in value["config"]
+    )
 
 
 def _is_kerass_own(value: Mapping[str, Any], kind: str) -> bool:
@@ -105,9 +113,16 @@ def _model(config: Mapping[str, Any], kind: str, place: str) -> dict[str, Any]:
 def _input_of(shape: Any, place: str) -> dict[str, Any]:
     """The input layer of a Sequential network that was built by its first call."""
     if not isinstance(shape, list) or not shape:
-        _refuse(place, "has no shape of its input: call it on samples, or give it an Input, before it is saved")
+        _refuse(
+            place, "has no shape of its input: call it on samples, or give it an Input, before it is saved"
+        )
     config = {"batch_shape": [None, *shape[1:]], "name": f"{place}_input"}
-    return {"module": "keras.layers", "class_name": "InputLayer", "registered_name": "InputLayer", "config": config}
+    return {
+        "module": "keras.layers",
+        "class_name": "InputLayer",
+        "registered_name": "InputLayer",
+        "config": config,
+    }
 
 
 def _ends(value: Any, place: str) -> Any:
@@ -133,7 +148,9 @@ def _is_history(value: Any) -> bool:
 def _call(node: Any, place: str) -> dict[str, Any]:
     if not isinstance(node, dict) or not {"args", "kwargs"} >= node.keys():
         _refuse(place, "is called in a way that is not known")
-    kwargs = {key: value for key, value in node.get("kwargs", {}).items() if not (key == "mask" and value is None)}
+    kwargs = {
+        key: value for key, value in node.get("kwargs", {}).items() if not (key == "mask" and value is None)
+    }
     if kwargs.pop("training", None):
         _refuse(place, "is called with training=True, so that its answers are drawn at random")
     return {"args": _argument(node.get("args", []), place), "kwargs": _argument(kwargs, place)}
@@ -159,12 +176,15 @@ def _values(config: Mapping[str, Any], place: str) -> dict[str, Any]:
     for key, value in config.items():
         if key == "dtype" and not _is_plain_policy(value):
             _refuse(place, "is quantised, or computes as a policy of one's own says")
-        if "activation" in key and key != "activation" and "activity" not in key or key == "activation":
+        if key.endswith("activation"):
             made[key] = _activation(value, place)
         elif not _LEFT_OUT.fullmatch(key) or (key == "dtype" and "batch_shape" in config):
             made[key] = _plain(value, place, key)
     if isinstance(shape := made.get("batch_shape"), list) and shape:
-        made["batch_shape"] = [None, *shape[1:]]  # a batch of one size is no part of what the network computes
+        made["batch_shape"] = [
+            None,
+            *shape[1:],
+        ]  # a batch of one size is no part of what the network computes
     return made
 
 
@@ -181,7 +201,7 @@ def _activation(value: Any, place: str) -> str | None:
         if value.get("module") not in (None, "builtins", "keras.activations"):
             _refuse(place, f"has an activation of the module {value.get('module')!r}, which is code")
         value = value.get("config")
-    if value is not None and (not isinstance(value, str) or value not in ACTIVATIONS):
+    if value is not None and (not isinstance(value, str) or value not in _ACTIVATIONS):
         told = value.get("class_name") if isinstance(value, dict) else value
         _refuse(place, f"has the activation {told!r}, which is of one's own or has no counterpart")
     return value

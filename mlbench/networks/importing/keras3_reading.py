@@ -50,7 +50,9 @@ def read(config: dict[str, Any], weights: Path, out: Path) -> None:
     walk = _Walk()
     plan = walk.plan(model)
     (out / "calls.json").write_text(json.dumps(plan), encoding="utf-8")
-    arrays = {f"{key}:{number}": value for key, layer in walk.layers.items() for number, value in enumerate(layer)}
+    arrays = {
+        f"{key}:{number}": value for key, layer in walk.layers.items() for number, value in enumerate(layer)
+    }
     save_arrays(arrays, out / "weights.npz")
     inputs = trial_inputs({one["name"]: (one["shape"], one["dtype"]) for one in plan["inputs"]})
     given = [inputs[one["name"]] for one in plan["inputs"]]
@@ -83,7 +85,9 @@ class _Walk:
             values[id(tensor)] = self._number()
             history = tensor._keras_history.operation
             shape = [None if size is None else int(size) for size in tensor.shape[1:]]
-            inputs.append({"name": history.name, "shape": shape, "dtype": tensor.dtype, TENSOR: values[id(tensor)]})
+            inputs.append(
+                {"name": history.name, "shape": shape, "dtype": tensor.dtype, TENSOR: values[id(tensor)]}
+            )
         self._follow(graph, values, "")
         outputs = [{TENSOR: values[id(tensor)]} for tensor in graph.outputs]
         return {
@@ -108,7 +112,9 @@ class _Walk:
             operation, arguments = node.operation, node.arguments
             if isinstance(operation, keras.Model):
                 inner = _functional(operation)
-                given = [t for t in keras.tree.flatten(list(arguments.args)) if isinstance(t, keras.KerasTensor)]
+                given = [
+                    t for t in keras.tree.flatten(list(arguments.args)) if isinstance(t, keras.KerasTensor)
+                ]
                 within = {id(a): values[id(b)] for a, b in zip(inner.inputs, given, strict=True)}
                 self._follow(inner, within, f"{prefix}{operation.name}_")
                 made = [within[id(tensor)] for tensor in inner.outputs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -109,8 +109,9 @@ class _Maker:
         kind, config = told["class"], dict(told["config"])
         if kind not in _LAYERS:
             _refuse(told["name"], f"is of the class {kind}, which is not known here")
-        activation = config.get("activation")
-        config["activation"] = _ACTIVATIONS.get(activation, activation)
+        activation = str(config.get("activation"))
+        if activation in _ACTIVATIONS:
+            config["activation"] = _ACTIVATIONS[activation]
         behind = activation if activation in _PIECEWISE else ""
         if behind and kind == "Activation":
             return None, behind
@@ -121,7 +122,9 @@ class _Maker:
         cls = getattr(tf_keras.layers, kind)
         known = _parameters_of(cls)
         kept = {_KEYS.get((kind, name), name): value for name, value in config.items()}
-        kept = {name: value for name, value in kept.items() if name in known and not _LEFT_OUT.fullmatch(name)}
+        kept = {
+            name: value for name, value in kept.items() if name in known and not _LEFT_OUT.fullmatch(name)
+        }
         name = f"{told['name']}_{kind.lower()}" if behind else told["name"]
         return cls.from_config({**kept, "name": name}), behind
 
@@ -131,7 +134,9 @@ class _Maker:
         return {"mean": mean, "variance": variance}
 
     def _give_weights(self, layer: Any, key: str) -> None:
-        given = [self._weights[name] for name in sorted(self._own(key), key=lambda name: int(name.split(":")[1]))]
+        given = [
+            self._weights[name] for name in sorted(self._own(key), key=lambda name: int(name.split(":")[1]))
+        ]
         if type(layer).__name__ == "Normalization":
             return
         if [value.shape for value in given] != [tuple(weight.shape) for weight in layer.weights]:
@@ -144,7 +149,7 @@ class _Maker:
 
 def _parameters_of(cls: type) -> set[str]:
     """Names that a layer's constructor knows, with those of the layers that it is made of."""
-    return {name for base in cls.__mro__ if base is not object for name in inspect.signature(base.__init__).parameters}
+    return {name for base in cls.__mro__ if base is not object for name in inspect.signature(base).parameters}
 
 
 def _with_tensors(value: Any, values: Mapping[int, Any]) -> Any:
@@ -172,7 +177,9 @@ def activated(value: Any, activation: str, name: str) -> Any:
     return layers.Multiply(name=name)([value, layers.Rescaling(1 / 6, name=f"{name}_gate")(inner)])
 
 
-def _operation(told: Mapping[str, Any], args: list[Any], kwargs: dict[str, Any], shape: list[int | None]) -> Any:
+def _operation(
+    told: Mapping[str, Any], args: list[Any], kwargs: dict[str, Any], shape: list[int | None]
+) -> Any:
     """What a function of `keras.ops` gives, by layers."""
     import tf_keras
 
@@ -189,7 +196,7 @@ def _operation(told: Mapping[str, Any], args: list[Any], kwargs: dict[str, Any],
             return getattr(tf_keras.layers, kind)(name=name)(tensors)
         return _with_constant(kind, name, given, tensors)
     if kind == "Concatenate":
-        tensors = [value for value in args[0]]
+        tensors = list(args[0])
         return tf_keras.layers.Concatenate(axis=config.get("axis", -1), name=name)(tensors)
     if kind in ("Reshape", "ExpandDims", "Squeeze") and None not in shape[1:] and shape[0] is None:
         return tf_keras.layers.Reshape(shape[1:], name=name)(tensors[0])
@@ -226,13 +233,15 @@ def _pooled(kind: str, told: Mapping[str, Any], tensor: Any) -> Any:
     import tf_keras
 
     axis, rank = told["config"].get("axis"), len(tensor.shape)
-    axes = sorted(one % rank for one in (axis if isinstance(axis, list) else [axis])) if axis is not None else []
+    axes = (
+        sorted(one % rank for one in (axis if isinstance(axis, list) else [axis])) if axis is not None else []
+    )
     if axes != list(range(1, rank - 1)) or rank not in (3, 4):
         _refuse(told["name"], f"is the function {kind} over axes that no layer pools")
     layer = getattr(tf_keras.layers, f"Global{'Average' if kind == 'Mean' else 'Max'}Pooling{rank - 2}D")
     return layer(keepdims=bool(told["config"].get("keepdims")), name=told["name"])(tensor)
 
 
-def _refuse(layer: str, fault: str) -> Any:
+def _refuse(layer: str, fault: str) -> NoReturn:
     message = f'cannot be imported: "{layer}" {fault}'
     raise UsageError(message)

@@ -38,7 +38,9 @@ def answers_of(network: tf_keras.Model) -> list[npt.NDArray[Any]]:
     import tensorflow as tf
 
     named = dict(zip(network.input_names, network.inputs, strict=True))
-    inputs = trial_inputs({name: (tensor.shape[1:].as_list(), tensor.dtype.name) for name, tensor in named.items()})
+    inputs = trial_inputs(
+        {name: (tensor.shape[1:].as_list(), tensor.dtype.name) for name, tensor in named.items()}
+    )
     given = [inputs[name] for name in named]
     outputs = network(given if len(given) > 1 else given[0], training=False)
     return [value.numpy() for value in tf.nest.flatten(outputs)]
