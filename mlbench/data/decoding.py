@@ -45,7 +45,7 @@ _KNOWN = (
 )
 REMEDIES = {ending: remedy for ending, remedy in _KNOWN.items() if ending not in SUFFIXES}
 
-#: An image with more pixels is not decoded: a decompression bomb, or no photograph of a face.
+#: An image with more pixels is not decoded: a decompression bomb, or no photograph.
 MAX_PIXELS = 100_000_000
 
 _PAPER = 255  # what shows through transparent pixels: white, as on a page
