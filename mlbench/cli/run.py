@@ -117,7 +117,7 @@ def plan_of(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) 
         networks = tuple(network_of(name) for name in names)
     with naming("chains"):
         steps = tuple(parse_chain(text) for text in chains)
-    tests = tuple(TestSet.parse(text) for text in options["tests"])
+    tests = tuple(TestSet.parse(text, making.source.how) for text in options["tests"])
     require_files(tests=[test.path for test in tests])
     measuring = {name: options[name] for name in MEASURING}
     return Plan(

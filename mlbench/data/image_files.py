@@ -63,7 +63,7 @@ def find_photos(inputs: Sequence[Path]) -> Found:
         if given.is_dir():
             folder = given.resolve()
             lead = Path(folder.name) if len(inputs) > 1 else Path()
-            for path in _images_below(folder, visited, left_out):
+            for path in images_below(folder, visited, left_out):
                 name = (lead / path.relative_to(folder)).as_posix()
                 if found.setdefault(path.resolve(), _photo(path, name)).path != path:
                     left_out["links to an image taken by another name"] += 1
@@ -83,7 +83,7 @@ def find_photos(inputs: Sequence[Path]) -> Found:
     return taken
 
 
-def _images_below(folder: Path, visited: set[Path], left_out: Counter[str]) -> Iterator[Path]:
+def images_below(folder: Path, visited: set[Path], left_out: Counter[str]) -> Iterator[Path]:
     """The images in a folder and its sub-folders, in order; all else is counted in `left_out`."""
     if folder.resolve() in visited:  # by a link, perhaps one that leads back
         return
@@ -97,7 +97,7 @@ def _images_below(folder: Path, visited: set[Path], left_out: Counter[str]) -> I
         if path.name.startswith("."):
             left_out["hidden files and folders"] += 1
         elif path.is_dir():
-            yield from _images_below(path, visited, left_out)
+            yield from images_below(path, visited, left_out)
         elif not path.is_file():
             left_out["links to nothing, or no files"] += 1
         elif path.suffix.lower() in SUFFIXES:
