@@ -125,6 +125,18 @@ class Task(ABC):
         except UsageError as error:
             return None, [str(error)]
 
+    def class_targets(self, samples: Samples) -> tuple[str, ...]:
+        """Names of those targets that are class numbers."""
+        return ()
+
+    def doubts(self, outputs: Arrays) -> list[str]:
+        """What outputs [n, …] of a network, by target, are taken for, where that may be wrong: a sentence each."""
+        return []
+
+    def outputs_told(self, outputs: Arrays) -> str:
+        """What outputs [n, …] of a network, by target, are taken for; "" where there is no choice."""
+        return ""
+
     def recognises(self, path: Path, arrays: Arrays) -> bool:
         """Whether a file plainly holds samples of this task, for where none is named.
 

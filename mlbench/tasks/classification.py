@@ -101,6 +101,30 @@ class Classification(ArrayTask):
             )
         return replace(samples, targets={name: classes.astype(np.int64)}, classes=named)
 
+    def class_targets(self, samples: Samples) -> tuple[str, ...]:
+        """See `Task.class_targets`: all."""
+        return tuple(samples.targets)
+
+    def doubts(self, outputs: Arrays) -> list[str]:
+        """See `Task.doubts`: numbers in 0…1 that do not add up to 1."""
+        if not outputs:
+            return []
+        values = _only(outputs).reshape(len(_only(outputs)), -1)
+        if _add_up(values) or values.min() < 0 or values.max() > 1:
+            return []
+        sums = values.sum(axis=1)
+        return [
+            f"The network's outputs lie in 0…1, but add up to {sums.min():.3g}…{sums.max():.3g}, as of a sigmoid: they "
+            "are taken for logits; the order of classes is right, probabilities and the cross-entropy are not."
+        ]
+
+    def outputs_told(self, outputs: Arrays) -> str:
+        """See `Task.outputs_told`: probabilities or logits."""
+        values = _only(outputs).reshape(len(_only(outputs)), -1)
+        if _add_up(values):
+            return "outputs are probabilities (they add up to 1)"
+        return f"outputs are logits ({values.min():.3g}…{values.max():.3g}): softmax is applied"
+
     def recognises(self, path: Path, arrays: Arrays) -> bool:
         """See `Task.recognises`: a folder, or few whole numbers or names, one per sample."""
         if path.is_dir():
@@ -195,10 +219,15 @@ def _one_hot(classes: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.ND
 def _probabilities(outputs: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     """Outputs that are probabilities already, within what int8 rounds, or the softmax of logits."""
     values = outputs.astype(np.float32)
-    if values.min() >= -0.01 and np.abs(values.sum(axis=1) - 1).max() < 0.05:
+    if _add_up(values):
         return values
     shifted = np.exp(values - values.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def _add_up(values: npt.NDArray[np.generic]) -> bool:
+    """Whether outputs [n, classes] are probabilities, within what int8 rounds."""
+    return bool(values.min() >= -0.01 and np.abs(values.sum(axis=1) - 1).max() < 0.05)
 
 
 def _ends_in_softmax(network: tf_keras.Model) -> bool:
