@@ -150,7 +150,7 @@ def plan_of(chains: tuple[str, ...], **options: Any) -> Any:
     making = making_of(*networks, **options)
     with naming("chains"):
         steps = tuple(parse_chain(text) for text in chains)
-    tests = tuple(TestSet.parse(text) for text in options["tests"])
+    tests = tuple(TestSet.parse(text, making.source.how) for text in options["tests"])
     require_files(tests=[test.path for test in tests])
     measuring = {name: options[name] for name in MEASURING}
     return Plan(
