@@ -189,7 +189,7 @@ training_options = _options(
         "taken as it is]",
     ),
     setting("training.batch", "--batch", rare=True, default=120, help="Samples per step."),
-    setting("training.rate", "--rate", default=1e-3, show_default=True, help="Learning rate of training."),
+    setting("training.rate", "--rate", rare=True, default=1e-3, help="Learning rate of training."),
     setting(
         "training.schedule",
         "--schedule",
