@@ -307,6 +307,7 @@ def _fill(folder: Path) -> None:
         _write_faces(given / f"{name}.npz", count, seed)
     _write_experiment(given, "middle")
     _write_classes(given / "my.npz")
+    _write_network(given / "my.keras")
     shutil.copytree(given, folder, dirs_exist_ok=True)
     shutil.copy(given / "portraits.npz", folder.parent / "shared" / "data" / "faces_train.npz")
     for name in ("photos", "others"):
@@ -336,6 +337,16 @@ def _write_classes(path: Path) -> None:
     classes = np.arange(90) % 3
     noise = np.random.default_rng(7).integers(0, 60, (90, 32, 32))
     np.savez(path, x=(noise + 90 * classes[:, None, None]).astype(np.uint8), y=classes)
+
+
+def _write_network(path: Path) -> None:
+    """A classifier for these pictures."""
+    import tf_keras
+
+    layers = tf_keras.layers
+    stack = [layers.Input((32, 32, 1)), layers.Conv2D(16, 3, activation="relu"), layers.MaxPool2D(2)]
+    stack += [layers.Flatten(), layers.Dense(64, activation="relu"), layers.Dense(3, activation="softmax")]
+    tf_keras.Sequential(stack, name="my").save(path)
 
 
 def _records(folder: Path, patch: pytest.MonkeyPatch) -> str:

@@ -14,6 +14,7 @@ from mlbench.contracts.reading import Expected
 from mlbench.contracts.samples import Samples
 from mlbench.contracts.task import Arrays, Floats, Metric, Picture
 from mlbench.errors import UsageError
+from mlbench.networks import graph
 from mlbench.tasks.arrays import ArrayTask, expected, one_hot
 from mlbench.tasks.pictures import picture_of
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import tf_keras
 
 _FEW, _OF_EACH = 20, 5  # so many classes, or samples of each: whole numbers that are plainly classes
+_KEEPING = ("Dropout", "Flatten", "Reshape", "Permute")
+
 _LEAST = 1e-7  # probability, so that a cross-entropy is finite
 
 
@@ -208,6 +211,9 @@ def _whole(values: npt.NDArray[np.generic]) -> bool:
 
 def _one_hot(classes: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     count = int(np.prod(shape))
+    if count == 1:
+        message = "The network answers one number, a classifier one per class: let it end in Dense(classes)."
+        raise UsageError(message)
     if int(classes.max()) >= count:
         message = (
             f"The class {int(classes.max())} has no output: the network answers classes 0 to {count - 1}."
@@ -231,7 +237,17 @@ def _add_up(values: npt.NDArray[np.generic]) -> bool:
 
 
 def _ends_in_softmax(network: tf_keras.Model) -> bool:
-    last = network.layers[-1]
+    """Whether outputs are probabilities: the last layer that changes values is or has a softmax."""
+    network = graph.flattened(network)
+    (last,) = graph.last_layers(network)
+    while _keeps_values(last) and (before := graph.producers(network, last)):
+        last = before[0]
     inner = getattr(last, "layer", last)
     activation = getattr(inner, "activation", None)
     return type(inner).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
+
+
+def _keeps_values(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a layer gives the values that it is given, in whatever shape."""
+    linear = getattr(getattr(layer, "activation", None), "__name__", "") == "linear"
+    return type(layer).__name__ in _KEEPING or (type(layer).__name__ == "Activation" and linear)
