@@ -242,6 +242,12 @@ class Task(ABC):
         """One sample with its truth."""
         return Picture(text=str(samples.ids[row]))
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
-        """What a network answers for a sample: words, or points to mark on the sample's picture."""
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
+        """What a network answers for a sample: words, or points to mark on the sample's picture.
+
+        Args:
+            answers: of all samples.
+            row: of the sample.
+            samples: that the answers are for, which may name classes.
+        """
         return Picture()

@@ -227,7 +227,7 @@ class Landmarks(Task):
         png = cv2.imencode(".png", samples.inputs[IMAGE][row])[1].tobytes()
         return Picture(png, str(samples.ids[row]), _marks(samples.targets[POINTS][row]))
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
         """See `Task.picture_of_answer`: the points."""
         return Picture(points=_marks(answers[POINTS][row]))
 

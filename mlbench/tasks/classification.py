@@ -180,15 +180,19 @@ class Classification(ArrayTask):
 
     def picture(self, samples: Samples, row: int) -> Picture:
         """See `Task.picture`."""
-        ((name, classes),) = samples.targets.items()
-        number = int(classes[row])
-        named = samples.classes.get(name, ())
-        return picture_of(samples, row, named[number] if named else f"class {number}")
+        return picture_of(samples, row, _named(int(_only(samples.targets)[row]), samples))
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
         """See `Task.picture_of_answer`: the likeliest class and its probability."""
         likely = _only(answers)[row]
-        return Picture(text=f"class {int(likely.argmax())} ({likely.max():.0%})")
+        told = _named(int(likely.argmax()), samples)
+        return Picture(text=f"{told} ({likely.max():.0%})")
+
+
+def _named(number: int, samples: Samples | None) -> str:
+    """A class by its name, where it has one."""
+    names = next(iter(samples.classes.values()), ()) if samples else ()
+    return names[number] if number < len(names) else f"class {number}"
 
 
 def _only(arrays: Arrays) -> npt.NDArray[np.generic]:

@@ -124,7 +124,7 @@ class Regression(ArrayTask):
             samples, row, _told({name: values[row] for name, values in samples.targets.items()})
         )
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
         """See `Task.picture_of_answer`: the numbers."""
         return Picture(text=_told({name: values[row] for name, values in answers.items()}))
 

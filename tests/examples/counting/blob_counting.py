@@ -127,7 +127,7 @@ class Counting(Task):
         Image.fromarray(pixels.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1)).save(out, "PNG")
         return Picture(out.getvalue(), _told(int(counts[row])))
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
         (counts,) = answers.values()
         return Picture(text=_told(int(counts[row].item())))
 
