@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 _CORES = 3
+_SMALLEST = 1024  # weights of a layer; in a file, the operators that contract cores take 1 to 2 KB
 _NOMINAL = 8  # the rank that sizes of cores are chosen for
 
 
@@ -195,13 +196,13 @@ class TensorTrain(Factorising):
         ]
 
     def refusal(self, layer: tf_keras.layers.Layer, network: tf_keras.Model) -> str:
-        """Of dense layers that take more than a row a sample."""
-        dense = type(layer).__name__ == "Dense" and layer.trainable
-        return "it takes more than a row a sample: svd factorises it" if dense and _takes_rows(layer) else ""
-
-
-def _takes_rows(layer: tf_keras.layers.Dense) -> bool:
-    return len(layer.get_input_shape_at(0)) > 2
+        """Of dense layers that are too small, or take more than a row a sample."""
+        if type(layer).__name__ != "Dense" or not layer.trainable:
+            return ""
+        if len(layer.get_input_shape_at(0)) > 2:
+            return "it takes more than a row a sample: svd factorises it"
+        few = math.prod(layer.kernel.shape) < _SMALLEST
+        return f"of fewer than {_SMALLEST:,} weights: a file's operators for cores take more" if few else ""
 
 
 #: Where neither rank, energy nor target is given; docs/compression.md says what it costs.
