@@ -18,7 +18,7 @@ Factors = tuple[Factor, Factor, Factor]
 
 _RIDGE = 1e-6  # of ALS, on a tensor of norm 1
 _SETTLED = 1e-5  # an iteration that wins less of the relative error is the last
-_WORK = 3e10  # multiply-accumulates of ALS on a tensor
+_WORK = 1e10  # multiply-accumulates of ALS on a tensor
 _ITERATIONS = (3, 50)  # at least and at most, whatever the work
 _LARGEST = 1 << 28  # entries of what ALS forms for a mode: the product of the others' sizes and the rank
 
