@@ -86,6 +86,25 @@ def test_components_that_cancel_stay_small_and_are_balanced(rng):
     assert canonical.kept(tensor, found) >= canonical.kept(tensor, start) - 1e-5
 
 
+def test_what_would_take_too_much_memory_stays_in_closed_form_and_is_said(monkeypatch):
+    large = np.broadcast_to(np.float32(0), (9, 512, 512))
+    assert canonical.iterations_of(large, 1025) == 0
+    assert 3 <= canonical.iterations_of(large, 1024) < canonical.iterations_of(large[:, :64, :64], 128) == 50
+    monkeypatch.setattr(canonical, "_LARGEST", 10)
+    said = []
+
+    class Heard(Silent):
+        def say(self, text):
+            said.append(text)
+
+    network = NETWORKS["residual"](7)
+    context = Context(samples_for(network, 20, 3), 7, Heard())
+    plan, *_ = parse_chain("cp(of=weights)").compressors[0].plans(network, context)
+    for found, start in zip(plan.layers((5,)), plan.layers((5,), improved=False), strict=True):
+        np.testing.assert_array_equal(found[1][0], start[1][0])
+    assert said == ["Decomposing first_a into 5 components in closed form, for want of memory …"]
+
+
 def test_another_backend_of_tensorly_is_left_as_it_was(rng):
     tensor = rng.standard_normal((4, 5, 6)).astype(np.float32)
     with tensorly.backend_context("tensorflow"):
