@@ -86,7 +86,7 @@ def test_a_job_on_a_phone(app: App, plug: Plug, built: Built, two: Job, crops: C
     assert phone.phone.installed is not None
     assert phone.phone.installed.read_bytes() == built.path.read_bytes()
     left = [
-        path for path in phone.phone.root.rglob("*") if path.suffix in {".tflite", ".grey", ".f32", ".json"}
+        path for path in phone.phone.root.rglob("*") if path.suffix in {".tflite", ".raw", ".json"}
     ]
     assert not left, "the run's folder was not cleaned up"
 
@@ -395,7 +395,7 @@ def test_fault_bad_result(
 
 
 def test_fault_bad_outputs(app: App, plug: Plug, built: Built, two: Job) -> None:
-    plug(leaving(lambda data: bytes(len(data)), app, "outputs.f32"), apk=built.path)
+    plug(leaving(lambda data: bytes(len(data)), app, "output-0.raw"), apk=built.path)
     assert "outputs are damaged" in failure_of(measured(two)["svd"])[1]
 
 
