@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.contracts import Encoding, Job
+from mlbench.contracts import Encoding, Job, Pipeline
 from mlbench.device_runners.android.results import SCHEMA, size_of
 from mlbench.export import artifacts, random_inputs
 from mlbench.records import Artifact
 from mlbench.system.files import file_sha256, write_atomically
 
 if TYPE_CHECKING:
-    from mlbench.export.interpreter import Network, Port
+    from mlbench.export.interpreter import Port
 
 _MAX_SECONDS = 120.0  # of each timed part in one run: a bound, not an aim
 _MAX_FRAMES = 100  # the detector takes tens of milliseconds a frame
@@ -37,14 +37,12 @@ class Inputs:
     """What one artifact reads on the phone, and what it answers.
 
     Attributes:
-        files: by their name on the phone.
-        facts: what the configuration says of them.
+        facts: what the configuration says.
         count: of samples.
         outputs: of the file, in its order.
         answers: position of the output of each target; none without data.
     """
 
-    files: dict[str, Path]
     facts: dict[str, Any]
     count: int
     outputs: list[Port]
@@ -52,13 +50,18 @@ class Inputs:
 
 
 class Writer:
-    """Writes a job's inputs below a folder, artifact by artifact; what is there is not written again."""
+    """Writes a job's inputs below a folder, artifact by artifact; what is there is not written again.
+
+    Attributes:
+        files: all that was written or is needed besides, by name on the phone.
+    """
 
     def __init__(self, job: Job, folder: Path) -> None:
         """Nothing is written yet."""
+        self.files: dict[str, Path] = {}
         self._job, self._folder = job, folder
         self._sets = list(job.test_sets.values())
-        self._written: dict[object, Path] = {}
+        self._names: dict[object, str] = {}
 
     def inputs(self, artifact: Artifact) -> Inputs:
         """The inputs of one artifact: of all test sets one after another, or random ones.
@@ -67,65 +70,65 @@ class Writer:
             UsageError: the file cannot be loaded, or does not fit the samples.
         """
         network = artifacts.loaded(self._job.folder / artifact.path)
-        files, answers = dict[str, Path](), dict[str, int]()
+        answers = dict[str, int]()
         if self._sets:
             entries, places = artifacts.ends(network, self._sets[0], "it")
             answers = dict(zip(self._sets[0].targets, places, strict=True))
             names = [name for _, name in sorted(zip(entries, self._sets[0].inputs, strict=True))]
-            ends = zip(network.inputs, names, strict=True)
-            told = [self._samples(port, name, files) for port, name in ends]
+            told = [self._samples(port, name) for port, name in zip(network.inputs, names, strict=True)]
             count = sum(map(len, self._sets))
         else:
-            told, count = self._random(network, files), random_inputs.COUNT
+            told, count = self._random(network.inputs), random_inputs.COUNT
         facts: dict[str, Any] = {"count": count, "inputs": told}
         if self._job.pipeline is not None:
-            facts["frames"] = self._frames(self._job.pipeline.frames, self._job.pipeline.cascade, files)
-        return Inputs(files, facts, count, network.outputs, answers)
+            facts["frames"] = self._frames(self._job.pipeline)
+        return Inputs(facts, count, network.outputs, answers)
 
-    def _samples(self, port: Port, name: str, files: dict[str, Path]) -> dict[str, Any]:
+    def _samples(self, port: Port, name: str) -> dict[str, Any]:
         """One input's samples: stored bytes with a table, or as the file takes them."""
-        encoding = self._sets[0].encodings[name]
-        told = {"shape": port.shape, "type": port.dtype.name}
-        if all(samples.inputs[name].dtype == np.uint8 for samples in self._sets):
+        encoding, stored = self._sets[0].encodings[name], [samples.inputs[name] for samples in self._sets]
+        if all(values.dtype == np.uint8 for values in stored):
             table = table_of(port, encoding)
             if table.nbytes <= _MAX_TABLE:
-                stored = self._file(name, (_bytes_of(s.inputs[name]) for s in self._sets), files)
-                tabled = self._file((name, table.tobytes()), [[table.tobytes()]], files)
+                file = self._file(name, (data for values in stored for data in _bytes_of(values)))
                 size = int(np.prod(encoding.shape, dtype=int))
-                return {**told, **stored, "bytes": size, "table": tabled["file"], "channels": table.shape[1]}
-        encoded = ((encoded_bytes(port, encoding, s.inputs[name])) for s in self._sets)
-        key = (name, port.shape, port.dtype, port.steps)
-        return {**told, **self._file(key, encoded, files), "bytes": size_of(port)}
+                tabled = {"table": self._file(table.tobytes(), [table.tobytes()]), "channels": table.shape[1]}
+                return _told(port, file, size) | tabled
+        encoded = (data for values in stored for data in encoded_bytes(port, encoding, values))
+        return _told(port, self._file((name, port), encoded), size_of(port))
 
-    def _random(self, network: Network, files: dict[str, Path]) -> list[dict[str, Any]]:
-        samples = random_inputs.drawn(network.inputs, self._job.seed)
-        told = []
-        for port, values in zip(network.inputs, zip(*samples, strict=True), strict=True):
-            data = [port.stored(one).tobytes() for one in values]
-            facts = {"shape": port.shape, "type": port.dtype.name, "bytes": size_of(port)}
-            told.append({**facts, **self._file(b"".join(data), [data], files)})
-        return told
+    def _random(self, ports: list[Port]) -> list[dict[str, Any]]:
+        samples = random_inputs.drawn(ports, self._job.seed)
+        files = [
+            self._file((port, "random"), [port.stored(values[place]).tobytes() for values in samples])
+            for place, port in enumerate(ports)
+        ]
+        return [_told(port, file, size_of(port)) for port, file in zip(ports, files, strict=True)]
 
-    def _frames(self, frames: npt.NDArray[np.uint8], cascade: Path, files: dict[str, Path]) -> dict[str, Any]:
-        count, height, width = frames.shape
-        name = f"{file_sha256(cascade)[:32]}.xml"
-        files[name] = cascade
-        told = {"cascade": name, "count": count, "height": height, "width": width}
-        return {**told, **self._file("frames of the pipeline", [_bytes_of(frames)], files)}
+    def _frames(self, pipeline: Pipeline) -> dict[str, Any]:
+        count, height, width = pipeline.frames.shape
+        cascade = f"{file_sha256(pipeline.cascade)[:32]}.xml"
+        self.files[cascade] = pipeline.cascade
+        file = self._file("the pipeline's frames", _bytes_of(pipeline.frames))
+        return {"file": file, "cascade": cascade, "count": count, "height": height, "width": width}
 
-    def _file(self, key: object, parts: Iterable[Iterable[bytes]], files: dict[str, Path]) -> dict[str, Any]:
-        """Write bytes to a file named by them, unless it was done for this key."""
-        if key not in self._written:
+    def _file(self, key: object, parts: Iterable[bytes]) -> str:
+        """Name of a file of these bytes; written unless it was for the same key."""
+        if key not in self._names:
             digest, scratch = hashlib.sha256(), self._folder / "part"
             with write_atomically(scratch) as place, place.open("wb") as file:
-                for part in parts:
-                    for data in part:
-                        digest.update(data)
-                        file.write(data)
-            self._written[key] = scratch.rename(self._folder / f"{digest.hexdigest()[:32]}.raw")
-        path = self._written[key]
-        files[path.name] = path
-        return {"file": path.name}
+                for data in parts:
+                    digest.update(data)
+                    file.write(data)
+            name = f"{digest.hexdigest()[:32]}.raw"
+            self.files[name] = scratch.rename(self._folder / name)
+            self._names[key] = name
+        return self._names[key]
+
+
+def _told(port: Port, file: str, size: int) -> dict[str, Any]:
+    """An input in the configuration; `size` is what a sample takes in the file, in bytes."""
+    return {"file": file, "shape": port.shape, "type": port.dtype.name, "bytes": size}
 
 
 def table_of(port: Port, encoding: Encoding) -> npt.NDArray[Any]:

@@ -12,19 +12,22 @@ from mlbench.device_runners.android.inputs import Inputs
 from mlbench.device_runners.android.results import MemoryReadings, Result, Series
 from mlbench.records import Artifact, Failure, Measurement, Memory, Timing
 
+_Outputs = dict[str, npt.NDArray[np.float32]]
+
 
 @dataclass
 class Lane:
-    """Results by turn; the first turn also has outputs and frames. A failure ends the lane."""
+    """Results by turn; the first turn also has outputs [n, …] of all test sets, by target, and frames.
+
+    A failure ends the lane.
+    """
 
     artifact: Artifact
     device: str
     turns: int
     inputs: Inputs | None = None  # none: it has failed before
     results: dict[int, Result] = field(default_factory=dict)
-    outputs: dict[str, npt.NDArray[np.float32]] = field(
-        default_factory=dict
-    )  # [n, …] of all test sets, by target
+    outputs: _Outputs = field(default_factory=dict)
     failure: Failure | None = None
 
     @property
@@ -66,9 +69,7 @@ class Lane:
         return Outcome(measurement, _by_test_set(job, self.outputs))
 
 
-def _by_test_set(
-    job: Job, outputs: dict[str, npt.NDArray[np.float32]]
-) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+def _by_test_set(job: Job, outputs: _Outputs) -> dict[str, _Outputs]:
     edges = np.cumsum([len(samples) for samples in job.test_sets.values()])[:-1]
     parts = {target: np.split(values, edges) for target, values in outputs.items()}
     return {

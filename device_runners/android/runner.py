@@ -83,8 +83,8 @@ class AndroidRunner(DeviceRunner):
         home = job.folder / "devices" / f"android-{phone.serial.encode().hex()[:60]}"
         lanes = [Lane(artifact, phone.serial, self._rounds) for artifact in job.artifacts]
         with tempfile.TemporaryDirectory(prefix="mlbench-") as scratch:
-            _prepare(lanes, job, Path(scratch))
-            session = Session(phone, job, lanes, apk, home, self._rounds, self._details["fingerprint"])
+            inputs = _prepare(lanes, job, Path(scratch))
+            session = Session(phone, job, inputs, apk, home, self._rounds, self._details["fingerprint"])
             with _losses(lanes):
                 self._measure(session, lanes, progress)
         self._details |= session.device_facts
@@ -101,7 +101,7 @@ class AndroidRunner(DeviceRunner):
         try:
             waiting = [lane for lane in lanes if lane.waiting]
             if waiting:
-                _push_inputs(session, waiting, progress)
+                _push_inputs(session, progress)
             for lane in waiting:
                 _push_model(session, lane, progress)
             self._take_turns(session, lanes, progress)
@@ -166,8 +166,8 @@ def apk_to_install() -> Path:
     return apk
 
 
-def _prepare(lanes: list[Lane], job: Job, folder: Path) -> None:
-    """Write the inputs of each file; one that the app's runtime or this one refuses has failed."""
+def _prepare(lanes: list[Lane], job: Job, folder: Path) -> dict[str, Path]:
+    """Write the inputs of each file, and return them; one that the app's runtime or this one refuses has failed."""
     writer = Writer(job, folder)
     for lane in lanes:
         reason = unsupported(job.folder / lane.artifact.path)
@@ -177,13 +177,13 @@ def _prepare(lanes: list[Lane], job: Job, folder: Path) -> None:
             reason = str(error)
         if reason:
             lane.fail("load", reason)
+    return writer.files
 
 
-def _push_inputs(session: Session, lanes: list[Lane], progress: Progress) -> None:
-    """Push what lanes read, once where several read the same."""
-    files = {name: path for lane in lanes if lane.inputs for name, path in lane.inputs.files.items()}
-    with _bar(session, sum(path.stat().st_size for path in files.values()), progress) as advance:
-        for name, path in files.items():
+def _push_inputs(session: Session, progress: Progress) -> None:
+    total = sum(path.stat().st_size for path in session.inputs.values())
+    with _bar(session, total, progress) as advance:
+        for name, path in session.inputs.items():
             session.push(path, name, advance)
 
 

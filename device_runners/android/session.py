@@ -41,17 +41,19 @@ class Session:
     OnBytes = Callable[[int], None]
 
     def __init__(
-        self, phone: Phone, job: Job, lanes: list[Lane], apk: Path, home: Path, turns: int, system: str
+        self, phone: Phone, job: Job, inputs: dict[str, Path], apk: Path, home: Path, turns: int, system: str
     ) -> None:
-        """Keep results below `home` on the host; `system` is the fingerprint of what runs on the phone."""
-        self.phone, self.job = phone, job
+        """Run a job with input files, by their name on the phone.
+
+        Results are kept below `home` on the host; `system` is the fingerprint of what runs on the phone.
+        """
+        self.phone, self.job, self.inputs = phone, job, inputs
         self.device_facts: dict[str, str] = {}
         self._home, self._turns = home, turns
         files = [artifact.sha256 for artifact in job.artifacts]
-        inputs = [sorted(lane.inputs.files) if lane.inputs else [] for lane in lanes]  # names hold hashes
-        self._folder = f"{installation.FOLDER}/{key_of(inputs, files)}"
+        self._folder = f"{installation.FOLDER}/{key_of(sorted(inputs), files)}"
         settings = (job.threads, job.min_count, job.min_seconds, job.seed, turns)
-        self._key = key_of(files, inputs, file_sha256(apk), system, settings)
+        self._key = key_of(files, sorted(inputs), file_sha256(apk), system, settings)
         self._runs: list[str] = []
 
     def push(self, source: Path, name: str, on_bytes: OnBytes) -> None:

@@ -79,7 +79,11 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
 
 
 def ends(network: Network, samples: Samples, what: str) -> tuple[list[int], list[int]]:
-    """Positions of the samples' inputs among the network's, and of their targets among its outputs."""
+    """Positions of the samples' inputs among the network's, and of their targets among its outputs.
+
+    Raises:
+        UsageError: `what` does not fit the samples.
+    """
     try:
         entries = network.matched("inputs", list(samples.inputs))
         places = network.matched("outputs", list(samples.targets))

@@ -45,8 +45,9 @@ class AppRun:
 
 def lay_out(job: Job, folder: Path) -> Path:
     """Everything that a run reads, in one folder; returns the configuration."""
-    inputs = Writer(job, folder).inputs(job.artifacts[0])
-    for name, path in inputs.files.items():
+    writer = Writer(job, folder)
+    inputs = writer.inputs(job.artifacts[0])
+    for name, path in writer.files.items():
         if path.parent != folder:
             shutil.copy(path, folder / name)
     shutil.copy(job.folder / job.artifacts[0].path, folder / "model.tflite")

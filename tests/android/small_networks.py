@@ -92,11 +92,12 @@ def mixed() -> tf_keras.Model:
 
 
 def words() -> tf_keras.Model:
-    """Ids in, a class's number out: whole numbers at both ends."""
+    """Ids in, a class's number (int64) and whether there is a low id (bool) out: no real numbers at the ends."""
     tf_keras.utils.set_random_seed(9)
     ids = tf_keras.Input((5,), dtype=tf.int32, name="ids")
     scores = layers.Dense(4)(layers.Flatten()(layers.Embedding(50, 4)(ids)))
-    return tf_keras.Model(ids, {"class": tf.argmax(scores, axis=-1, output_type=tf.int32)[:, None]})
+    low = tf.reduce_any(ids < 5, axis=-1, keepdims=True)
+    return tf_keras.Model(ids, {"class": tf.argmax(scores, axis=-1)[:, None], "low": low})
 
 
 def pictures_and_ids() -> list[dict[str, np.ndarray]]:
