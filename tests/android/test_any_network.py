@@ -77,14 +77,24 @@ def test_answers_are_the_hosts(file: str, stored: str, jvm: JvmHost, networks: P
         np.testing.assert_allclose(given[place], wanted, rtol=0, atol=tolerance)
 
 
+# Kernels round 8-bit weights and activations each in its way: on one host these answers, probabilities, differ by
+# 0.008, 0.043 and 0.070 with XNNPACK and without.
 @pytest.mark.parametrize(
-    "name", ["autoencoder_float", "dscnn_float", "dscnn_int8", "mobilenet_v1_025_96_float", "resnet8_int8"]
+    ("name", "tolerance"),
+    [
+        ("autoencoder_float", 1e-5),
+        ("mobilenet_v1_025_96_float", 1e-5),
+        ("dscnn_float", 0.02),
+        ("dscnn_int8", 0.1),
+        ("resnet8_int8", 0.15),
+    ],
 )
-def test_answers_of_other_peoples_networks_are_the_hosts(name: str, jvm: JvmHost, tmp_path: Path) -> None:
+def test_answers_of_other_peoples_networks_are_the_hosts(
+    name: str, tolerance: float, jvm: JvmHost, tmp_path: Path
+) -> None:
     if not (MODELS / f"{name}.tflite").is_file():
         pytest.skip(f"no networks of MLPerf Tiny: {MODELS} is absent")
-    network = loaded(MODELS / f"{name}.tflite")
-    (taken,), (answered,) = network.inputs, network.outputs
+    (taken,) = loaded(MODELS / f"{name}.tflite").inputs
     values = np.random.default_rng(4).random((COUNT, *taken.shape[1:]), np.float32)
     ids = np.array([f"{row}" for row in range(COUNT)])
     encodings = {"x": Encoding(taken.shape[1:])}
@@ -92,9 +102,8 @@ def test_answers_of_other_peoples_networks_are_the_hosts(name: str, jvm: JvmHost
     run = instrument(jvm, lay_out(job(tmp_path, MODELS, (name,), samples), tmp_path), tmp_path / "x")
     expected = answers(MODELS / f"{name}.tflite", samples)["y"]
     (given,) = run.outputs(MODELS / f"{name}.tflite", COUNT)
-    assert len(np.unique(expected)) > 2
-    step = float(answered.steps.scale) if answered.steps else 1e-5 * float(np.abs(expected).max())
-    np.testing.assert_allclose(given, expected, rtol=0, atol=1.01 * step)
+    assert np.ptp(expected) > 3 * tolerance, "the network gives nearly the same for all: nothing was compared"
+    np.testing.assert_allclose(given, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
 
 
 def test_stored_bytes_are_written_once_for_all_files(networks: Path, tmp_path: Path) -> None:

@@ -337,6 +337,10 @@ def test_fault_no_apk(app: App, plug: Plug, two: Job, monkeypatch: pytest.Monkey
         ),
         ("Failure [INSTALL_FAILED_USER_RESTRICTED: Install canceled by user]", "Install via USB"),
         ("Failure [INSTALL_FAILED_INSUFFICIENT_STORAGE]", "free space"),
+        (
+            "Failure [INSTALL_FAILED_VERSION_DOWNGRADE: Downgrade detected: Update version code 1 is older]",
+            "uninstall the newer app",
+        ),
     ],
 )
 def test_fault_install_refused(answer: str, remedy: str, app: App, plug: Plug, two: Job) -> None:
