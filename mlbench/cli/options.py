@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlbench.cli.experiment import naming, place_of, require_files, setting
+from mlbench.cli.experiment import from_experiment, naming, place_of, require_files, setting
 from mlbench.errors import UsageError
 
 FILE = click.Path(path_type=Path)
@@ -47,27 +47,110 @@ def complete(kind: Any, *more: str) -> Callable[..., list[str]]:
     return complete
 
 
+def _names_file(model: str) -> bool:
+    """Whether `--model` names a file, and no function."""
+    from mlbench.networks.importing.functions import is_function
+
+    return not is_function(model)
+
+
+def model_option(key: str, **attributes: Any) -> Callable[[Any], Any]:
+    """`--model`, beside `--variant`; its key is the parameter's name too."""
+    return setting(
+        key,
+        "--model",
+        key,
+        metavar="FILE|MODULE:FUNCTION",
+        holds_path=_names_file,
+        help="A network of your own in place of a variant: a .keras or .h5 file, or a function that returns one; see "
+        "docs/importing.md.",
+        **attributes,
+    )
+
+
 _OPTIMIZERS = click.Choice(["adam", "muon"])
 
 
-_TASK: dict[str, Any] = {
-    "default": USUAL_TASK,
-    "show_default": True,
-    "shell_complete": complete("tasks"),
-    "help": "What is learnt: a name that `mlbench list tasks` shows.",
+#: How a file of samples is taken.
+reading_options = _options(
+    setting(
+        "data.columns",
+        "--column",
+        "columns",
+        rare=True,
+        multiple=True,
+        metavar="WHAT=ARRAY",
+        help="Which array of the file is x, y, x.NAME, y.NAME, group, split or id, as x=images. May be repeated.",
+    ),
+    setting(
+        "data.scale",
+        "--scale",
+        rare=True,
+        multiple=True,
+        metavar="[NAME=]NUMBERS",
+        help="What inputs are divided by: a number, or one per channel (1,2,3); NAME= for one input of several. "
+        "[default: as the file says, or 255 for uint8]",
+    ),
+    setting(
+        "data.mean",
+        "--mean",
+        rare=True,
+        multiple=True,
+        metavar="[NAME=]NUMBERS",
+        help="What is subtracted after --scale, likewise. [default: as the file says, or 0]",
+    ),
+    setting(
+        "data.std",
+        "--std",
+        rare=True,
+        multiple=True,
+        metavar="[NAME=]NUMBERS",
+        help="What is divided by after --mean, likewise. [default: as the file says, or 1]",
+    ),
+    setting(
+        "data.image_size",
+        "--image-size",
+        rare=True,
+        metavar="HxW",
+        help="Height and width of images of a folder, as 120x160. [default: the first image's]",
+    ),
+    setting(
+        "data.channels",
+        "--channels",
+        rare=True,
+        type=click.Choice(["grey", "rgb"]),
+        help="Channels of images of a folder. [default: as most have]",
+    ),
+)
+
+#: Fields of how a file is taken by the parameters that set them.
+READING = {
+    "columns": "columns",
+    "scale": "scale",
+    "mean": "mean",
+    "std": "std",
+    "size": "image_size",
+    "channels": "channels",
 }
-task_option = click.option("--task", **_TASK)
 
 
 data_options = _options(
-    setting("task", "--task", **_TASK),
+    setting(
+        "task",
+        "--task",
+        shell_complete=complete("tasks"),
+        help="What is learnt: a name that `mlbench list tasks` shows. "
+        f"[default: what --data is plainly for; {USUAL_TASK} without]",
+    ),
     setting(
         "data.file",
         "--data",
         type=FILE,
         holds_path=True,
-        help="Samples to train on. [default: drawn by the task]",
+        help="Samples to train on: an .npz, or a folder with a folder of images per class. "
+        "[default: drawn by the task]",
     ),
+    reading_options,
     setting(
         "data.samples",
         "--samples",
@@ -82,10 +165,9 @@ data_options = _options(
         "data.split",
         "--split",
         type=click.Choice(["file-order", "shuffled", "stratified", "given"]),
-        default="file-order",
-        show_default=True,
         help="Validation samples: the last tenth in file order (the paper's) or in a shuffled order, a tenth of each "
-        "class (stratified), or as the file's array `split` says (given).",
+        "class (stratified), or as the file's array `split`, or folders train and test, say (given). "
+        "[default: given, where the file says it; file-order]",
     ),
     setting(
         "seed",
@@ -103,10 +185,11 @@ training_options = _options(
         "training.epochs",
         "--epochs",
         type=int,
-        help=f"Epochs of training. [default: 300 with --data, {_SAMPLED_EPOCHS} without]",
+        help=f"Epochs of training. [default: 300 with --data, {_SAMPLED_EPOCHS} without; of a file by --model 0: it is "
+        "taken as it is]",
     ),
     setting("training.batch", "--batch", rare=True, default=120, help="Samples per step."),
-    setting("training.rate", "--rate", default=1e-3, show_default=True, help="Learning rate of training."),
+    setting("training.rate", "--rate", rare=True, default=1e-3, help="Learning rate of training."),
     setting(
         "training.schedule",
         "--schedule",
@@ -181,7 +264,7 @@ tuning_options = _options(
         "tuning.epochs",
         "--tune-epochs",
         type=int,
-        help="Epochs of tuning after a compressor. [default: a sixth of --epochs]",
+        help=f"Epochs of tuning after a compressor. [default: a sixth of --epochs, of 0 {_SAMPLED_EPOCHS}]",
     ),
     setting("tuning.rate", "--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     setting(
@@ -346,6 +429,7 @@ test_options = _options(
     click.option(
         "--data", "data", multiple=True, help="Test samples: FILE or FILE:ARRAY. [default: drawn by the task]"
     ),
+    reading_options,
     click.option("--seed", default=7, show_default=True, type=SEED),
 )
 
@@ -380,11 +464,36 @@ def task_of(name: str) -> Any:
     return plugins.load("tasks", name)()
 
 
-def source_of(task: Any, data: Path | None, count: int, split: str, seed: int) -> Any:
+def task_for(name: str | None, data: Path | None, how: Any) -> Any:
+    """The task of a name; without one that which the data are plainly for, which is told."""
+    if name or data is None:
+        return task_of(name or USUAL_TASK)
+    from mlbench.cli.output import progress_bars
+    from mlbench.data.recognising import recognised
+
+    found = recognised(data, how)
+    if found:
+        progress_bars().say(f"Task: {found}, by what {data} holds; --task chooses another.")
+    return task_of(found or USUAL_TASK)
+
+
+def reading_of(options: dict[str, Any]) -> Any:
+    """How files are taken, by the values of `reading_options`."""
+    from mlbench.contracts import Reading
+    from mlbench.data import reading
+
+    parts: dict[str, Any] = {}
+    for field, name in READING.items():
+        with naming(name):
+            parts[field] = getattr(reading.reading_of(**{field: options[name]}), field)
+    return Reading(**parts)
+
+
+def source_of(task: Any, data: Path | None, count: int, split: str | None, seed: int, how: Any) -> Any:
     """The samples of a run, from its options."""
     from mlbench.data.sources import Source
 
-    return Source(task, data, count, split, seed)  # type: ignore[arg-type]  # click has checked the rule
+    return Source(task, data, count, split, seed, how)  # type: ignore[arg-type]  # click has checked the rule
 
 
 def network_of(name: str) -> Any:
@@ -394,16 +503,71 @@ def network_of(name: str) -> Any:
     return plugins.load("variants", name)
 
 
-def making_of(**options: Any) -> Any:
-    """How networks are made, from the options of data, training and tuning; takes those that it needs."""
+def model_of(text: str, epochs: int | None) -> Any:
+    """The network that `--model` names: as it is, where no training is asked for or a file is given.
+
+    Args:
+        text: a file, or `package.module:function`.
+        epochs: of `--epochs`; None: not given.
+    """
+    from mlbench.cli.output import progress_bars
+    from mlbench.networks.importing import source_of as imported
+
+    return imported(text, trained=True if epochs == 0 else None, say=progress_bars().say)
+
+
+def chosen_network(variant: str, model: str | None, **options: Any) -> Any:
+    """The network of a command that takes one: by `--model`, or by `--variant`."""
+    if model is None:
+        return network_of(variant)
+    if given("variant"):
+        raise UsageError(EITHER)
+    require_data(**options)
+    return model_of(model, options["epochs"])
+
+
+EITHER = "--model and --variant both name a network: give one of them."
+
+
+def given(name: str) -> bool:
+    """Whether a flag gave a parameter."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def require_data(**options: Any) -> None:
+    """Refuse a network of a user's own without samples, unless a task is asked for that draws its own.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if options["data"] is None and not (given("task") or from_experiment("task")):
+        message = (
+            "--model needs samples: give --data, an .npz with arrays x and y or a folder of images per class."
+        )
+        raise UsageError(message)
+
+
+def making_of(*networks: Any, **options: Any) -> Any:
+    """How networks are made, from the options of data, training and tuning; takes those that it needs.
+
+    Raises:
+        UsageError: among others, no epochs for a network that is not trained yet.
+    """
     from mlbench.runs.plan import Making
 
-    with naming("task"):
-        task = task_of(options["task"])
-    data, seed = options["data"], options["seed"]
+    data, seed, how = options["data"], options["seed"], reading_of(options)
     require_files(data=[data] if data else [])
-    source = source_of(task, data, options["count"], options["split"], seed)
-    training = training_of(data, seed, **{name: options[name] for name in _TRAINING})
+    with naming("task"):
+        task = task_for(options["task"], data, how)
+    source = source_of(task, data, options["count"], options["split"], seed, how)
+    epochs = _usual_epochs(data, networks) if options["epochs"] is None else options["epochs"]
+    if untrained := [one.name for one in networks if not one.trained and epochs == 0]:
+        message = (
+            f"{told_value('epochs', 0)}: {untrained[0]} has no weights before it is trained; give 1 or more."
+        )
+        raise UsageError(message)
+    training = training_of(seed, **{name: options[name] for name in _TRAINING} | {"epochs": epochs})
     tuning = tuning_of(training, **{name: options.get(name) for name in TUNING})
     _require_losses(task, {"loss": training.loss, "tune_loss": tuning.loss})
     return Making(source, training, tuning, options["start_from"])
@@ -419,18 +583,17 @@ def _require_losses(task: Any, given: dict[str, str]) -> None:
             raise UsageError(message)
 
 
-def training_of(data: Path | None, seed: int, epochs: int | None, train_threads: int, **options: Any) -> Any:
-    """Options of training; fewer epochs by default on drawn samples."""
-    default = _SAMPLED_EPOCHS if data is None else 300
+def _usual_epochs(data: Path | None, networks: Sequence[Any]) -> int:
+    """Fewer on drawn samples, none for networks that are trained."""
+    if networks and all(network.trained for network in networks):
+        return 0
+    return _SAMPLED_EPOCHS if data is None else 300
+
+
+def training_of(seed: int, train_threads: int, **options: Any) -> Any:
+    """Options of training."""
     names = {"threads": "train_threads"}
-    return _validated(
-        "TrainingOptions",
-        names,
-        epochs=default if epochs is None else epochs,
-        seed=seed,
-        threads=train_threads,
-        **options,
-    )
+    return _validated("TrainingOptions", names, seed=seed, threads=train_threads, **options)
 
 
 def _validated(kind: str, names: dict[str, str], /, **options: Any) -> Any:
@@ -444,15 +607,22 @@ def _validated(kind: str, names: dict[str, str], /, **options: Any) -> Any:
     except ValidationError as error:
         fault = error.errors()[0]
         field = str(fault["loc"][0])
-        place = place_of(names.get(field, field))
-        message = f"{place}{' ' if place.startswith('--') else ' = '}{fault['input']}: {fault['msg']}."
+        message = f"{told_value(names.get(field, field), fault['input'])}: {fault['msg']}."
         raise UsageError(message) from error
+
+
+def told_value(name: str, value: Any) -> str:
+    """A parameter with its value, as it was given."""
+    place = place_of(name)
+    return f"{place}{' ' if place.startswith('--') else ' = '}{value}"
 
 
 def tuning_of(training: Any, **tune: Any) -> Any:
     """Options of tuning; one that is not given is as in training."""
     given = {TUNING[name]: value for name, value in tune.items() if value is not None}
-    usual = training.model_dump() | {"epochs": max(3, training.epochs // 6)}
+    usual = training.model_dump() | {
+        "epochs": max(3, training.epochs // 6) if training.epochs else _SAMPLED_EPOCHS
+    }
     names = {field: name for name, field in TUNING.items()}
     return _validated("TuningOptions", names, **usual | given)
 

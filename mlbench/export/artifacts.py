@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import Samples, Task
+from mlbench.data.fitting import shape_fault
 from mlbench.errors import UsageError
 from mlbench.records import Artifact
 from mlbench.system.files import deflated_size, file_sha256
@@ -92,12 +93,8 @@ def ends(network: Network, samples: Samples, what: str) -> tuple[list[int], list
         raise UsageError(message) from error
     for port, name in zip((network.inputs[entry] for entry in entries), samples.inputs, strict=True):
         encoding = samples.encodings[name]
-        wanted, given = port.shape[1:], encoding.shape
-        if wanted != given:
-            message = (
-                f"{what} takes {name} as {_told(wanted)}, the samples hold it as {_told(given)}: give others."
-            )
-            raise UsageError(message)
+        if fault := shape_fault(what, name, port.shape[1:], encoding.shape):
+            raise UsageError(fault)
         if port.whole and np.dtype(encoding.dtype).kind == "f":
             message = (
                 f"{what} takes {name} as {port.dtype}, without a scale, the samples give {encoding.dtype}: "
@@ -163,7 +160,3 @@ def described(path: Path) -> Artifact:
         precision="as written",
         export_error=None,
     )
-
-
-def _told(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) or "one number"

@@ -1,4 +1,4 @@
-"""Untrained networks for the samples of a task."""
+"""Networks for the samples of a task."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import NetworkSource, Samples, Task
+from mlbench.networks.facts import require_network_fits
 from mlbench.system.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
 
 
 def build(source: NetworkSource, task: Task, samples: Samples, seed: int) -> tf_keras.Model:
-    """An untrained network for samples of a task.
+    """A network for samples of a task, as its source gives it.
 
     Raises:
-        UsageError: the source has none for such samples.
+        UsageError: the source has none for such samples, or one that does not fit them.
     """
     quiet_tensorflow()
     shapes = {name: encoding.shape for name, encoding in samples.encodings.items()}
-    return source.build(shapes, task.outputs(samples), seed)
+    network = source.build(shapes, task.outputs(samples), seed)
+    require_network_fits(network, task, samples)
+    return network
 
 
 def start_from_prior(network: tf_keras.Model, prior: dict[str, npt.NDArray[np.float32]]) -> None:
