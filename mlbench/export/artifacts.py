@@ -70,7 +70,7 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
         UsageError: it does not.
     """
     network = loaded(path)
-    _, places = _places(network, samples, f"{path}")
+    _, places = ends(network, samples, f"{path}")
     shapes = [network.outputs[place].shape[1:] for place in places]
     try:
         task.wanted(samples.targets, dict(zip(samples.targets, shapes, strict=True)))
@@ -79,8 +79,12 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
         raise UsageError(message) from error
 
 
-def _places(network: Network, samples: Samples, what: str) -> tuple[list[int], list[int]]:
-    """Positions of the samples' inputs among the network's, and of their targets among its outputs."""
+def ends(network: Network, samples: Samples, what: str) -> tuple[list[int], list[int]]:
+    """Positions of the samples' inputs among the network's, and of their targets among its outputs.
+
+    Raises:
+        UsageError: `what` does not fit the samples.
+    """
     try:
         entries = network.matched("inputs", list(samples.inputs))
         places = network.matched("outputs", list(samples.targets))
@@ -111,7 +115,7 @@ def answers(model: Path | bytes, samples: Samples) -> dict[str, npt.NDArray[np.f
         UsageError: it cannot be run here, or does not fit the samples.
     """
     network = loaded(model)
-    entries, places = _places(network, samples, "The network" if isinstance(model, bytes) else f"{model}")
+    entries, places = ends(network, samples, "The network" if isinstance(model, bytes) else f"{model}")
     found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in samples.targets}
     for row in range(len(samples)):
         for entry, (name, values) in zip(entries, samples.inputs.items(), strict=True):
