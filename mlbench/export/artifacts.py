@@ -15,7 +15,8 @@ from mlbench.system.files import deflated_size, file_sha256
 from mlbench.system.quiet import muted_standard_error
 
 if TYPE_CHECKING:
-    from mlbench.export.interpreter import Network
+    from mlbench.export.interpreter import Network, Port
+    from mlbench.export.trial import Ends
 
 _MAGIC = b"TFL3"
 _LARGEST = 2**31 - 1  # bytes: the format's own limit
@@ -48,14 +49,23 @@ def loaded(model: Path | bytes) -> Network:
 def _require_tflite(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            head, size = file.read(8), path.stat().st_size
+            head = file.read(8)
+        _require_size(path)
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."
         raise UsageError(message) from error
     if head[4:] != _MAGIC:
-        message = f"{path} is not a .tflite file: give one that `mlbench run` or `mlbench compress` wrote."
+        message = (
+            f"{path} is not a .tflite file: give a network that was converted to TensorFlow Lite (LiteRT)."
+        )
         raise UsageError(message)
-    if size > _LARGEST:
+
+
+def _require_size(path: Path) -> None:
+    if not path.stat().st_size:
+        message = f"{path} is empty, which is not a .tflite file: give a network that was converted to one."
+        raise UsageError(message)
+    if (size := path.stat().st_size) > _LARGEST:
         message = (
             f"{path} has {size:,} bytes: a .tflite file has less than 2 GiB; compress the network before."
         )
@@ -68,9 +78,9 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
     Raises:
         UsageError: it does not.
     """
-    network = loaded(path)
-    _, places = _places(network, samples, f"{path}")
-    shapes = [network.outputs[place].shape[1:] for place in places]
+    ends = runnable(path)
+    _, places = _places(ends, samples, f"{path}")
+    shapes = [ends.outputs[place].shape[1:] for place in places]
     try:
         task.wanted(samples.targets, dict(zip(samples.targets, shapes, strict=True)))
     except UsageError as error:
@@ -78,17 +88,31 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
         raise UsageError(message) from error
 
 
-def _places(network: Network, samples: Samples, what: str) -> tuple[list[int], list[int]]:
+def runnable(path: Path) -> Ends:
+    """What a file that runs here takes and answers; it is tried in a process of its own.
+
+    Raises:
+        UsageError: it cannot be read, is no `.tflite`, needs what this runtime lacks, or crashes it.
+    """
+    from mlbench.export.trial import tried
+
+    _require_tflite(path)
+    return tried(path)
+
+
+def _places(network: Network | Ends, samples: Samples, what: str) -> tuple[list[int], list[int]]:
     """Positions of the samples' inputs among the network's, and of their targets among its outputs."""
+    from mlbench.export.interpreter import matched
+
     try:
-        entries = network.matched("inputs", list(samples.inputs))
-        places = network.matched("outputs", list(samples.targets))
+        entries = matched("inputs", network.inputs, list(samples.inputs))
+        places = matched("outputs", network.outputs, list(samples.targets))
     except ValueError as error:
         message = f"{what} does not fit the samples: {error}."
         raise UsageError(message) from error
     for port, name in zip((network.inputs[entry] for entry in entries), samples.inputs, strict=True):
         encoding = samples.encodings[name]
-        wanted, given = port.shape[1:], encoding.shape
+        wanted, given = _of_one_sample(port, what), encoding.shape
         if wanted != given:
             message = (
                 f"{what} takes {name} as {_told(wanted)}, the samples hold it as {_told(given)}: give others."
@@ -101,10 +125,21 @@ def _places(network: Network, samples: Samples, what: str) -> tuple[list[int], l
             )
             raise UsageError(message)
     for port in network.outputs:
+        _of_one_sample(port, what)
         if port.whole and port.dtype.itemsize < 4:
             message = f"{what} answers {port.name} as {port.dtype}, without a scale: write float32 outputs."
             raise UsageError(message)
     return entries, places
+
+
+def _of_one_sample(port: Port, what: str) -> tuple[int, ...]:
+    if port.sample_shape is None:
+        message = (
+            f"{what} holds {_told(port.shape)} at {port.name}, which is not of one sample: convert the network with "
+            "a batch of 1, or measure it without --data."
+        )
+        raise UsageError(message)
+    return port.sample_shape
 
 
 def answers(model: Path | bytes, samples: Samples) -> dict[str, npt.NDArray[np.float32]]:
@@ -131,7 +166,7 @@ def artifact_of(path: Path) -> Artifact:
     Raises:
         UsageError: it cannot be run here.
     """
-    loaded(path)
+    runnable(path)
     return described(path)
 
 
@@ -142,6 +177,7 @@ def described(path: Path) -> Artifact:
         UsageError: it cannot be read.
     """
     try:
+        _require_size(path)
         digest = file_sha256(path)
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."
