@@ -103,3 +103,27 @@ def looking_up(rows: int = 2) -> bytes:
         (schema.AddOptionsT(), schema.BuiltinOptions.AddOptions),
     )
     return graph.written([numbers, more], [found, total])
+
+
+def classifying(
+    shape: Sequence[int] = (16,), units: int = 64, classes: int = 3, kernel: Any = None, name: str = "x"
+) -> bytes:
+    """A float network of two dense layers and a softmax, some 4 KiB of weights; `kernel` in place of the first's."""
+    rng, graph, kinds = np.random.default_rng(7), Graph(), schema.BuiltinOperator
+    dense = (schema.FullyConnectedOptionsT(), schema.BuiltinOptions.FullyConnectedOptions)
+    bent = schema.FullyConnectedOptionsT()
+    bent.fusedActivationFunction = schema.ActivationFunctionType.RELU
+    first = rng.normal(size=(units, int(np.prod(shape)))) if kernel is None else kernel
+    last = rng.normal(size=(classes, units)) / units**0.5
+    x = graph.tensor(name, [1, *shape])
+    weights = [
+        graph.tensor(f"weights{i}", values.shape, values=values.astype(np.float32))
+        for i, values in enumerate((first, last))
+    ]
+    hidden, sums, y = (graph.tensor(f"inner{i}", [1, n]) for i, n in enumerate((units, classes, classes)))
+    graph.operator(kinds.FULLY_CONNECTED, [x, weights[0], -1], [hidden], (bent, dense[1]))
+    graph.operator(kinds.FULLY_CONNECTED, [hidden, weights[1], -1], [sums], dense)
+    softmax = schema.SoftmaxOptionsT()
+    softmax.beta = 1.0
+    graph.operator(kinds.SOFTMAX, [sums], [y], (softmax, schema.BuiltinOptions.SoftmaxOptions))
+    return graph.written([x], [y])

@@ -15,12 +15,13 @@ _GROUP, _ID = "group", "id"
 _CHUNK = 4096  # samples that are looked at together
 
 
-def read_samples(path: Path, label: str = "") -> Samples:
+def read_samples(path: Path, label: str = "", *, targets: bool = True) -> Samples:
     """Read samples; arrays that are stored, not deflated, are memory-mapped.
 
     Args:
         path: an `.npz`.
         label: name of the array with the targets; "" for `y`, or all of `y.NAME`.
+        targets: whether there must be any; else there are none.
 
     Raises:
         UsageError: unreadable, or without inputs or targets, or arrays of different length.
@@ -30,21 +31,23 @@ def read_samples(path: Path, label: str = "") -> Samples:
         raise UsageError(message)
     try:
         headers = entries(path)
-        _check(headers, label, path)
+        _check(headers, label, path, ["x", *(["y"] if targets and not label else [])])
         arrays = {name: entry.load() for name, entry in headers.items()}
         texts = {name: arrays[name].astype(np.str_) for name in (_GROUP, _ID) if name in arrays}
     except NPZ_ERRORS as error:
         message = f"{path} cannot be read as samples: {error}; give an .npz with arrays x and y."
         raise UsageError(message) from error
-    inputs, targets = _named(arrays, "x"), {label: arrays[label]} if label else _named(arrays, "y")
+    inputs, wanted = _named(arrays, "x"), dict[str, Array]()
+    if targets:
+        wanted = {label: arrays[label]} if label else _named(arrays, "y")
     for name, values in inputs.items():
         _require_numbers(name, values, path)
     count = len(next(iter(inputs.values())))
-    used = {*(f"x.{k}" for k in inputs), *(f"y.{k}" for k in targets), "x", "y", label, _GROUP, _ID}
+    used = {*(f"x.{k}" for k in inputs), *(f"y.{k}" for k in wanted), "x", "y", label, _GROUP, _ID}
     ids = texts.get(_ID, np.arange(count).astype(np.str_))
     return Samples(
         inputs=inputs,
-        targets=targets,
+        targets=wanted,
         ids=ids,
         groups=texts.get(_GROUP, ids),
         encodings={name: usual_encoding(values) for name, values in inputs.items()},
@@ -83,9 +86,9 @@ def _require_numbers(name: str, values: Array, path: Path) -> None:
         raise UsageError(message)
 
 
-def _check(headers: dict[str, Entry], label: str, path: Path) -> None:
+def _check(headers: dict[str, Entry], label: str, path: Path, kinds: list[str]) -> None:
     present = ", ".join(headers) or "none"
-    for kind in ("x", *([] if label else ["y"])):
+    for kind in kinds:
         if not any(name == kind or name.startswith(f"{kind}.") for name in headers):
             message = (
                 f"{path} has no array {kind} or {kind}.NAME (it has {present}): rename one with numpy.savez."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,8 +80,8 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
         UsageError: it does not.
     """
     ends = runnable(path)
-    _, places = _places(ends, samples, f"{path}")
-    shapes = [ends.outputs[place].shape[1:] for place in places]
+    entries_of(ends, samples, f"{path}")
+    shapes = [ends.outputs[place].shape[1:] for place in places_of(ends, samples, f"{path}")]
     try:
         task.wanted(samples.targets, dict(zip(samples.targets, shapes, strict=True)))
     except UsageError as error:
@@ -100,16 +101,23 @@ def runnable(path: Path) -> Ends:
     return tried(path)
 
 
-def _places(network: Network | Ends, samples: Samples, what: str) -> tuple[list[int], list[int]]:
-    """Positions of the samples' inputs among the network's, and of their targets among its outputs."""
+def _matched(kind: str, ports: Sequence[Port], names: Iterable[str], what: str) -> list[int]:
     from mlbench.export.interpreter import matched
 
     try:
-        entries = matched("inputs", network.inputs, list(samples.inputs))
-        places = matched("outputs", network.outputs, list(samples.targets))
+        return matched(kind, ports, list(names))
     except ValueError as error:
         message = f"{what} does not fit the samples: {error}."
         raise UsageError(message) from error
+
+
+def entries_of(network: Network | Ends, samples: Samples, what: str) -> list[int]:
+    """Positions of the samples' inputs among the network's.
+
+    Raises:
+        UsageError: they do not fit.
+    """
+    entries = _matched("inputs", network.inputs, samples.inputs, what)
     for port, name in zip((network.inputs[entry] for entry in entries), samples.inputs, strict=True):
         encoding = samples.encodings[name]
         wanted, given = _of_one_sample(port, what), encoding.shape
@@ -124,12 +132,22 @@ def _places(network: Network | Ends, samples: Samples, what: str) -> tuple[list[
                 "write float32 or quantised inputs."
             )
             raise UsageError(message)
+    return entries
+
+
+def places_of(network: Network | Ends, samples: Samples, what: str) -> list[int]:
+    """Positions of the samples' targets among the network's outputs.
+
+    Raises:
+        UsageError: they do not fit.
+    """
+    places = _matched("outputs", network.outputs, samples.targets, what)
     for port in network.outputs:
         _of_one_sample(port, what)
         if port.whole and port.dtype.itemsize < 4:
             message = f"{what} answers {port.name} as {port.dtype}, without a scale: write float32 outputs."
             raise UsageError(message)
-    return entries, places
+    return places
 
 
 def _of_one_sample(port: Port, what: str) -> tuple[int, ...]:
@@ -149,7 +167,8 @@ def answers(model: Path | bytes, samples: Samples) -> dict[str, npt.NDArray[np.f
         UsageError: it cannot be run here, or does not fit the samples.
     """
     network = loaded(model)
-    entries, places = _places(network, samples, "The network" if isinstance(model, bytes) else f"{model}")
+    what = "The network" if isinstance(model, bytes) else f"{model}"
+    entries, places = entries_of(network, samples, what), places_of(network, samples, what)
     found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in samples.targets}
     for row in range(len(samples)):
         for entry, (name, values) in zip(entries, samples.inputs.items(), strict=True):

@@ -59,25 +59,20 @@ def _tried(path: Path, *version: int) -> Ends:
     return _ends(_run({"model": str(path)}, path))
 
 
-def answered(path: Path, inputs: Arrays, count: int, seed: int) -> list[npt.NDArray[np.float64]]:
+def answered(path: Path, inputs: Arrays) -> list[npt.NDArray[np.float64]]:
     """What a file gives at each output [n, *shape], in real numbers.
 
     Args:
         path: of the file.
-        inputs: [n, …] each, in real numbers and in the order of the file's; none: random ones are drawn.
-        count: how many are drawn.
-        seed: of the draw.
+        inputs: [n, …] each, in real numbers and in the order of the file's.
 
     Raises:
         UsageError: it cannot be loaded or run here.
     """
     with tempfile.TemporaryDirectory(prefix="mlbench-") as folder:
         given, out = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
-        job: dict[str, Any] = {"model": str(path), "out": str(out), "count": count, "seed": seed}
-        if inputs:
-            np.savez(given, *inputs, allow_pickle=False)
-            job["inputs"] = str(given)
-        _run(job, path)
+        np.savez(given, *inputs, allow_pickle=False)
+        _run({"model": str(path), "inputs": str(given), "out": str(out)}, path)
         with np.load(out, allow_pickle=False) as found:
             return [found[name] for name in found.files]
 
@@ -123,11 +118,11 @@ def _ends(answer: dict[str, Any]) -> Ends:
     return Ends(inputs, outputs)
 
 
-def _work(model: str, inputs: str = "", out: str = "", count: int = 1, seed: int = 0) -> dict[str, Any]:
-    network, rng = Network(1, model_path=model), np.random.default_rng(seed)
+def _work(model: str, inputs: str = "", out: str = "") -> dict[str, Any]:
+    network, rng = Network(1, model_path=model), np.random.default_rng(0)
     given = list(np.load(inputs, allow_pickle=False).values()) if inputs else []
     found: list[list[npt.NDArray[Any]]] = [[] for _ in network.outputs]
-    for row in range(len(given[0]) if given else count):
+    for row in range(len(given[0]) if given else 1):
         for place, stored in enumerate([] if given else network.draw(rng)):
             network.put(place, stored)
         for place, values in enumerate(given):
