@@ -137,10 +137,17 @@ def test_what_cannot_be_quantised_is_one_sentence_and_writes_nothing(tmp_path, c
     assert [file.name for file in tmp_path.iterdir()] == ["net.tflite"]
 
 
+def test_the_original_is_not_written_over(path):
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="give another name by --out"):
+        requantise(path, "dynamic", path, None, None, 7, Silent())
+    assert path.read_bytes() == before
+
+
 def test_a_quantised_file_is_not_quantised_again(path):
     _, out = _made(path, "dynamic")
     with pytest.raises(UsageError, match="quantised already"):
-        _made(out, "float16")
+        _made(out.rename(path.with_name("first.tflite")), "float16")
 
 
 class _Constant(precisions.Dynamic):

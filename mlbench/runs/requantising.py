@@ -136,6 +136,9 @@ def requantise(
         message = "--task needs --data: give the samples that the task's metrics are of."
         raise UsageError(message)
     ends = runnable(path)
+    if out.exists() and out.samefile(path):
+        message = f"{out} is the file that is to be quantised: give another name by --out."
+        raise UsageError(message)
     original = path.read_bytes()
     if quantised(original):
         message = f"{path} is quantised already: give the float file that it was made of."
