@@ -24,7 +24,7 @@ import numpy.typing as npt
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
 from mlbench.errors import UsageError
 from mlbench.networks import storage
-from mlbench.records import Artifact, Device, Failure, Measurement, Memory, Timing
+from mlbench.records import Artifact, Delegation, Device, Failure, Measurement, Memory, Timing
 from mlbench.system import children, environment
 
 _WORKER = Path(__file__).with_name("host_worker.py")
@@ -301,6 +301,7 @@ def _measure_network(lanes: list[_Lane], job: Job, progress: Progress) -> None:
 
     def remember(lane: _Lane) -> None:
         lane.facts["memory"] = Memory(**lane.worker.ask("memory"))
+        lane.facts["delegation"] = Delegation(**lane.worker.ask("delegation"))
 
     for lane in lanes:
         lane.attempt("inference", warm_up)

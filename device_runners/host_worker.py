@@ -3,8 +3,8 @@
 It is started as a file, with its parent's search path, and imports numpy and LiteRT alone, OpenCV only once the
 pipeline is asked for, so that its memory is the model's and little else.
 
-It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `detector`, `both`,
-`found`.
+It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `delegation`,
+`detector`, `both`, `found`.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mlbench.export import random_inputs
-from mlbench.export.interpreter import Network
+from mlbench.export.interpreter import Network, matched
 
 _WARM_UP_BURSTS = 20
 _STEADY = 0.02
@@ -75,7 +75,9 @@ class Worker:
         self._network = Network(self._threads, model_path=self._model)
         loaded = time.perf_counter()
         self._entries = (
-            self._network.matched("inputs", [one.name for one in self._inputs]) if self._inputs else []
+            matched("inputs", self._network.inputs, [one.name for one in self._inputs])
+            if self._inputs
+            else []
         )
         if not self._inputs:
             self._random = random_inputs.drawn(self._network.inputs, self._seed)
@@ -89,7 +91,7 @@ class Worker:
     def predict(self, files: dict[str, str], out: str) -> dict[str, int]:
         """Write the outputs float32 [n, …] for the samples in files, an array per output."""
         stored = [np.load(files[one.name], mmap_mode="r", allow_pickle=False) for one in self._inputs]
-        places = self._network.matched("outputs", self._outputs)
+        places = matched("outputs", self._network.outputs, self._outputs)
         found: dict[str, list[np.ndarray]] = {name: [] for name in self._outputs}
         for row in range(len(stored[0])):
             for entry, one, values in zip(self._entries, self._inputs, stored, strict=True):
@@ -124,6 +126,11 @@ class Worker:
             "peak_bytes": _resident()["peak"],
         }
 
+    def delegation(self) -> dict[str, Any]:
+        """How many operators the network has, and of how many each part consists that a delegate took over."""
+        operators, parts = self._network.delegation()
+        return {"operators": operators, "parts": parts}
+
     def detector(self, seconds: float, count: int) -> dict[str, Any]:
         """A burst of detections alone, on the frames in turn."""
         return self._burst(self._detect, seconds, count)
@@ -152,8 +159,8 @@ class Worker:
 
     def _set(self, turn: int) -> None:
         if not self._inputs:
-            for position, values in enumerate(self._random[turn % len(self._random)]):
-                self._network.set(position, values)
+            for position, stored in enumerate(self._random[turn % len(self._random)]):
+                self._network.put(position, stored)
         for entry, one in zip(self._entries, self._inputs, strict=True):
             self._network.set(entry, one.encoded(one.values[turn % len(one.values)]))
 

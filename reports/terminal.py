@@ -16,6 +16,7 @@ from mlbench.compression.chain import short_names
 from mlbench.contracts import Report
 from mlbench.evaluation.amounts import change_shown, limit_text, value_text
 from mlbench.records import Artifact, BudgetVerdict, Interval, Measurement, MetricFacts, Record, Timing
+from mlbench.reports.files import Rows, file_rows, known
 from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PaperResult, paper_result
 from mlbench.system.files import write_atomically
 from mlbench.system.sizes import format_size
@@ -77,6 +78,9 @@ def show(record: Record, console: Console, frame: box.Box = box.HEAVY_HEAD) -> N
         title = f"{record.artifacts[0].variant} on {device.name}, {_count(device.threads, 'thread')}"
         for part in parts:
             _print(console, title, _figures(record, part, device.id), frame)
+    for part in parts if record.data is None else ():
+        if files := file_rows(record, part):
+            _print(console, "The files", _files(record, part, files), frame)
     for part in parts if record.scores else ():
         _print(console, "Metrics of the exported files, with 95 % intervals", _metrics(record, part), frame)
     if paper_result(record.artifacts[0].variant, record.task):
@@ -139,6 +143,16 @@ def _figures(record: Record, part: Sequence[Artifact], device: str) -> Table:
     for label, figure in [*_MEASURED_ROWS, *_pipeline_rows(measured.values())]:
         cells = [figure(measured[a.id]) if a.id in measured else _MISSING for a in part]
         table.add_row(label, *cells, *_paper_cell(label, paper))
+    return table
+
+
+def _files(record: Record, part: Sequence[Artifact], rows: Rows) -> Table:
+    table = Table(header_style="bold")
+    table.add_column("")
+    for name in _chains(record, known(record, part)):
+        table.add_column(escape(name), overflow="fold")
+    for label, cells in rows:
+        table.add_row(escape(label), *(escape("\n".join(lines)).replace("|", "∣") for lines in cells))
     return table
 
 

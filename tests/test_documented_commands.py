@@ -34,6 +34,7 @@ from mlbench.export import written
 from mlbench.faces.dataset import Faces, write_npz
 from tests.faces.drawn_faces import draw_face
 from tests.faces.drawn_faces import write_faces as write_photographs
+from tests.small_files import classifying
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -316,6 +317,8 @@ def _fill(folder: Path) -> None:
         cv2.imwrite(str(folder / name), draw_face(320))
     for name in ("docs", "models"):
         shutil.copytree(ROOT / name, folder / name)
+    for name in ("digits", "digits_int8"):
+        (folder / f"{name}.tflite").write_bytes(classifying((32, 32, 1)))
     for model, names in _FILES.items():
         for name in names.split():
             shutil.copy(ROOT / "models" / f"{model}.tflite", folder / f"{name}.tflite")

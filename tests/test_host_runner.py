@@ -97,6 +97,7 @@ class _Recording:
         return {
             "load": {"load_ms": 1.0, "first_ms": 1.0},
             "warm_up": {"count": 1},
+            "delegation": {"operators": 2, "parts": [1]},
             "memory": {"baseline_bytes": 1, "loaded_bytes": 2, "peak_bytes": 3},
             "found": {"found": 1, "frames": 1},
         }.get(command, {"samples_ms": [1.0] * count, "cpu_s": 1.0, "wall_s": 1.0})

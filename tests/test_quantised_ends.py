@@ -115,7 +115,7 @@ def _cast(network, given, answered):
         ("int8", "float32", "takes crop as int8, without a scale"),
         ("int32", "float32", "takes crop as int32, without a scale"),
         ("float32", "int8", "answers .* as int8, without a scale"),
-        ("float16", "float32", "is float16"),
+        ("complex64", "float32", "is complex64"),
     ],
 )
 def test_numbers_without_a_meaning_are_refused(network, sampled, tmp_path, given, answered, told):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,7 @@ class Inputs:
 
     facts: dict[str, Any]
     count: int
-    outputs: list[Port]
+    outputs: Sequence[Port]
     answers: dict[str, int]
 
 
@@ -69,10 +69,11 @@ class Writer:
         Raises:
             UsageError: the file cannot be loaded, or does not fit the samples.
         """
-        network = artifacts.loaded(self._job.folder / artifact.path)
+        network = artifacts.runnable(self._job.folder / artifact.path)
         answers = dict[str, int]()
         if self._sets:
-            entries, places = artifacts.ends(network, self._sets[0], "it")
+            entries = artifacts.entries_of(network, self._sets[0], "it")
+            places = artifacts.places_of(network, self._sets[0], "it")
             answers = dict(zip(self._sets[0].targets, places, strict=True))
             names = [name for _, name in sorted(zip(entries, self._sets[0].inputs, strict=True))]
             told = [self._samples(port, name) for port, name in zip(network.inputs, names, strict=True)]
@@ -97,10 +98,10 @@ class Writer:
         encoded = (data for values in stored for data in encoded_bytes(port, encoding, values))
         return _told(port, self._file((name, port), encoded), size_of(port))
 
-    def _random(self, ports: list[Port]) -> list[dict[str, Any]]:
+    def _random(self, ports: Sequence[Port]) -> list[dict[str, Any]]:
         samples = random_inputs.drawn(ports, self._job.seed)
         files = [
-            self._file((port, "random"), [port.stored(values[place]).tobytes() for values in samples])
+            self._file((port, "random"), [stored[place].tobytes() for stored in samples])
             for place, port in enumerate(ports)
         ]
         return [_told(port, file, size_of(port)) for port, file in zip(ports, files, strict=True)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
-import struct
 from pathlib import Path
+
+from mlbench.export.contents import DAMAGED, operators
 
 #: The version in `android_harness/dependencies.lock`.
 TFLITE = "2.16.1"
@@ -51,7 +51,7 @@ def unsupported(path: Path) -> str | None:
     """
     try:
         needed = operators(path)
-    except (ValueError, struct.error, IndexError, TypeError) as error:
+    except DAMAGED as error:
         return f"the file is not a network that TensorFlow Lite reads ({error})"
     for name, version in needed:
         highest = HIGHEST_VERSION.get(name)
@@ -60,27 +60,3 @@ def unsupported(path: Path) -> str | None:
         if version > highest:
             return f"it needs {name} version {version}, TensorFlow Lite {TFLITE} has up to version {highest}"
     return None
-
-
-def operators(path: Path) -> list[tuple[str, int]]:
-    """Names and versions of the operators that a `.tflite` file lists.
-
-    Raises:
-        ValueError, struct.error, IndexError, TypeError: not such a file.
-    """
-    from ai_edge_litert import schema_py_generated as schema
-
-    def name(code: schema.OperatorCode) -> str:
-        # Codes up to 127 once lived in a byte of their own; files of either age fill the larger of the two.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        own = code.CustomCode() if number == schema.BuiltinOperator.CUSTOM else None
-        return own.decode(errors="replace") if own else names.get(number, "unknown")
-
-    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[4:8] != b"TFL3":
-            message = "no TFL3 mark"
-            raise ValueError(message)
-        model = schema.Model.GetRootAs(data, 0)
-        codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
-        return [(name(code), code.Version()) for code in codes]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mlbench.cli.options import (
     FILE,
@@ -14,17 +15,22 @@ from mlbench.cli.options import (
     data_options,
     making_of,
     model_option,
+    task_of,
     training_options,
     tuning_options,
 )
 from mlbench.cli.output import progress_bars
+from mlbench.errors import UsageError
 
 
 @click.command(
     epilog="\b\nExamples:\n  mlbench compress --variant two_pool --chain svd --out small.tflite\n"
     '  mlbench compress --variant basic --chain "svd(target=1MB)+dynamic" --out basic.tflite\n'
+    "  mlbench compress digits.tflite --chain dynamic --out small.tflite\n"
+    "  mlbench compress digits.tflite --chain int8 --data my.npz --task classification --out small.tflite\n"
     "\nRarer options of training and tuning are flags too: `mlbench list options`."
 )
+@click.argument("file", required=False, type=FILE)
 @click.option("--variant", default="two_pool", show_default=True, shell_complete=complete("variants"))
 @model_option("model")
 @click.option("--chain", default="svd", show_default=True, shell_complete=complete("compressors", "none"))
@@ -33,11 +39,71 @@ from mlbench.cli.output import progress_bars
 @training_options
 @tuning_options
 @click.option("--pb", is_flag=True, help="Write the paper's frozen .pb graph too.")
-def compress(variant: str, model: str | None, chain: str, out: Path, pb: bool, **options: Any) -> None:
-    """Compress a baseline and write the file, without measuring it."""
+@click.option("--json", "as_json", is_flag=True, help="Of a finished file: print numbers as JSON.")
+@click.pass_context
+def compress(
+    context: click.Context,
+    /,
+    file: Path | None,
+    variant: str,
+    model: str | None,
+    chain: str,
+    out: Path,
+    pb: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compress a baseline and write the file, without measuring it.
+
+    Given a finished float .tflite FILE, quantise that: its answers are compared with the original's, on --data where it
+    is given (of which int8 measures ranges on a part), else on random inputs; --task adds its metrics.
+    """
+    if file is not None:
+        click.echo(_quantised(context, file, chain, out, as_json, options))
+        return
+    if as_json:
+        message = "--json is for a finished file: without one, `mlbench run --json` prints the record."
+        raise UsageError(message)
     from mlbench.compression.chain import parse_chain
     from mlbench.runs import steps
 
     network = chosen_network(variant, model, **options)
     making = making_of(network, **options)
     click.echo(steps.compress_only(network, parse_chain(chain), making, out, pb, progress_bars()))
+
+
+#: Parameters that mean something for a finished file.
+_OF_FILES = {"file", "chain", "out", "data", "task", "seed", "as_json"}
+
+
+def _quantised(
+    context: click.Context, file: Path, chain: str, out: Path, as_json: bool, options: dict[str, Any]
+) -> str:
+    """Quantise a finished file; says what was done."""
+    from mlbench.data.sources import TestSet
+    from mlbench.runs.requantising import requantise
+
+    given = {
+        parameter.name: parameter.opts[0]
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+    }
+    if useless := [flag for name, flag in given.items() if name not in _OF_FILES]:
+        message = f"{useless[0]} is of no use for a finished file, which is quantised as it is: leave out {useless[0]}."
+        raise UsageError(message)
+    if "chain" not in given:
+        message = (
+            f"{file} can be quantised: say to what by --chain: float16, dynamic, int8, int4 or dynamic4."
+        )
+        raise UsageError(message)
+    data, task = options["data"], options["task"]
+    done = requantise(
+        file,
+        chain,
+        out,
+        None if data is None else TestSet.parse(str(data)),
+        task_of(task) if "task" in given else None,
+        options["seed"],
+        progress_bars(),
+    )
+    return done.model_dump_json() if as_json else done.told()

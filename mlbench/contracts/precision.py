@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy.typing as npt
 
+from mlbench.errors import UsageError
+
 if TYPE_CHECKING:
     import tf_keras
 
@@ -46,6 +48,8 @@ class Precision(ABC):
     floor: ClassVar[float]
     #: Bytes that a weight takes at least: a smaller file lacks some.
     weight_bytes: ClassVar[float]
+    #: Whether `requantise` measures ranges on samples.
+    needs_ranges: ClassVar[bool] = False
 
     @abstractmethod
     def write(
@@ -61,3 +65,16 @@ class Precision(ABC):
         Raises:
             UsageError: the network cannot be written so.
         """
+
+    def requantise(self, content: bytes, inputs: Sequence[npt.NDArray[Any]]) -> bytes:
+        """A finished float file with its numbers in this precision; by default that is not possible.
+
+        Args:
+            content: of a `.tflite`, as `mlbench.export.repacking.prepared` gives it.
+            inputs: to measure ranges on, [n, …] each, in the order of the file's; none where none were given.
+
+        Raises:
+            UsageError: it cannot be written so.
+        """
+        message = f"{self.name} cannot be made of a finished file: give the Keras network by --model."
+        raise UsageError(message)

@@ -44,7 +44,12 @@ Tell = Callable[[str], None]
 
 
 def read_samples(
-    path: Path, label: str = "", how: Reading = AS_STORED, tell: Tell = lambda told: None
+    path: Path,
+    label: str = "",
+    how: Reading = AS_STORED,
+    tell: Tell = lambda told: None,
+    *,
+    targets: bool = True,
 ) -> Samples:
     """Read samples; arrays that are stored, not deflated, are memory-mapped.
 
@@ -53,17 +58,20 @@ def read_samples(
         label: name of the array with the targets; "" for `y`, or all of `y.NAME`.
         how: what options say of it.
         tell: called with a sentence about what was skipped.
+        targets: whether there must be any; else there are none.
 
     Raises:
         UsageError: unreadable, or without inputs or targets, or arrays of different length.
     """
-    samples, faults = look(path, label, how, tell)
+    samples, faults = look(path, label, how, tell, targets=targets)
     if samples is None or faults:
         raise UsageError(faults[0])
     return samples
 
 
-def look(path: Path, label: str, how: Reading, tell: Tell) -> tuple[Samples | None, list[str]]:
+def look(
+    path: Path, label: str, how: Reading, tell: Tell, *, targets: bool = True
+) -> tuple[Samples | None, list[str]]:
     """The samples of a file as far as they can be read, and all that is wrong with them; see `read_samples`."""
     try:
         if path.is_dir():
@@ -76,9 +84,10 @@ def look(path: Path, label: str, how: Reading, tell: Tell) -> tuple[Samples | No
         arrays = named_arrays(path, how.columns)
         said = _said(arrays)
         rows = {name: entry for name, entry in arrays.items() if name not in said}
-        if faults := list(_missing(rows, label, path)) or list(_lengths(rows, path)):
+        kinds = ["x", *(["y"] if targets and not label else [])]
+        if faults := list(_missing(rows, label, path, kinds)) or list(_lengths(rows, path)):
             return None, faults
-        return _read(path, rows, {name: arrays[name].load() for name in said}, label, how)
+        return _read(path, rows, {name: arrays[name].load() for name in said}, label, how, kinds)
     except NPZ_ERRORS as error:
         return None, [f"{path} cannot be read as samples: {error}; give an .npz with arrays x and y."]
     except UsageError as error:
@@ -123,11 +132,18 @@ def _said(arrays: Mapping[str, Entry]) -> set[str]:
 
 
 def _read(
-    path: Path, entries: Mapping[str, Entry], said: Mapping[str, Array], label: str, how: Reading
+    path: Path,
+    entries: Mapping[str, Entry],
+    said: Mapping[str, Array],
+    label: str,
+    how: Reading,
+    kinds: list[str],
 ) -> tuple[Samples | None, list[str]]:
     arrays = {name: entry.load() for name, entry in entries.items()}
     texts = {name: arrays[name].astype(np.str_) for name in (_GROUP, _ID) if name in arrays}
-    inputs, targets = _named(arrays, "x"), {label: arrays[label]} if label else _named(arrays, "y")
+    inputs, wanted = _named(arrays, "x"), dict[str, Array]()
+    if label or "y" in kinds:
+        wanted = {label: arrays[label]} if label else _named(arrays, "y")
     faults = [fault for name, values in inputs.items() for fault in _number_faults(name, values, path)]
     encodings = dict[str, Encoding]()
     for name, values in inputs.items():
@@ -139,11 +155,11 @@ def _read(
     unknown = sorted({*how.scale, *how.mean, *how.std} - {"", *inputs})
     faults += [f'{path} has no input "{name}"{did_you_mean(name, inputs)}' for name in unknown]
     count = len(next(iter(inputs.values())))
-    used = {*(f"x.{k}" for k in inputs), *(f"y.{k}" for k in targets), "x", "y", label, _GROUP, _ID}
+    used = {*(f"x.{k}" for k in inputs), *(f"y.{k}" for k in wanted), "x", "y", label, _GROUP, _ID}
     ids = texts.get(_ID, np.arange(count).astype(np.str_))
     samples = Samples(
         inputs=inputs,
-        targets=targets,
+        targets=wanted,
         ids=ids,
         groups=texts.get(_GROUP, ids),
         encodings=encodings,
@@ -170,9 +186,9 @@ def _number_faults(name: str, values: Array, path: Path) -> Iterator[str]:
         yield f"{path}: the input {name} holds values that are not finite; remove those samples."
 
 
-def _missing(headers: Mapping[str, Entry], label: str, path: Path) -> Iterator[str]:
+def _missing(headers: Mapping[str, Entry], label: str, path: Path, kinds: list[str]) -> Iterator[str]:
     present = ", ".join(headers) or "none"
-    for kind in ("x", *([] if label else ["y"])):
+    for kind in kinds:
         if not any(name == kind or name.startswith(f"{kind}.") for name in headers):
             yield (
                 f"{path} has no array {kind} or {kind}.NAME (it has {present}): say which it is with "

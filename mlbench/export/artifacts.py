@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import Samples, Task
-from mlbench.data.fitting import shape_fault
+from mlbench.data.fitting import shape_fault, shape_told
 from mlbench.errors import UsageError
 from mlbench.records import Artifact
 from mlbench.system.files import deflated_size, file_sha256
 from mlbench.system.quiet import muted_standard_error
 
 if TYPE_CHECKING:
-    from mlbench.export.interpreter import Network
+    from mlbench.export.interpreter import Network, Port
+    from mlbench.export.trial import Ends
 
 _MAGIC = b"TFL3"
 _LARGEST = 2**31 - 1  # bytes: the format's own limit
@@ -49,14 +51,23 @@ def loaded(model: Path | bytes) -> Network:
 def _require_tflite(path: Path) -> None:
     try:
         with path.open("rb") as file:
-            head, size = file.read(8), path.stat().st_size
+            head = file.read(8)
+        _require_size(path)
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."
         raise UsageError(message) from error
     if head[4:] != _MAGIC:
-        message = f"{path} is not a .tflite file: give one that `mlbench run` or `mlbench compress` wrote."
+        message = (
+            f"{path} is not a .tflite file: give a network that was converted to TensorFlow Lite (LiteRT)."
+        )
         raise UsageError(message)
-    if size > _LARGEST:
+
+
+def _require_size(path: Path) -> None:
+    if not path.stat().st_size:
+        message = f"{path} is empty, which is not a .tflite file: give a network that was converted to one."
+        raise UsageError(message)
+    if (size := path.stat().st_size) > _LARGEST:
         message = (
             f"{path} has {size:,} bytes: a .tflite file has less than 2 GiB; compress the network before."
         )
@@ -69,9 +80,9 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
     Raises:
         UsageError: it does not.
     """
-    network = loaded(path)
-    _, places = ends(network, samples, f"{path}")
-    shapes = [network.outputs[place].shape[1:] for place in places]
+    ends = runnable(path)
+    entries_of(ends, samples, f"{path}")
+    shapes = [ends.outputs[place].shape[1:] for place in places_of(ends, samples, f"{path}")]
     try:
         task.wanted(samples.targets, dict(zip(samples.targets, shapes, strict=True)))
     except UsageError as error:
@@ -79,21 +90,38 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
         raise UsageError(message) from error
 
 
-def ends(network: Network, samples: Samples, what: str) -> tuple[list[int], list[int]]:
-    """Positions of the samples' inputs among the network's, and of their targets among its outputs.
+def runnable(path: Path) -> Ends:
+    """What a file that runs here takes and answers; it is tried in a process of its own.
 
     Raises:
-        UsageError: `what` does not fit the samples.
+        UsageError: it cannot be read, is no `.tflite`, needs what this runtime lacks, or crashes it.
     """
+    from mlbench.export.trial import tried
+
+    _require_tflite(path)
+    return tried(path)
+
+
+def _matched(kind: str, ports: Sequence[Port], names: Iterable[str], what: str) -> list[int]:
+    from mlbench.export.interpreter import matched
+
     try:
-        entries = network.matched("inputs", list(samples.inputs))
-        places = network.matched("outputs", list(samples.targets))
+        return matched(kind, ports, list(names))
     except ValueError as error:
         message = f"{what} does not fit the samples: {error}."
         raise UsageError(message) from error
+
+
+def entries_of(network: Network | Ends, samples: Samples, what: str) -> list[int]:
+    """Positions of the samples' inputs among the network's.
+
+    Raises:
+        UsageError: they do not fit.
+    """
+    entries = _matched("inputs", network.inputs, samples.inputs, what)
     for port, name in zip((network.inputs[entry] for entry in entries), samples.inputs, strict=True):
         encoding = samples.encodings[name]
-        if fault := shape_fault(what, name, port.shape[1:], encoding.shape):
+        if fault := shape_fault(what, name, _of_one_sample(port, what), encoding.shape):
             raise UsageError(fault)
         if port.whole and np.dtype(encoding.dtype).kind == "f":
             message = (
@@ -101,11 +129,32 @@ def ends(network: Network, samples: Samples, what: str) -> tuple[list[int], list
                 "write float32 or quantised inputs."
             )
             raise UsageError(message)
+    return entries
+
+
+def places_of(network: Network | Ends, samples: Samples, what: str) -> list[int]:
+    """Positions of the samples' targets among the network's outputs.
+
+    Raises:
+        UsageError: they do not fit.
+    """
+    places = _matched("outputs", network.outputs, samples.targets, what)
     for port in network.outputs:
+        _of_one_sample(port, what)
         if port.whole and port.dtype.itemsize < 4:
             message = f"{what} answers {port.name} as {port.dtype}, without a scale: write float32 outputs."
             raise UsageError(message)
-    return entries, places
+    return places
+
+
+def _of_one_sample(port: Port, what: str) -> tuple[int, ...]:
+    if port.sample_shape is None:
+        message = (
+            f"{what} holds {shape_told(port.shape)} at {port.name}, which is not of one sample: convert the network "
+            "with a batch of 1, or measure it without --data."
+        )
+        raise UsageError(message)
+    return port.sample_shape
 
 
 def answers(model: Path | bytes, samples: Samples) -> dict[str, npt.NDArray[np.float32]]:
@@ -115,7 +164,8 @@ def answers(model: Path | bytes, samples: Samples) -> dict[str, npt.NDArray[np.f
         UsageError: it cannot be run here, or does not fit the samples.
     """
     network = loaded(model)
-    entries, places = ends(network, samples, "The network" if isinstance(model, bytes) else f"{model}")
+    what = "The network" if isinstance(model, bytes) else f"{model}"
+    entries, places = entries_of(network, samples, what), places_of(network, samples, what)
     found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in samples.targets}
     for row in range(len(samples)):
         for entry, (name, values) in zip(entries, samples.inputs.items(), strict=True):
@@ -132,7 +182,7 @@ def artifact_of(path: Path) -> Artifact:
     Raises:
         UsageError: it cannot be run here.
     """
-    loaded(path)
+    runnable(path)
     return described(path)
 
 
@@ -143,6 +193,7 @@ def described(path: Path) -> Artifact:
         UsageError: it cannot be read.
     """
     try:
+        _require_size(path)
         digest = file_sha256(path)
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +20,8 @@ import numpy.typing as npt
 
 from mlbench.contracts.precision import ExportOptions, Precision
 from mlbench.errors import UsageError
-from mlbench.export.repacking import self_contained
+from mlbench.export.repacking import answering, entrance, self_contained
+from mlbench.system.quiet import muted_standard_error
 
 if TYPE_CHECKING:
     import tf_keras
@@ -68,6 +71,15 @@ class Float16(Precision):
         converter.target_spec.supported_types = [tf.float16]
         return bytes(converter.convert())
 
+    def requantise(self, content: bytes, inputs: Inputs) -> bytes:
+        """See `Precision.requantise`."""
+        from ai_edge_quantizer import algorithm_manager, qtyping, quantizer
+
+        halves = quantizer.Quantizer(bytearray(content))
+        casting = algorithm_manager.AlgorithmName.FLOAT_CASTING
+        halves.add_weight_only_config(".*", qtyping.TFLOperationName.ALL_SUPPORTED, 16, algorithm_key=casting)
+        return _quantised(halves)
+
 
 class Dynamic(Precision):
     """Weights as bytes, activations quantised while running. Zeros are stored as any number."""
@@ -82,6 +94,10 @@ class Dynamic(Precision):
         """See `Precision.write`."""
         return bytes(_quantising(network).convert())
 
+    def requantise(self, content: bytes, inputs: Inputs) -> bytes:
+        """See `Precision.requantise`."""
+        return _quantised(_dynamic(content))
+
 
 class Int8(Precision):
     """Weights and activations as bytes, with ranges measured on samples or learned. Sparse files do not load."""
@@ -91,6 +107,7 @@ class Int8(Precision):
     share: ClassVar[float] = 0.5
     floor: ClassVar[float] = 0.005
     weight_bytes: ClassVar[float] = 1.0
+    needs_ranges: ClassVar[bool] = True
 
     def write(self, network: tf_keras.Model, inputs: Inputs, options: ExportOptions) -> bytes:
         """See `Precision.write`."""
@@ -109,6 +126,34 @@ class Int8(Precision):
             if options.float_output
             else bytes(converter.convert())
         )
+
+    def requantise(self, content: bytes, inputs: Inputs) -> bytes:
+        """See `Precision.requantise`; inputs and outputs stay float."""
+        from ai_edge_quantizer import algorithm_manager, calibrator, qtyping, quantizer, recipe_manager
+        from ai_edge_quantizer.utils import qsv_utils
+
+        if not inputs or not len(inputs[0]):
+            message = (
+                "int8 needs samples to measure ranges on: give --data FILE.npz with them, or use dynamic."
+            )
+            raise UsageError(message)
+        recipe, names = recipe_manager.RecipeManager(), qtyping.TFLOperationName
+        recipe.add_static_config(".*", names.ALL_SUPPORTED, 8, 8)
+        untouched = algorithm_manager.AlgorithmName.NO_QUANTIZE
+        for ends in (names.INPUT, names.OUTPUT):
+            recipe.add_static_config(".*", ends, 8, 8, algorithm_key=untouched)
+        key, entries = entrance(content)
+        rows = zip(*(array[:_CALIBRATED] for array in inputs), strict=True)
+        samples = [dict(zip(entries, row, strict=True)) for row in rows]
+        with warnings.catch_warnings(), muted_standard_error():
+            warnings.simplefilter("ignore")  # of memory for all tensors, which calibration needs
+            # A moving average, its default, cuts off what few samples reach: 11 times the error on a small network.
+            ranges = calibrator.Calibrator(
+                memoryview(content), num_threads=1, qsv_update_func=qsv_utils.min_max_update
+            )
+            ranges.calibrate({key: samples}, recipe)
+        planned = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe())
+        return _quantised(planned, ranges.get_model_qsvs())
 
 
 def _with_float_output(converter: Any, network: tf_keras.Model, inputs: Inputs) -> bytes:
@@ -143,9 +188,12 @@ class Int4(Precision):
 
     def write(self, network: tf_keras.Model, inputs: Inputs, options: ExportOptions) -> bytes:
         """See `Precision.write`."""
+        return self.requantise(Float32().write(network, inputs, ExportOptions()), inputs)
+
+    def requantise(self, content: bytes, inputs: Inputs) -> bytes:
+        """See `Precision.requantise`."""
         from ai_edge_quantizer import quantizer, recipe
 
-        content = Float32().write(network, inputs, ExportOptions())
         return _quantised(quantizer.Quantizer(bytearray(content), recipe.weight_only_wi4_afp32()))
 
 
@@ -167,6 +215,17 @@ class Dynamic4(Precision):
         mixed.add_dynamic_config(".*", names.CONV_2D, 8)
         mixed.add_dynamic_config(".*", names.FULLY_CONNECTED, 4)
         mixed.add_dynamic_config(_OUTPUT, names.FULLY_CONNECTED, 8)
+        return _quantised(mixed)
+
+    def requantise(self, content: bytes, inputs: Inputs) -> bytes:
+        """See `Precision.requantise`."""
+        from ai_edge_quantizer import qtyping
+
+        mixed, dense = _dynamic(content, 4), qtyping.TFLOperationName.FULLY_CONNECTED
+        for name in answering(content):
+            mixed.add_dynamic_config(
+                re.escape(name), dense, 8, granularity=qtyping.QuantGranularity.TENSORWISE
+            )
         return _quantised(mixed)
 
 
@@ -194,6 +253,19 @@ def _one_by_one(network: tf_keras.Model, inputs: Inputs, count: int) -> Iterator
         yield values if len(values) == 1 else dict(zip(network.input_names, values, strict=True))
 
 
-def _quantised(planned: quantizer.Quantizer) -> bytes:
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints sizes, where --json prints records
-        return self_contained(bytes(planned.quantize().quantized_model))
+def _dynamic(content: bytes, dense_bits: int = 8) -> quantizer.Quantizer:
+    """Dynamic quantisation to 8 bits; dense layers of 8 have one scale: with more they need a version 12."""
+    from ai_edge_quantizer import qtyping, quantizer
+
+    names, grain = qtyping.TFLOperationName, qtyping.QuantGranularity
+    planned = quantizer.Quantizer(bytearray(content))
+    planned.add_dynamic_config(".*", names.ALL_SUPPORTED, 8)
+    scales = grain.TENSORWISE if dense_bits == 8 else grain.CHANNELWISE
+    planned.add_dynamic_config(".*", names.FULLY_CONNECTED, dense_bits, granularity=scales)
+    return planned
+
+
+def _quantised(planned: quantizer.Quantizer, ranges: Any = None) -> bytes:
+    # It prints sizes, where --json prints records, and bars.
+    with contextlib.redirect_stdout(io.StringIO()), muted_standard_error():
+        return self_contained(bytes(planned.quantize(ranges).quantized_model))

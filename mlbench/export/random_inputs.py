@@ -5,6 +5,7 @@ Imports numpy alone: the measuring process loads it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 COUNT = 8
 
 
-def drawn(ports: list[Port], seed: int) -> list[list[np.ndarray]]:
-    """Samples of one real array [*shape without the batch] per input."""
+def drawn(ports: Sequence[Port], seed: int) -> list[list[np.ndarray]]:
+    """Samples of one array per input, as the file takes it, with its batch."""
     rng = np.random.default_rng(seed)
-    return [[rng.random(port.shape[1:], np.float32) for port in ports] for _ in range(COUNT)]
+    return [[port.drawn(rng) for port in ports] for _ in range(COUNT)]

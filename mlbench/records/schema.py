@@ -95,6 +95,59 @@ class Artifact(Value):
     export_error: float | None  # largest |file - network| over the check inputs
 
 
+class PortFacts(Value):
+    """One input or output of a file, as the file says."""
+
+    name: Text
+    shape: tuple[int, ...]  # with the batch; -1: any size
+    dtype: Text
+    scale: float | None = None  # a real number is scale × (code - zero); None: not quantised
+    zero: int | None = None
+
+
+class OperatorFacts(Value):
+    """An operator of a file, at one version."""
+
+    name: Text
+    version: Count
+    count: Count
+
+
+class SignatureFacts(Value):
+    """One of a file's entry points, by the names of what it takes and answers."""
+
+    key: Text
+    inputs: tuple[Text, ...]
+    outputs: tuple[Text, ...]
+
+
+class FileFacts(Value):
+    """What a `.tflite` file says of itself."""
+
+    inputs: tuple[PortFacts, ...]
+    outputs: tuple[PortFacts, ...]
+    operators: tuple[OperatorFacts, ...]  # of all graphs, the most frequent first
+    graphs: Count
+    signatures: tuple[SignatureFacts, ...] = ()
+    description: Text = ""  # mostly the converter's
+    runtime: Text = ""  # the oldest that has its operators; "": not told
+    metadata: tuple[Text, ...] = ()  # names of its entries
+    notes: dict[str, Text] = {}  # of TFLite Metadata: name, description, version, author, license
+    attached: tuple[Text, ...] = ()  # names of files that hang at its end
+
+
+class Delegation(Value):
+    """What a device's delegate (XNNPACK, on a CPU) took over of a file's main graph."""
+
+    operators: Count  # of the graph
+    parts: tuple[Count, ...]  # how many operators each part that was taken over has
+
+    @property
+    def taken(self) -> int:
+        """How many operators were taken over."""
+        return sum(self.parts)
+
+
 class Layer(Value):
     """One layer of a network: where the parameters and the multiply-accumulates are."""
 
@@ -232,6 +285,7 @@ class Measurement(Value):
     network: Timing | None = None
     parts: dict[str, Timing] = {}  # of what stands around the network in the task's pipeline, by name
     memory: Memory | None = None
+    delegation: Delegation | None = None  # None: the device does not tell
     found: Count | None = None  # frames in which the pipeline found what the network looks at, of `frames`
     frames: Count | None = None
     details: dict[str, Text] = {}  # what else the device told while measuring, to read beside the figures
@@ -361,6 +415,7 @@ class Record(Value):
     groups: dict[
         str, Groups
     ] = {}  # by Scores.test_set; none in early records, whose intervals resample samples
+    files: dict[str, FileFacts] = {}  # by Artifact.id
     layers: dict[str, tuple[Layer, ...]] = {}  # by Artifact.id
     stages: dict[str, tuple[Stage, ...]] = {}  # by Artifact.id
     artifacts: Annotated[tuple[Artifact, ...], Field(min_length=1)]  # the baseline first

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from mlbench.evaluation.gallery import gallery_of
 from mlbench.evaluation.metrics import facts_of, scores_of
 from mlbench.evaluation.statistics import too_few
 from mlbench.evaluation.within_run import differences_of, numbers_of
+from mlbench.export.contents import DAMAGED
+from mlbench.export.contents import facts_of as facts_of_file
 from mlbench.records import (
     Artifact,
     Difference,
     EncodingFacts,
     Failure,
+    FileFacts,
     Groups,
     Measurement,
     Scores,
@@ -171,6 +175,7 @@ def measure(
             "test_sets": {name: samples.fingerprint for name, samples in tests.items()},
             "groups": groups,
             "artifacts": tuple(artifacts),
+            "files": dict(_facts(artifacts, folder)),
             "devices": tuple(runner.device(measuring.threads) for runner in runners),
             "measurements": tuple(measurements),
             "scores": tuple(scores),
@@ -187,6 +192,13 @@ def measure(
             ),
         }
     )
+
+
+def _facts(artifacts: list[Artifact], folder: Path) -> Iterator[tuple[str, FileFacts]]:
+    """What the files say of themselves, of those that can be read."""
+    for artifact in artifacts:
+        with suppress(OSError, *DAMAGED):
+            yield artifact.id, facts_of_file(folder / artifact.path)
 
 
 def _require_own_devices(runners: list[DeviceRunner], threads: int) -> None:

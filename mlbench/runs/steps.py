@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mlbench import __version__
@@ -15,7 +15,8 @@ from mlbench.contracts import NetworkSource, Progress, Samples, Task
 from mlbench.data.fitting import doubts_of_samples
 from mlbench.data.sources import TestSet
 from mlbench.errors import UsageError
-from mlbench.export.artifacts import artifact_of, described, loaded, require_fitting
+from mlbench.export.artifacts import artifact_of, described, require_fitting, runnable
+from mlbench.export.trial import Ends
 from mlbench.records import Artifact, Record, write_record
 from mlbench.runs.measuring import Measuring, measure, now
 from mlbench.runs.pipeline import Finished, told
@@ -136,7 +137,9 @@ def measure_files(
         command=command,
         configuration=configuration,
         environment=environment.machine() | environment.software(),
-        **findings.with_warnings(_notes(task, tests)),
+        **findings.with_warnings(
+            _notes(task, tests) if task else [*_notes(task, tests), *_peculiar(artifacts, faults)]
+        ),
     )
     write_record(record, folder / "record.json")
     return Finished(record, folder)
@@ -145,7 +148,7 @@ def measure_files(
 def _require_fitting(path: Path, task: Task | None, sets: dict[str, Samples]) -> None:
     """Check that a file runs here, and fits all test sets."""
     if task is None:
-        loaded(path)
+        runnable(path)
     else:
         for samples in sets.values():
             require_fitting(path, task, samples)
@@ -178,6 +181,24 @@ def _notes(task: Task | None, tests: Sequence[TestSet]) -> list[str]:
             "Measured on random inputs: sizes, memory and latency alone; give --task and --data for errors."
         ]
     return [] if tests else [f"Tested on {task.drawn}: give --data with real ones."]
+
+
+def _peculiar(artifacts: list[Artifact], faults: dict[str, str]) -> Iterator[str]:
+    """What of the files that were measured makes their figures mean something else than one may think."""
+    first: Ends | None = None
+    for artifact in (one for one in artifacts if one.id not in faults):
+        ends = runnable(Path(artifact.path))
+        left = [port.name for port in ends.inputs if port.open]
+        if left:
+            yield f"{artifact.id} leaves sizes of {', '.join(left)} open: measured with each of them as 1."
+        if ends.samples > 1:
+            yield f"{artifact.id} takes {ends.samples} samples at a time: its times are of all {ends.samples}."
+        first = first or ends
+        if ends.taken != first.taken:
+            yield (
+                f"{artifact.id} takes {ends.taken}, {artifacts[0].id} takes {first.taken}: each was measured on inputs "
+                "of its own; their times and memory are of different work."
+            )
 
 
 def _told_apart(artifacts: list[Artifact]) -> list[Artifact]:

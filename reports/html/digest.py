@@ -25,6 +25,7 @@ from mlbench.records import (
     Stage,
     Timing,
 )
+from mlbench.reports.files import Rows, file_rows, known
 from mlbench.reports.html.rows import Row, device_label, named, rows_of
 from mlbench.reports.html.selection import Selection, select
 
@@ -83,6 +84,14 @@ class Layers:
     stages: tuple[Stage, ...]
 
 
+@dataclass(frozen=True)
+class FileTable:
+    """What the files of a run are: a column for each, and lines by label and file."""
+
+    columns: list[str]
+    rows: Rows
+
+
 @dataclass
 class Digest:
     """All that the page shows. Keys of dictionaries are (run, model)."""
@@ -96,6 +105,7 @@ class Digest:
     samples: dict[tuple[int, str], Samples] = field(default_factory=dict)
     layers: dict[tuple[int, str], Layers] = field(default_factory=dict)
     feature_maps: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
+    files: list[FileTable] = field(default_factory=list)  # of each run
     pictures: dict[str, Picture] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
 
@@ -160,8 +170,10 @@ def _gather(digest: Digest, record: Record, run: int) -> None:
         if metric not in digest.metrics.values():
             twins = sum(metric.name == other.name for other in digest.metrics.values())
             digest.metrics[f"{metric.name}_{twins + 1}" if twins else metric.name] = metric
+    columns = [artifact.id for artifact in known(record, record.artifacts)]
+    digest.files.append(FileTable(columns, file_rows(record, record.artifacts)))
     light: dict[str, Any] = {"measurements": (), "scores": (), "groups": {}, "gallery": None}
-    light |= {"layers": {}, "stages": {}}
+    light |= {"layers": {}, "stages": {}, "files": {}}
     digest.runs.append(record.model_copy(update=light))
 
 
