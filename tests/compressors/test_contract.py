@@ -33,6 +33,9 @@ EXACT = [name for name in NAMES if plugins.load("compressors", name).exact is no
 _TRAINING = TrainingOptions(epochs=2, batch=64, threads=1)
 _TUNING = TuningOptions(epochs=2, batch=64, rate=3e-4, threads=1)
 
+#: With convolutions of which there is something to save.
+_WIDER = replace(TINY, blocks=(TINY.blocks[0], replace(TINY.blocks[1], filters=16), TINY.blocks[2]))
+
 #: On both sides of every threshold of the code and of the quantizers: matrices of 1,024 weights (smaller ones stay in
 #: float), files of 256 KiB (ai-edge-quantizer lays weights behind the flatbuffer) and of 4 MB (trimmed up to there).
 SIZES = {
@@ -98,8 +101,8 @@ def setup(sampled):
 
 @pytest.fixture(scope="module")
 def baseline(cache, setup):
-    trained = baselines.train_baseline(TINY, setup.material, _TRAINING, Silent())
-    storage.save(fitted(TINY, setup.material.train), trained.folder)
+    trained = baselines.train_baseline(_WIDER, setup.material, _TRAINING, Silent())
+    storage.save(fitted(_WIDER, setup.material.train), trained.folder)
     return trained
 
 
@@ -123,7 +126,7 @@ def context(setup):
 
 def _redundant(samples):
     """A network in which every kernel is of rank 1 in all modes, and the latter half of all units is dead."""
-    network = building.build(TINY, Landmarks(), samples, 7)
+    network = building.build(_WIDER, Landmarks(), samples, 7)
     rng = np.random.default_rng(3)
     for layer in network.layers:
         weights = layer.get_weights()
