@@ -4,7 +4,7 @@ Plug-ins implement these; `mlbench.plugins` finds them by entry point. Nothing h
 a plug-in imports it inside the methods that need it.
 """
 
-from mlbench.contracts.compressor import Compressor, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts.compressor import OTHER_KIND, Alone, Compressor, Context, Form, Order, Tuned, unchanged
 from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import ExportOptions, Precision
 from mlbench.contracts.progress import Progress
@@ -15,6 +15,8 @@ from mlbench.contracts.task import Metric, Picture, Task
 from mlbench.contracts.variant import Block, Variant
 
 __all__ = [
+    "OTHER_KIND",
+    "Alone",
     "Block",
     "Compressor",
     "Context",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 def trimmed(content: bytes) -> bytes:
     """The same file without what no runtime needs: names of tensors within the network, notes of the converter."""
-    model = _read(content)
+    model = model_of(content)
     model.metadata = [note for note in model.metadata or [] if note.name != b"CONVERSION_METADATA"]
     read = {0} | {note.buffer for note in model.metadata}
     for graph in model.subgraphs:
@@ -27,10 +27,10 @@ def trimmed(content: bytes) -> bytes:
 
 def self_contained(content: bytes) -> bytes:
     """The same file with every buffer inside the flatbuffer, where each reader of the format looks for it."""
-    return _packed(_read(content), len(content))
+    return _packed(model_of(content), len(content))
 
 
-def _read(content: bytes) -> Any:
+def model_of(content: bytes) -> Any:
     """A file as the schema's `ModelT`, with what the writer laid behind the flatbuffer taken in.
 
     ai-edge-quantizer does so from 256 KiB of weights on, the TFLite converter near 2 GiB; offsets of 0 and 1 are
