@@ -33,12 +33,16 @@ class Setting(click.Option):
 
     Attributes:
         key: as in the file: `training.rate`.
-        holds_path: whether a value names a file, or one with an array (`FILE:ARRAY`).
+        holds_path: whether a value names a file, or one with an array (`FILE:ARRAY`); a function says so of values
+            that may name something else.
     """
 
-    def __init__(self, *arguments: Any, key: str, holds_path: bool = False, **attributes: Any) -> None:
+    def __init__(
+        self, *arguments: Any, key: str, holds_path: bool | Callable[[str], bool] = False, **attributes: Any
+    ) -> None:
         super().__init__(*arguments, **attributes)
-        self.key, self.holds_path = key, holds_path
+        self.key = key
+        self._holds_path = holds_path
 
     @property
     def told(self) -> str:
@@ -50,9 +54,12 @@ class Setting(click.Option):
         """A value whose paths are relative to one folder, with paths relative to another; absolute ones stay."""
         if isinstance(value, list):
             return [self.moved(each, old, new) for each in value]
-        if value is None or not self.holds_path or Path(value).is_absolute():
+        if value is None or Path(str(value)).is_absolute() or not self._names_file(value):
             return value
         return os.path.relpath(old / value, new)
+
+    def _names_file(self, value: Any) -> bool:
+        return self._holds_path if isinstance(self._holds_path, bool) else self._holds_path(value)
 
 
 def setting(key: str, *declarations: str, rare: bool = False, **attributes: Any) -> Callable[[Any], Any]:

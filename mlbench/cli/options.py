@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlbench.cli.experiment import naming, place_of, require_files, setting
+from mlbench.cli.experiment import from_experiment, naming, place_of, require_files, setting
 from mlbench.errors import UsageError
 
 FILE = click.Path(path_type=Path)
@@ -45,6 +45,27 @@ def complete(kind: Any, *more: str) -> Callable[..., list[str]]:
         return [name for name in (*names(kind), *more) if name.startswith(incomplete)]
 
     return complete
+
+
+def _names_file(model: str) -> bool:
+    """Whether `--model` names a file, and no function."""
+    from mlbench.networks.importing.functions import is_function
+
+    return not is_function(model)
+
+
+def model_option(key: str, **attributes: Any) -> Callable[[Any], Any]:
+    """`--model`, beside `--variant`; its key is the parameter's name too."""
+    return setting(
+        key,
+        "--model",
+        key,
+        metavar="FILE|MODULE:FUNCTION",
+        holds_path=_names_file,
+        help="A network of your own in place of a variant: a .keras or .h5 file, or a function that returns one; see "
+        "docs/importing.md.",
+        **attributes,
+    )
 
 
 _OPTIMIZERS = click.Choice(["adam", "muon"])
@@ -103,7 +124,8 @@ training_options = _options(
         "training.epochs",
         "--epochs",
         type=int,
-        help=f"Epochs of training. [default: 300 with --data, {_SAMPLED_EPOCHS} without]",
+        help=f"Epochs of training. [default: 300 with --data, {_SAMPLED_EPOCHS} without; of a file by --model 0: it is "
+        "taken as it is]",
     ),
     setting("training.batch", "--batch", rare=True, default=120, help="Samples per step."),
     setting("training.rate", "--rate", default=1e-3, show_default=True, help="Learning rate of training."),
@@ -181,7 +203,7 @@ tuning_options = _options(
         "tuning.epochs",
         "--tune-epochs",
         type=int,
-        help="Epochs of tuning after a compressor. [default: a sixth of --epochs]",
+        help=f"Epochs of tuning after a compressor. [default: a sixth of --epochs, of 0 {_SAMPLED_EPOCHS}]",
     ),
     setting("tuning.rate", "--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     setting(
@@ -394,8 +416,55 @@ def network_of(name: str) -> Any:
     return plugins.load("variants", name)
 
 
-def making_of(**options: Any) -> Any:
-    """How networks are made, from the options of data, training and tuning; takes those that it needs."""
+def model_of(text: str, epochs: int | None) -> Any:
+    """The network that `--model` names: as it is, where no training is asked for or a file is given.
+
+    Args:
+        text: a file, or `package.module:function`.
+        epochs: of `--epochs`; None: not given.
+    """
+    from mlbench.cli.output import progress_bars
+    from mlbench.networks.importing import source_of as imported
+
+    return imported(text, trained=True if epochs == 0 else None, say=progress_bars().say)
+
+
+def chosen_network(variant: str, model: str | None, **options: Any) -> Any:
+    """The network of a command that takes one: by `--model`, or by `--variant`."""
+    if model is None:
+        return network_of(variant)
+    if given("variant"):
+        raise UsageError(EITHER)
+    require_data(**options)
+    return model_of(model, options["epochs"])
+
+
+EITHER = "--model and --variant both name a network: give one of them."
+
+
+def given(name: str) -> bool:
+    """Whether a flag gave a parameter."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+def require_data(**options: Any) -> None:
+    """Refuse a network of a user's own without samples, unless a task is asked for that draws its own.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if options["data"] is None and not (given("task") or from_experiment("task")):
+        message = "--model needs samples: give --data FILE.npz with arrays x and y, and --task."
+        raise UsageError(message)
+
+
+def making_of(*networks: Any, **options: Any) -> Any:
+    """How networks are made, from the options of data, training and tuning; takes those that it needs.
+
+    Raises:
+        UsageError: among others, no epochs for a network that is not trained yet.
+    """
     from mlbench.runs.plan import Making
 
     with naming("task"):
@@ -403,7 +472,13 @@ def making_of(**options: Any) -> Any:
     data, seed = options["data"], options["seed"]
     require_files(data=[data] if data else [])
     source = source_of(task, data, options["count"], options["split"], seed)
-    training = training_of(data, seed, **{name: options[name] for name in _TRAINING})
+    epochs = _usual_epochs(data, networks) if options["epochs"] is None else options["epochs"]
+    if untrained := [one.name for one in networks if not one.trained and epochs == 0]:
+        message = (
+            f"{told_value('epochs', 0)}: {untrained[0]} has no weights before it is trained; give 1 or more."
+        )
+        raise UsageError(message)
+    training = training_of(seed, **{name: options[name] for name in _TRAINING} | {"epochs": epochs})
     tuning = tuning_of(training, **{name: options.get(name) for name in TUNING})
     _require_losses(task, {"loss": training.loss, "tune_loss": tuning.loss})
     return Making(source, training, tuning, options["start_from"])
@@ -419,18 +494,17 @@ def _require_losses(task: Any, given: dict[str, str]) -> None:
             raise UsageError(message)
 
 
-def training_of(data: Path | None, seed: int, epochs: int | None, train_threads: int, **options: Any) -> Any:
-    """Options of training; fewer epochs by default on drawn samples."""
-    default = _SAMPLED_EPOCHS if data is None else 300
+def _usual_epochs(data: Path | None, networks: Sequence[Any]) -> int:
+    """Fewer on drawn samples, none for networks that are trained."""
+    if networks and all(network.trained for network in networks):
+        return 0
+    return _SAMPLED_EPOCHS if data is None else 300
+
+
+def training_of(seed: int, train_threads: int, **options: Any) -> Any:
+    """Options of training."""
     names = {"threads": "train_threads"}
-    return _validated(
-        "TrainingOptions",
-        names,
-        epochs=default if epochs is None else epochs,
-        seed=seed,
-        threads=train_threads,
-        **options,
-    )
+    return _validated("TrainingOptions", names, seed=seed, threads=train_threads, **options)
 
 
 def _validated(kind: str, names: dict[str, str], /, **options: Any) -> Any:
@@ -444,15 +518,22 @@ def _validated(kind: str, names: dict[str, str], /, **options: Any) -> Any:
     except ValidationError as error:
         fault = error.errors()[0]
         field = str(fault["loc"][0])
-        place = place_of(names.get(field, field))
-        message = f"{place}{' ' if place.startswith('--') else ' = '}{fault['input']}: {fault['msg']}."
+        message = f"{told_value(names.get(field, field), fault['input'])}: {fault['msg']}."
         raise UsageError(message) from error
+
+
+def told_value(name: str, value: Any) -> str:
+    """A parameter with its value, as it was given."""
+    place = place_of(name)
+    return f"{place}{' ' if place.startswith('--') else ' = '}{value}"
 
 
 def tuning_of(training: Any, **tune: Any) -> Any:
     """Options of tuning; one that is not given is as in training."""
     given = {TUNING[name]: value for name, value in tune.items() if value is not None}
-    usual = training.model_dump() | {"epochs": max(3, training.epochs // 6)}
+    usual = training.model_dump() | {
+        "epochs": max(3, training.epochs // 6) if training.epochs else _SAMPLED_EPOCHS
+    }
     names = {field: name for name, field in TUNING.items()}
     return _validated("TuningOptions", names, **usual | given)
 

@@ -8,20 +8,33 @@ from typing import Any
 
 import click
 
-from mlbench.cli.experiment import experiment_options, naming, require_files, setting, settings
+from mlbench.cli.experiment import (
+    experiment_options,
+    from_experiment,
+    naming,
+    require_files,
+    setting,
+    settings,
+)
 from mlbench.cli.options import (
+    EITHER,
     MEASURING,
     complete,
     data_options,
+    given,
     making_of,
     measuring_of,
     measuring_options,
+    model_of,
+    model_option,
     network_of,
     output_options,
+    require_data,
     training_options,
     tuning_options,
 )
 from mlbench.cli.output import progress_bars, show, write_page
+from mlbench.errors import UsageError
 
 
 @click.command(
@@ -31,6 +44,7 @@ Examples:
   mlbench run --variant basic --compress "svd(energy=0.999)" --compress "svd(rank=32)+int8"
   mlbench run --variant all --compress svd --data faces.npz --test human.npz:human --epochs 120
   mlbench run --variant two_pool --compress none --budget size=68MB --json
+  mlbench run --model my.keras --data my.npz --task classification --compress tucker+int8
   mlbench run --variant basic --save-config experiment.toml
   mlbench run --config experiment.toml --set training.optimizer=muon --compress tucker
   mlbench list options
@@ -49,6 +63,7 @@ Rarer options are keys of the file and of --set; the last command lists all.
     shell_complete=complete("variants", "all"),
     help="Network to compress; `all` for every one. May be repeated.",
 )
+@model_option("models", multiple=True)
 @setting(
     "chains",
     "--compress",
@@ -67,12 +82,12 @@ Rarer options are keys of the file and of --set; the last command lists all.
 @setting(
     "output.frozen_graph", "--pb", rare=True, is_flag=True, help="Write the paper's frozen .pb graph too."
 )
-def run(variants: tuple[str, ...], chains: tuple[str, ...], save_config: str | None, **options: Any) -> None:
+def run(chains: tuple[str, ...], save_config: str | None, **options: Any) -> None:
     """The main job: train or reuse the baseline, compress, tune, export, measure, record, show.
 
     An interrupted run goes on where it was when the same command is given again.
     """
-    plan = plan_of(variants, chains, **options)
+    plan = plan_of(chains, **options)
     if save_config is not None:
         _save(plan, options["as_json"], save_config)
         return
@@ -104,17 +119,35 @@ def _save(plan: Any, as_json: bool, where: str) -> None:
     click.echo(f"Written: {path}")
 
 
-def plan_of(variants: tuple[str, ...], chains: tuple[str, ...], **options: Any) -> Any:
-    """The plan of the options of `mlbench run`."""
+def _networks_of(variants: tuple[str, ...], models: tuple[str, ...], **options: Any) -> tuple[Any, ...]:
+    """The networks of a run: variants, or a user's own. A flag of one kind beats the other kind in a file.
+
+    Raises:
+        UsageError: both kinds are given, or there is none of a name.
+    """
     from mlbench import plugins
+
+    if variants and models and (given("variants") or from_experiment("variants")):
+        if given("variants") == given("models"):
+            raise UsageError(EITHER)
+        models = models if given("models") else ()
+    if models:
+        require_data(**options)
+        with naming("models"):
+            return tuple(model_of(text, options["epochs"]) for text in dict.fromkeys(models))
+    with naming("variants"):
+        names = list(plugins.usable("variants")[0]) if "all" in variants else list(dict.fromkeys(variants))
+        return tuple(network_of(name) for name in names)
+
+
+def plan_of(chains: tuple[str, ...], **options: Any) -> Any:
+    """The plan of the options of `mlbench run`."""
     from mlbench.compression.chain import parse_chain
     from mlbench.data.sources import TestSet
     from mlbench.runs.plan import Plan
 
-    making = making_of(**options)
-    with naming("variants"):
-        names = list(plugins.usable("variants")[0]) if "all" in variants else list(dict.fromkeys(variants))
-        networks = tuple(network_of(name) for name in names)
+    networks = _networks_of(**options)
+    making = making_of(*networks, **options)
     with naming("chains"):
         steps = tuple(parse_chain(text) for text in chains)
     tests = tuple(TestSet.parse(text) for text in options["tests"])

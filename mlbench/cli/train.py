@@ -7,22 +7,33 @@ from typing import Any
 
 import click
 
-from mlbench.cli.options import FILE, complete, data_options, making_of, network_of, training_options
+from mlbench.cli.options import (
+    FILE,
+    chosen_network,
+    complete,
+    data_options,
+    making_of,
+    model_option,
+    training_options,
+)
 from mlbench.cli.output import progress_bars
 
 
 @click.command(
     epilog="\b\nExamples:\n  mlbench train --variant basic\n  mlbench train --variant two_pool --data faces.npz\n"
+    "  mlbench train --model my.keras --data my.npz --task classification --epochs 20\n"
     "  mlbench train --variant one_pool --data faces.npz --start-from two_pool-1a2b3c4d5e6f7a8b --epochs 20\n"
     "\nRarer options of training are flags too: `mlbench list options`."
 )
 @click.option("--variant", default="two_pool", show_default=True, shell_complete=complete("variants"))
+@model_option("model")
 @data_options
 @training_options
 @click.option("--out", type=FILE, help="Write the network's .tflite here too.")
 @click.option("--pb", is_flag=True, help="With --out: write the paper's frozen .pb graph too.")
-def train(variant: str, out: Path | None, pb: bool, **options: Any) -> None:
+def train(variant: str, model: str | None, out: Path | None, pb: bool, **options: Any) -> None:
     """Train a baseline into the cache, where `mlbench run` finds it."""
     from mlbench.runs import steps
 
-    click.echo(steps.train_only(network_of(variant), making_of(**options), out, pb, progress_bars()))
+    network = chosen_network(variant, model, **options)
+    click.echo(steps.train_only(network, making_of(network, **options), out, pb, progress_bars()))

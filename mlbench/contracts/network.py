@@ -14,14 +14,24 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class NetworkSource(ABC):
-    """Where untrained networks of one kind come from."""
+    """Where networks of one kind come from.
+
+    Attributes:
+        name: as in tables and in names of files.
+        summary: in one line.
+        origin: the file or function that it was taken from, as it was named; none for plug-ins.
+        trained: whether its networks have weights that are the baseline as they are: nothing is done to them before
+            training, and no training is needed.
+    """
 
     name: str
     summary: str
+    origin: str = ""
+    trained: bool = False
 
     @abstractmethod
     def build(self, inputs: Shapes, outputs: Shapes, seed: int) -> tf_keras.Model:
-        """An untrained network; equal seeds give equal networks.
+        """A network to be trained, or a trained one; equal seeds give equal networks.
 
         Args:
             inputs: shapes that the samples have after encoding.
@@ -35,3 +45,7 @@ class NetworkSource(ABC):
     @abstractmethod
     def key(self) -> Any:
         """JSON values that change whenever `build` would give another network."""
+
+    def warnings(self) -> list[str]:
+        """What the reader of the figures must know of its networks."""
+        return []

@@ -41,6 +41,11 @@ class Seen:
             samples.keys[split.train], samples.keys[split.validation], np.array(sorted(groups), np.str_)
         )
 
+    @classmethod
+    def nothing(cls) -> Seen:
+        """What a network has seen that was not trained here."""
+        return cls(np.array([], "S32"), np.array([], "S32"), np.array([], np.str_))
+
     def __or__(self, other: Seen) -> Seen:
         """What either has seen."""
         return Seen(

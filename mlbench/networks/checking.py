@@ -17,7 +17,7 @@ from mlbench.errors import UsageError
 
 #: Layers that compute what their configuration says. Not here: layers that hold code (Lambda, TFOpLambda,
 #: SlicingOpLambda) or read files (StringLookup, TextVectorization).
-_LAYERS = """
+LAYERS = """
 InputLayer Dense Activation Flatten Reshape Permute RepeatVector Dropout SpatialDropout1D SpatialDropout2D
 GaussianNoise GaussianDropout AlphaDropout ActivityRegularization Masking
 Conv1D Conv2D Conv1DTranspose Conv2DTranspose DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D
@@ -55,7 +55,7 @@ elu exponential gelu hard_sigmoid leaky_relu linear mish relu relu6 selu sigmoid
 #: The modules that each of Keras' own classes may name.
 _KERAS: dict[str, set[str]] = (
     _MODELS
-    | {name: {"keras.layers"} for name in _LAYERS.split()}
+    | {name: {"keras.layers"} for name in LAYERS.split()}
     | {name: {f"keras.{kind}s"} for kind, names in _CLASSES_BY_FIELD.items() for name in names.split()}
     | {"Policy": {"keras.mixed_precision"}}
 )

@@ -166,11 +166,36 @@ def _copied(
 ) -> tf_keras.Model:
     """A network with inputs of its own and what `call` makes of them."""
     quiet.quiet_tensorflow()
-    import tensorflow as tf
     import tf_keras
 
     sources = (source.get_config() for source in input_layers(network))
     inputs = [tf_keras.layers.InputLayer.from_config(source).output for source in sources]
+    return _made_of(network, inputs, call)
+
+
+def with_inputs(network: tf_keras.Model, inputs: Sequence[Any]) -> tf_keras.Model:
+    """A copy with weights of its own, on inputs of other sizes, in the order of the network's."""
+    copies: dict[int, tf_keras.layers.Layer] = {}
+
+    def call(layer: tf_keras.layers.Layer, args: Any, kwargs: Any) -> Any:
+        if id(layer) not in copies:
+            copies[id(layer)] = type(layer).from_config(layer.get_config())
+            values = copies[id(layer)](*args, **kwargs)
+            copies[id(layer)].set_weights(layer.get_weights())
+            return values
+        return copies[id(layer)](*args, **kwargs)
+
+    return _made_of(network, inputs, call)
+
+
+def _made_of(
+    network: tf_keras.Model,
+    inputs: Sequence[Any],
+    call: Callable[[tf_keras.layers.Layer, Any, Any], Any],
+) -> tf_keras.Model:
+    import tensorflow as tf
+    import tf_keras
+
     outputs = _followed(network, inputs, call)
     return tf_keras.Model(
         tf.nest.pack_sequence_as(network._nested_inputs, inputs),

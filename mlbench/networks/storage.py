@@ -23,11 +23,14 @@ from mlbench.system.quiet import quiet_tensorflow
 if TYPE_CHECKING:
     import tf_keras
 
+#: The files of a saved network.
+LAYERS, WEIGHTS = "network.json", "weights.npz"
+
 
 def save(network: tf_keras.Model, folder: Path) -> None:
     """Write a network's layers and weights to a folder, each file by atomic rename, the layers last."""
-    save_arrays(dict(enumerate_weights(network)), folder / "weights.npz")
-    with write_atomically(folder / "network.json") as part:
+    save_arrays(dict(enumerate_weights(network)), folder / WEIGHTS)
+    with write_atomically(folder / LAYERS) as part:
         part.write_text(network.to_json(), encoding="utf-8")
 
 
@@ -37,19 +40,23 @@ def load(folder: Path) -> tf_keras.Model:
     Raises:
         UsageError: not such a folder, truncated, or holding anything but plain layers.
     """
-    path = folder / "network.json"
+    path = folder / LAYERS
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         message = f"{folder} does not hold a saved network ({error}): train one with `mlbench train`."
         raise UsageError(message) from error
-    network = _built(config, path)
-    load_weights(network, folder / "weights.npz")
+    network = built(config, path)
+    load_weights(network, folder / WEIGHTS)
     return network
 
 
-def _built(config: Any, path: Path) -> tf_keras.Model:
-    """The network of a configuration, with the layers of installed compressors where it holds others than Keras'."""
+def built(config: Any, path: Path) -> tf_keras.Model:
+    """The network of a configuration, with the layers of installed compressors where it holds others than Keras'.
+
+    Raises:
+        UsageError: anything in it is on no list, or it describes no network; `path` is named.
+    """
     quiet_tensorflow()
     import tf_keras
 

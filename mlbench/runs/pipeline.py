@@ -89,7 +89,9 @@ class _Run:
         prints = {name: samples.fingerprint for name, samples in self.tests.items()}
         name = key_of(plan.deciding(), self.material.samples.fingerprint, prints)[:8]
         folder = plan.out / f"{self.network.name}-{name}"
-        warnings = making.source.warnings() + self._seen_tests()
+        warnings = (
+            making.source.warnings() + told(self.network.warnings(), self.progress) + self._seen_tests()
+        )
         warnings += told(slow_arithmetic(making.training, making.tuning), self.progress)
         made = self._artifacts(folder, warnings)
         findings = measure(
@@ -132,7 +134,7 @@ class _Run:
         plan, making, metric = self.plan, self.plan.making, self.material.task.primary
         baseline = train_baseline(self.network, self.material, making.training, self.progress, self.used[0])
         self.progress.say(
-            f"Baseline {self.network.name} {'from the cache' if baseline.reused else 'trained'}: "
+            f"Baseline {self.network.name} {_how_made(baseline)}: "
             f"{metric.told(baseline.best.validation[metric.name])} on the validation split."
         )
         nothing = learnt_nothing(self.network.name, baseline, metric, making.training.rate)
@@ -180,6 +182,12 @@ class _Run:
                 rule=split.rule,
             ),
         )
+
+
+def _how_made(baseline: Trained) -> str:
+    if len(baseline.history) == 1:
+        return "as it came"
+    return "from the cache" if baseline.reused else "trained"
 
 
 def told(warnings: list[str], progress: Progress) -> list[str]:

@@ -107,7 +107,8 @@ class Plan:
     def experiment(self) -> dict[str, Any]:
         """The whole plan as tables of the file of an experiment, from which `--config` makes the same plan."""
         found = {
-            "networks": [network.name for network in self.networks],
+            "networks": [network.name for network in self.networks if not network.origin],
+            "models": [network.origin for network in self.networks if network.origin],
             "chains": [str(chain) for chain in self.chains],
             **self.making.experiment(),
             "measuring": self.measuring.experiment(),
@@ -124,6 +125,7 @@ class Plan:
         """What decides the figures besides the samples, wherever their files lie: names the run's folder."""
         return {
             "variants": [network.name for network in self.networks],
+            "models": [network.key() for network in self.networks if network.origin],
             "chains": [str(chain) for chain in self.chains],
             "tests": [str(test) for test in self.tests],
             **self.making.configuration(),

@@ -100,6 +100,8 @@ def train_baseline(
 ) -> Trained:
     """Train a network, or take it from the cache; an interrupted training goes on.
 
+    With 0 epochs a trained network is taken as it is, and has seen nothing of these samples.
+
     Args:
         source: of the network.
         material: what it learns, and from what.
@@ -121,7 +123,7 @@ def train_baseline(
         if (done := finished(folder, key, material.task)) is not None:
             return done
         network, fitted = _fit(source, material, options, progress, start, folder)
-        seen = Seen.of(material.samples, material.split)
+        seen = Seen.of(material.samples, material.split) if options.epochs else Seen.nothing()
         _keep(network, fitted.history, folder, seen | start.seen if start else seen)
     trained = finished(folder, key, material.task)
     assert trained is not None  # noqa: S101 (kept above)
@@ -142,11 +144,11 @@ def _fit(
     train, task = material.train, material.task
     # For all samples: one class, say, may be in the test part alone.
     network = building.build(source, task, material.samples, options.seed)
-    if start is None:
+    if start is None and not source.trained:
         building.start_from_prior(network, task.prior(train))
-    else:
+    elif start is not None:
         network = grown(network, start.network())
-    title = f"Training {source.name}"
+    title = f"{'Training' if options.epochs else 'Validating'} {source.name}"
     return network, fit(network, task, train, material.validation, options, folder, progress, title=title)
 
 

@@ -104,7 +104,7 @@ def fit(
         history.append(epoch)
         trainer.save(checkpoint, history_to_json(history))
 
-    with progress.task(title, options.epochs * len(train), "samples") as advance:
+    with progress.task(title, options.epochs * len(train) or len(validation), "samples") as advance:
         if not history:
             finish(_epoch(trainer, task, validation, number=0, loss=None, seconds=0.0, seen=0))
         advance((len(history) - 1) * len(train), "")

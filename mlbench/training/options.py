@@ -12,7 +12,7 @@ class TrainingOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 300
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 300  # 0: a trained network as it is
     batch: Annotated[int, Field(ge=1, le=4096)] = 120
     seed: int = 7
     rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
