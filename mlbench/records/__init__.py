@@ -1,6 +1,7 @@
 """The record of a run: its schema, and reading and writing it."""
 
 from mlbench.records.files import MAX_RECORD_BYTES, parse_record, read_record, write_record
+from mlbench.records.inspection import InspectedLayer, Inspection, Sensitivities, Sensitivity
 from mlbench.records.schema import (
     SCHEMA_VERSION,
     Artifact,
@@ -44,6 +45,8 @@ __all__ = [
     "Gallery",
     "GallerySample",
     "Groups",
+    "InspectedLayer",
+    "Inspection",
     "Interval",
     "Layer",
     "LayerChange",
@@ -53,6 +56,8 @@ __all__ = [
     "Point",
     "Record",
     "Scores",
+    "Sensitivities",
+    "Sensitivity",
     "SplitSizes",
     "Stage",
     "TaskFacts",
