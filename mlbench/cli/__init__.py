@@ -9,6 +9,7 @@ from mlbench.cli.compress import compress
 from mlbench.cli.doctor import doctor
 from mlbench.cli.faces import faces
 from mlbench.cli.group import cli, main
+from mlbench.cli.inspect import inspect
 from mlbench.cli.list import list_plugins
 from mlbench.cli.measure import measure
 from mlbench.cli.predict import predict
@@ -25,6 +26,7 @@ for _command in (
     compress,
     doctor,
     faces,
+    inspect,
     list_plugins,
     measure,
     predict,

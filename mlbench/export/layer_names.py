@@ -83,7 +83,7 @@ def _settle(network: tf_keras.Model, order: Sequence[str], homes: dict[str, int]
 def carriers(
     layers: Mapping[int, tuple[str, ...]], macs: Mapping[str, int], parameters: Mapping[str, int]
 ) -> dict[int, str]:
-    """Of each operator the layer that stands for it: the one with most arithmetic, then most parameters, then the first."""
+    """Of each operator the layer that stands for it: with most arithmetic, then parameters, then the first."""
     return {
         number: max(names, key=lambda name: (macs.get(name, 0), parameters.get(name, 0)))
         for number, names in layers.items()

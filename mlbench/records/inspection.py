@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from mlbench.records.schema import Count, Device, Interval, TaskFacts, Text, Value
 
 # 1  2026-11  first version.
 INSPECTION_SCHEMA = 1
+
+#: A share of the time that is hardly worth saving.
+_LITTLE = 0.15
 
 
 class InspectedLayer(Value):
@@ -43,7 +48,7 @@ class InspectedLayer(Value):
     ms: Interval | None = None
     share: float | None = None
     runs: Text = ""
-    techniques: dict[str, Text] = {}
+    techniques: dict[str, Text] = Field(default_factory=dict)
 
 
 class Sensitivity(Value):
@@ -128,9 +133,10 @@ class Inspection(Value):
         told = [_told(slow, size, "most of the time" if (slow.share or 0) > 0.5 else "the most time")]
         if large is not slow:
             told.append(_told(large, size, "the most bytes"))
-            told.append(
-                f"Compressing {large.name} makes the file smaller, {slow.name} alone makes it faster."
-            )
+            if (large.share or 0) < _LITTLE:
+                told.append(
+                    f"Compressing {large.name} makes the file smaller, hardly faster: for speed, compress {slow.name}."
+                )
         return told
 
 

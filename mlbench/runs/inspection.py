@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench import __version__, plugins
-from mlbench.contracts import Compressor, Context, ExportOptions, Form, Precision, Progress, Samples
+from mlbench.contracts import (
+    Compressor,
+    Context,
+    ExportOptions,
+    Form,
+    NetworkSource,
+    Precision,
+    Progress,
+    Samples,
+)
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.evaluation.statistics import RESAMPLES, interval
 from mlbench.export.artifacts import loaded
@@ -20,19 +30,23 @@ from mlbench.export.convert import static
 from mlbench.export.layer_names import carriers, layers_of
 from mlbench.export.operators import Operator, int8_bytes, operators_of
 from mlbench.export.profiler import ProfilerError, Times, times_of
-from mlbench.networks import counting, graph
+from mlbench.networks import building, counting, graph
 from mlbench.records import Device, InspectedLayer, Inspection, Interval, Layer, Sensitivities
 from mlbench.runs.measuring import now
+from mlbench.runs.plan import Making
 from mlbench.runs.sensitivity import sensitivities_of
 from mlbench.system import environment
 from mlbench.system.progress import Silent
 from mlbench.system.quiet import muted_standard_error, quiet_tensorflow
-from mlbench.training.baselines import Material
+from mlbench.training.baselines import Material, train_baseline
 
 if TYPE_CHECKING:
     import tf_keras
 
 Floats = npt.NDArray[np.float64]
+
+#: How the converter names what the network answers.
+_OUTPUT = re.compile(r"^StatefulPartitionedCall:(\d+)$")
 
 #: A sum of parts further than this from the whole is told.
 _APART = 0.15
@@ -88,6 +102,50 @@ def inspect(
             raise UsageError(message)
         return _of_file(Path(model), how, progress)
     return _of_network(model, material, how, progress)
+
+
+def inspect_named(
+    model: Path | NetworkSource,
+    making: Making | None,
+    *,
+    tested: bool,
+    how: Inspecting,
+    progress: Progress,
+) -> Inspection:
+    """Inspect a file, or the network of a source: with samples the trained one, from the cache where it is there.
+
+    Args:
+        model: a `.tflite` file, or where the network comes from.
+        making: of a source: how it is trained, and from what.
+        tested: whether samples are given, so that sensitivity is measured.
+        how: see `Inspecting`.
+        progress: shows how far it is.
+
+    Raises:
+        UsageError: see `inspect`; or the samples do not fit.
+    """
+    if isinstance(model, Path) or making is None:
+        if tested:
+            message = (
+                f"What each layer costs in accuracy needs the Keras network, not {model}: leave out --data."
+            )
+            raise UsageError(message)
+        return inspect(str(model), None, how, progress)
+    if not tested:
+        return inspect(_untrained(model, making), None, how, progress)
+    used = making.used()
+    material = making.material(used, progress)
+    trained = train_baseline(model, material, making.training, progress, used[0])
+    return inspect(trained.network(), material, how, progress)
+
+
+def _untrained(source: NetworkSource, making: Making) -> tf_keras.Model:
+    """A network as its source gives it: of a user's own it has its shapes, others get those of the task's samples."""
+    quiet_tensorflow()
+    if source.origin:
+        return source.build({}, {}, making.training.seed)
+    task = making.source.task
+    return building.build(source, task, task.sample(1, 0), making.training.seed)
 
 
 def _of_file(path: Path, how: Inspecting, progress: Progress) -> Inspection:
@@ -242,10 +300,8 @@ def _short_names(operators: Sequence[Operator]) -> dict[int, str]:
     while nested and all(len(path) > common + 2 and path[common] == nested[0][common] for path in nested):
         common += 1
     return {
-        operator.number: paths[operator.number][common]
-        if len(paths[operator.number]) > common + 1
-        else operator.name.rpartition(";")[2]
-        for operator in operators
+        number: path[common] if len(path) > common + 1 else _OUTPUT.sub(r"output \1", "/".join(path))
+        for number, path in paths.items()
     }
 
 
