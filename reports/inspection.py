@@ -27,6 +27,8 @@ def show(found: Inspection, console: Console, frame: box.Box = box.SIMPLE_HEAD) 
         _layers(found, console),
         frame,
     )
+    if joined := _joined(found) if console.width < _WIDE else "":
+        console.print(escape(joined), highlight=False, soft_wrap=frame is box.MARKDOWN)
     for line in summary(found):
         console.print(escape(line), highlight=False, soft_wrap=frame is box.MARKDOWN)
     if any(layer.techniques for layer in found.layers):
@@ -78,8 +80,19 @@ def _layers(found: Inspection, console: Console) -> Table:
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("runs in", overflow="fold")
     for layer in found.layers:
-        table.add_row(*_row(layer, wide=wide))
+        if wide or not layer.part_of:
+            table.add_row(*_row(layer, wide=wide))
     return table
+
+
+def _joined(found: Inspection) -> str:
+    """Layers that another one's operator carries out too, where the table has no place for them."""
+    parts: dict[str, list[str]] = {}
+    for layer in found.layers:
+        if layer.part_of:
+            parts.setdefault(layer.part_of, []).append(layer.name)
+    told = "; ".join(f"{', '.join(names)} in {home}" for home, names in parts.items())
+    return f"One operator: {told}." if told else ""
 
 
 def _row(layer: InspectedLayer, *, wide: bool) -> list[str]:

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from mlbench.records.schema import Count, Device, Interval, TaskFacts, Text, Value
 
-# 1  2026-11  first version.
-INSPECTION_SCHEMA = 1
+# Schema 1  2026-11  first version.
+
 
 #: A share of the time that is hardly worth saving.
 _LITTLE = 0.15
@@ -107,7 +107,7 @@ class Inspection(Value):
         warnings: what the reader must know.
     """
 
-    schema_version: Literal[1] = INSPECTION_SCHEMA
+    schema_version: Literal[1] = 1
     mlbench_version: Text
     created: Text
     model: Text

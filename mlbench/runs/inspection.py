@@ -32,7 +32,7 @@ from mlbench.export.operators import Operator, int8_bytes, operators_of
 from mlbench.export.profiler import ProfilerError, Times, times_of
 from mlbench.networks import building, counting, graph
 from mlbench.records import Device, InspectedLayer, Inspection, Interval, Layer, Sensitivities
-from mlbench.runs.measuring import now
+from mlbench.runs.measuring import few_groups, now
 from mlbench.runs.plan import Making
 from mlbench.runs.sensitivity import sensitivities_of
 from mlbench.system import environment
@@ -81,6 +81,7 @@ def inspect(
     material: Material | None = None,
     how: Inspecting | None = None,
     progress: Progress | None = None,
+    name: str = "",
 ) -> Inspection:
     """Look at a model layer by layer.
 
@@ -89,6 +90,7 @@ def inspect(
         material: samples with their task, for what each layer's compression costs; None: that is not measured.
         how: see `Inspecting`; None: its defaults.
         progress: shows how far it is; None: nothing is shown.
+        name: of the model, for people; "": its own.
 
     Raises:
         UsageError: the file cannot be run here, the network cannot be written, or sensitivity is asked of a file.
@@ -101,7 +103,8 @@ def inspect(
             )
             raise UsageError(message)
         return _of_file(Path(model), how, progress)
-    return _of_network(model, material, how, progress)
+    found = _of_network(model, material, how, progress)
+    return found.model_copy(update={"model": name}) if name else found
 
 
 def inspect_named(
@@ -132,11 +135,11 @@ def inspect_named(
             raise UsageError(message)
         return inspect(str(model), None, how, progress)
     if not tested:
-        return inspect(_untrained(model, making), None, how, progress)
+        return inspect(_untrained(model, making), None, how, progress, model.name)
     used = making.used()
     material = making.material(used, progress)
     trained = train_baseline(model, material, making.training, progress, used[0])
-    return inspect(trained.network(), material, how, progress)
+    return inspect(trained.network(), material, how, progress, model.name)
 
 
 def _untrained(source: NetworkSource, making: Making) -> tf_keras.Model:
@@ -175,6 +178,7 @@ def _of_network(
     if material is not None:
         given = (how.techniques, how.ratios, how.max_samples, how.seed, progress)
         found = sensitivities_of(network, material, *given)
+        doubts += few_groups({"validation": found.groups}, found.unit)
     return _inspection(network.name, "keras", len(content), rows, times, found, doubts, how)
 
 
