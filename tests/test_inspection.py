@@ -154,7 +154,7 @@ def test_what_is_no_profile_is_refused(answer):
 def test_times_go_to_operators_and_the_rest_is_told(files):
     _, operators = files["sequential"]
     names = ["Convolution", "Max Pooling", "Convolution", "Nonesuch", "Fully Connected", "Fully Connected"]
-    events = tuple((name, -1) for name in names) + (("FULLY_CONNECTED", 6),)
+    events = (*((name, -1) for name in names), ("FULLY_CONNECTED", 6))
     profile = Profile(events, np.arange(1.0, 8.0))
     times = collected(np.ones(2), [profile, profile], operators)
     assert times.operators[0].tolist() == pytest.approx([0.001, 0.002, 0.003, 0, 0.005, 0.006, 0.007])
@@ -185,6 +185,7 @@ def untimed(monkeypatch):
         raise ProfilerError(message)
 
     monkeypatch.setattr(inspection, "times_of", refused)
+    monkeypatch.setattr(inspection.environment, "doubts", lambda threads: [])
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def untimed(monkeypatch):
 def test_real_files_are_inspected(file, untimed):
     found = inspect(file)
     assert sum(layer.macs for layer in found.layers) > 200_000
-    assert 0.5 < sum(layer.file_bytes for layer in found.layers) / found.file_bytes < 1
+    assert 0.3 < sum(layer.file_bytes for layer in found.layers) / found.file_bytes < 1
 
 
 @pytest.mark.usefixtures("untimed")

@@ -8,9 +8,6 @@ from pydantic import Field
 
 from mlbench.records.schema import Count, Device, Interval, TaskFacts, Text, Value
 
-# Schema 1  2026-11  first version.
-
-
 #: A share of the time that is hardly worth saving.
 _LITTLE = 0.15
 

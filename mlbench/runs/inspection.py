@@ -197,8 +197,9 @@ def _float32_file(network: tf_keras.Model) -> bytes:
 def _timed(
     path: Path, operators: Sequence[Operator], how: Inspecting, progress: Progress
 ) -> tuple[Times | None, list[str]]:
+    doubts = environment.doubts(how.threads)
     try:
-        return times_of(path, operators, how.threads, how.processes, how.seed, progress), []
+        return times_of(path, operators, how.threads, how.processes, how.seed, progress), doubts
     except ProfilerError as error:
         return None, [f"Operators are not timed: LiteRT's profiler cannot be used here, {error}."]
 
@@ -214,7 +215,7 @@ def _inspection(
     how: Inspecting,
 ) -> Inspection:
     facts = environment.machine()
-    warnings = [*environment.doubts(how.threads), *doubts]
+    warnings = [*doubts]
     whole = parts = None
     if times is not None:
         whole = _median(times.whole, how.seed)
