@@ -168,6 +168,10 @@ class Task(ABC):
         """A teacher's outputs as targets; the teacher's network says what they are."""
         return outputs
 
+    def told(self, network: tf_keras.Model, samples: Samples) -> list[str]:
+        """How a network that was not made for the task is understood, a sentence each; nothing by default."""
+        return []
+
     def augment(
         self, inputs: Arrays, targets: Arrays, strength: float, rng: np.random.Generator
     ) -> tuple[Arrays, Arrays]:

@@ -47,10 +47,10 @@ class Ports:
         outputs = _matched("output", network.output_names, list(samples.targets))
         for name, tensor in zip(inputs, network.inputs, strict=True):
             wanted, given = tuple(tensor.shape[1:]), samples.encodings[name].shape
-            pairs = zip(wanted, given, strict=False)
-            if len(wanted) != len(given) or any(size not in (None, own) for size, own in pairs):
+            if not _fits(wanted, given):
                 message = (
-                    f"The network takes {name} as {_told(wanted)}, the samples hold it as {_told(given)}."
+                    f"The network takes {name} as {_told(wanted)}, the samples hold it as {_told(given)}"
+                    f"{_remedy(wanted, given)}."
                 )
                 raise UsageError(message)
         return cls(tuple(inputs), tuple(outputs), samples.encodings)
@@ -111,6 +111,25 @@ def _matched(kind: str, wanted: list[str], given: list[str]) -> list[str]:
         message = f"The network's {kind}s are {names}: name them alike."
         raise UsageError(message)
     return wanted
+
+
+def _remedy(wanted: tuple[int | None, ...], given: tuple[int, ...]) -> str:
+    """What would make samples of a shape fit, where the shapes are near."""
+    if len(given) == 3 and _fits(wanted, (*given[1:], given[0])):
+        return ": its channels come first, move them last with numpy.moveaxis(x, 1, -1)"
+    if len(given) == 3 and _fits(wanted, (given[2], *given[:2])):
+        return ": its channels come last, move them first with numpy.moveaxis(x, -1, 1)"
+    if _fits(wanted, (*given, 1)):
+        return ": give it an axis for the channel with x[..., None]"
+    if len(wanted) == len(given):
+        return ": give samples of that size"
+    return ""
+
+
+def _fits(wanted: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
+    return len(wanted) == len(given) and all(
+        size in (None, own) for size, own in zip(wanted, given, strict=True)
+    )
 
 
 def _told(shape: tuple[int | None, ...]) -> str:

@@ -14,11 +14,14 @@ from mlbench.contracts.samples import Samples
 from mlbench.contracts.task import Arrays, Floats, Metric, Picture, Task
 from mlbench.data.array_files import read_samples
 from mlbench.errors import UsageError
+from mlbench.networks import graph
 from mlbench.tasks.pictures import picture_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
+
+_KEEPING = ("Dropout", "Flatten", "Reshape", "Permute")
 
 _LEAST = 1e-7  # probability, so that a cross-entropy is finite
 
@@ -100,6 +103,19 @@ class Classification(Task):
 
         return outputs if _ends_in_softmax(network) else {k: tf.nn.softmax(v) for k, v in outputs.items()}
 
+    def told(self, network: tf_keras.Model, samples: Samples) -> list[str]:
+        """See `Task.told`: whether it answers probabilities or logits, and classes without samples."""
+        form = (
+            "probabilities: it ends in softmax"
+            if _ends_in_softmax(network)
+            else "logits: it ends without softmax"
+        )
+        found = [f"{network.name} answers {form}."]
+        answered, known = int(np.prod(network.outputs[0].shape[1:])), int(_only(samples.targets).max()) + 1
+        if answered > known:
+            found.append(f"{network.name} answers {answered:,} classes, the samples are of {known:,}.")
+        return found
+
     def picture(self, samples: Samples, row: int) -> Picture:
         """See `Task.picture`."""
         return picture_of(samples, row, f"class {_only(samples.targets)[row]}")
@@ -154,6 +170,9 @@ def _whole(values: npt.NDArray[np.generic]) -> bool:
 
 def _one_hot(classes: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     count = int(np.prod(shape))
+    if count == 1:
+        message = "The network answers one number, a classifier one per class: let it end in Dense(classes)."
+        raise UsageError(message)
     if int(classes.max()) >= count:
         message = (
             f"The class {int(classes.max())} has no output: the network answers classes 0 to {count - 1}."
@@ -172,7 +191,17 @@ def _probabilities(outputs: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
 
 
 def _ends_in_softmax(network: tf_keras.Model) -> bool:
-    last = network.layers[-1]
+    """Whether outputs are probabilities: the last layer that changes values is or has a softmax."""
+    network = graph.flattened(network)
+    (last,) = graph.last_layers(network)
+    while _keeps_values(last) and (before := graph.producers(network, last)):
+        last = before[0]
     inner = getattr(last, "layer", last)
     activation = getattr(inner, "activation", None)
     return type(inner).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
+
+
+def _keeps_values(layer: tf_keras.layers.Layer) -> bool:
+    """Whether a layer gives the values that it is given, in whatever shape."""
+    linear = getattr(getattr(layer, "activation", None), "__name__", "") == "linear"
+    return type(layer).__name__ in _KEEPING or (type(layer).__name__ == "Activation" and linear)

@@ -113,6 +113,20 @@ def train_baseline(
         UsageError: see `mlbench.training.loop.fit` and `mlbench.networks.growing.grown`; or `start` has seen samples
             that this split keeps back.
     """
+    trained = _trained(source, material, options, progress, start)
+    if source.origin:
+        for sentence in material.task.told(trained.network(), material.samples):
+            progress.say(sentence)
+    return trained
+
+
+def _trained(
+    source: NetworkSource,
+    material: Material,
+    options: TrainingOptions,
+    progress: Progress,
+    start: Trained | None,
+) -> Trained:
     if start is not None:
         require_apart(start, material)
     key = baseline_key(source, material, options, start)

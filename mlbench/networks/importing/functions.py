@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import random
 import re
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mlbench.errors import UsageError
 from mlbench.system.quiet import quiet_tensorflow
@@ -31,7 +28,7 @@ def called(text: str) -> Any:
         UsageError: there is none, or it failed.
     """
     quiet_tensorflow()
-    import tensorflow as tf
+    import tf_keras
 
     module, _, name = text.partition(":")
     sys.path.insert(0, str(Path.cwd()))
@@ -42,9 +39,7 @@ def called(text: str) -> Any:
         if not callable(function):
             message = f"{text} is no function: give package.module:function that returns a network."
             raise UsageError(message)
-        random.seed(_SEED)
-        np.random.seed(_SEED)  # noqa: NPY002 (what the user's code draws from)
-        tf.random.set_seed(_SEED)
+        tf_keras.utils.set_random_seed(_SEED)
         return function()
     except UsageError:
         raise

@@ -162,7 +162,10 @@ def _argument(value: Any, place: str) -> Any:
     if not isinstance(value, dict):
         return value
     if value.get("class_name") != _TENSOR:
-        return _array(value) if value.get("class_name") in _ARRAYS else _values(value, place)
+        plain = "class_name" in value
+        return (
+            _plain(value, place, "argument") if plain else {k: _argument(v, place) for k, v in value.items()}
+        )
     config = value.get("config")
     if not isinstance(config, dict) or not _is_history(config.get("keras_history")):
         _refuse(place, "is called with something that no layer gives")

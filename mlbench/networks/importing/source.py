@@ -160,12 +160,24 @@ _FACTS = "facts.json"
 
 
 def _content(folder: Path) -> str:
-    """The hash of a saved network: its layers, and its weights by value."""
-    digest = hashlib.sha256((folder / storage.LAYERS).read_bytes())
+    """The hash of a saved network: its layers, whatever Keras counted them as, and its weights by value."""
+    config = json.loads((folder / storage.LAYERS).read_text(encoding="utf-8"))
+    numbers = {layer["config"]["name"]: number for number, layer in enumerate(config["config"]["layers"])}
+    config["config"]["name"] = ""
+    digest = hashlib.sha256(json.dumps(_renamed(config, numbers), sort_keys=True).encode())
     for name, values in sorted(storage.load_arrays(folder / storage.WEIGHTS).items()):
         digest.update(f"{name} {values.dtype.str} {values.shape};".encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def _renamed(value: Any, names: Mapping[str, int]) -> Any:
+    """A configuration with other names of layers: "dense_4" tells only how many were made before it."""
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    if isinstance(value, dict):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _source(folder: Path, name: str, told: str, digest: str, origin: str, trained: bool) -> ImportedNetwork:
