@@ -45,6 +45,8 @@ _SMALL = {
     "--samples": "120",
     "--min-count": "20",
     "--min-seconds": "0.1",
+    "--processes": "2",
+    "--max-samples": "20",
 }
 #: Values in place of what the command gives, if it does.
 _REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1"}
@@ -307,6 +309,7 @@ def _fill(folder: Path) -> None:
         _write_faces(given / f"{name}.npz", count, seed)
     _write_experiment(given, "middle")
     _write_classes(given / "my.npz")
+    _write_network(given / "my.keras")
     shutil.copytree(given, folder, dirs_exist_ok=True)
     shutil.copy(given / "portraits.npz", folder.parent / "shared" / "data" / "faces_train.npz")
     for name in ("photos", "others"):
@@ -336,6 +339,15 @@ def _write_classes(path: Path) -> None:
     classes = np.arange(90) % 3
     noise = np.random.default_rng(7).integers(0, 60, (90, 32, 32))
     np.savez(path, x=(noise + 90 * classes[:, None, None]).astype(np.uint8), y=classes)
+
+
+def _write_network(path: Path) -> None:
+    """A network for `my.npz`."""
+    from tf_keras import Sequential, layers
+
+    image, convolution = layers.InputLayer((32, 32, 1)), layers.Conv2D(4, 3, strides=4, activation="relu")
+    hidden = layers.Dense(12, activation="relu")
+    Sequential([image, convolution, layers.Flatten(), hidden, layers.Dense(3)], name="mine").save(path)
 
 
 def _records(folder: Path, patch: pytest.MonkeyPatch) -> str:

@@ -23,8 +23,8 @@ from mlbench.errors import UsageError
 @click.command(
     epilog="\b\nExamples:\n  mlbench inspect runs/*/two_pool-none.tflite\n"
     "  mlbench inspect --variant two_pool --out layers.html\n"
-    "  mlbench inspect net.keras --data samples.npz --task classification\n"
-    "  mlbench inspect net.keras --data samples.npz --task classification --technique svd --ratio 4 --json\n"
+    "  mlbench inspect my.keras --data my.npz --task classification\n"
+    "  mlbench inspect my.keras --data my.npz --task classification --technique svd --ratio 4 --json\n"
     "\nRarer options of training are flags too: `mlbench list options`."
 )
 @click.argument("model", required=False)
