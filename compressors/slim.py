@@ -156,7 +156,8 @@ class Slim(Tuned):
         found = channels_of(form.network)
         left = dict(found.whole)
         for group in found.groups:
-            left |= dict.fromkeys(_makers(group), self._refusal(form.network, group))
+            names = [member.layer for member in (*group.makers, *group.carriers)]
+            left |= dict.fromkeys(names, self._refusal(form.network, group))
         kernels = [layer.name for layer in graph.layers_with_kernel(form.network)]
         given = {name: "gives the answers" for name, why in found.whole.items() if not why}
         told = {name: left.get(name, OTHER_KIND) for name in kernels} | given
