@@ -1,4 +1,4 @@
-"""What svd and tucker share: plans for layers, how ranks are chosen for them, and carrying the plans out."""
+"""What svd, tucker, cp and tt share: plans for layers, how ranks are chosen for them, and carrying the plans out."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Factorising(Tuned):
         Field(
             description="vbmf; or of all layers: 64; or one each, - leaves a layer: 64/32/-; with none of rank, "
             "energy and target: dense layers 64 or a quarter of the full rank, convolutions half the channels, "
-            "the map 10x10x24x64"
+            "the map 10x10x24x64; cp a third of the weights; tt 16, or what halves the layer"
         ),
     ] = None
     energy: Annotated[

@@ -138,7 +138,7 @@ def _beside(
     """The next layers, behind what only gives another shape."""
     found = []
     for other in step(network, layer):
-        shape_only = type(other).__name__ in ("Reshape", "Flatten")
+        shape_only = type(other).__name__ in ("Reshape", "Flatten", "Permute")
         found += _beside(other, network, step) if shape_only else [other]
     return found
 

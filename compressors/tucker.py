@@ -28,7 +28,7 @@ _KINDS = ("conv", "map", "dense")
 _RIDGE = 0.1  # the best of 0.001 to 1 by the error on samples that were not in the regression
 _PROBED_CORE = 1 << 24  # entries of a core that ranks for a target are read from
 _HOOI_ITERATIONS = 2
-_CONV_SAMPLES = 128
+CONV_SAMPLES = 128
 #: What may stand between a flattened map and a dense layer.
 _ENTRY_BY_ENTRY = ("Activation", "ReLU", "LeakyReLU", "Dropout", "BatchNormalization")
 
@@ -48,7 +48,7 @@ class Flow:
     inputs: Callable[[], Iterator[npt.NDArray[np.float32]]]
 
 
-class _TensorPlan(Plan):
+class TensorPlan(Plan):
     """A layer whose weights are seen as a tensor [..., units], decomposed in some of its modes.
 
     Where responses shall stay near (`flow`), the units' mode takes their principal directions, as svd does; the
@@ -146,7 +146,7 @@ class _TensorPlan(Plan):
         return (bias + response - approximated).astype(np.float32)
 
 
-class ConvPlan(_TensorPlan):
+class ConvPlan(TensorPlan):
     """A k×k convolution: 1×1 to r₁ channels, k×k to r₂, 1×1 (Kim et al. 2016, equations 2 to 5).
 
     Of one to three dimensions; the k×k core has the strides, the padding and the dilation. With one input channel
@@ -204,7 +204,7 @@ class ConvPlan(_TensorPlan):
         return [*parts, (core, [found.core]), (last, [after.reshape(*point, *after.shape), bias])]
 
 
-class MapPlan(_TensorPlan):
+class MapPlan(TensorPlan):
     """A dense layer behind a feature map [h,w,c], as a tensor [h,w,c,units] decomposed in all four modes.
 
     The channels are contracted by a 1×1 convolution. Seen as [h, w·r, 1] without moving a number, the map's
@@ -349,7 +349,7 @@ class TuckerDecomposition(Factorising):
     def refusal(self, layer: tf_keras.layers.Layer, network: tf_keras.Model) -> str:
         """Of convolutions that cannot be decomposed, where convolutions are to be."""
         wanted = "conv" in self.layers.split("/") and layer.trainable
-        return _refusal(layer) if wanted else ""
+        return refused_layer(layer) if wanted else ""
 
     def plans(self, network: tf_keras.Model, context: Context) -> list[Plan]:
         """Plans for the chosen kinds of layers, in the order of the network."""
@@ -358,7 +358,7 @@ class TuckerDecomposition(Factorising):
         flows: dict[str, Flow] = {}
         if self.of == "responses":
             # Each sample gives thousands of positions of a convolution, but one response of a dense layer.
-            few = graph.encoded(network, context.calibration.spread(_CONV_SAMPLES))
+            few = graph.encoded(network, context.calibration.spread(CONV_SAMPLES))
             flows = _flows(network, chosen["conv"], few)
             flows |= _flows(network, chosen["map"], graph.encoded(network, context.calibration))
         plans: list[Plan] = [ConvPlan(layer, flows.get(layer.name)) for layer in chosen["conv"]]
@@ -369,7 +369,7 @@ class TuckerDecomposition(Factorising):
         return sorted(plans, key=lambda plan: order.index(plan.layer.name))
 
 
-def _refusal(layer: tf_keras.layers.Layer) -> str:
+def refused_layer(layer: tf_keras.layers.Layer) -> str:
     """Why a convolution is not decomposed; "" of those that are, and of other layers."""
     kind = type(layer).__name__
     if kind.startswith("DepthwiseConv"):

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from mlbench.export import random_inputs
 from mlbench.export.interpreter import Network
 
 _WARM_UP_BURSTS = 20
 _STEADY = 0.02
-_RANDOM_SAMPLES = 8  # where none are given
 
 
 def _resident() -> dict[str, int]:
@@ -78,7 +78,7 @@ class Worker:
             self._network.matched("inputs", [one.name for one in self._inputs]) if self._inputs else []
         )
         if not self._inputs:
-            self._random = self._draw()
+            self._random = random_inputs.drawn(self._network.inputs, self._seed)
         self._set(0)
         begun = time.perf_counter()
         self._network.invoke()
@@ -150,14 +150,9 @@ class Worker:
             "wall_s": time.perf_counter() - wall,
         }
 
-    def _draw(self) -> list[list[np.ndarray]]:
-        rng = np.random.default_rng(self._seed)
-        ports = self._network.inputs
-        return [[rng.random(port.shape[1:], np.float32) for port in ports] for _ in range(_RANDOM_SAMPLES)]
-
     def _set(self, turn: int) -> None:
         if not self._inputs:
-            for position, values in enumerate(self._random[turn % _RANDOM_SAMPLES]):
+            for position, values in enumerate(self._random[turn % len(self._random)]):
                 self._network.set(position, values)
         for entry, one in zip(self._entries, self._inputs, strict=True):
             self._network.set(entry, one.encoded(one.values[turn % len(one.values)]))

@@ -1,84 +1,154 @@
-"""What a job needs on the phone, as files named by their content: the same bytes are pushed once."""
+"""What a job needs on the phone, as files named by their content: the same bytes are written and pushed once.
+
+Everything is encoded and quantised here, by the code that feeds the host's runtime: the app copies bytes. Samples
+that are stored as bytes (pictures) stay so, whatever a file takes, and go with a table of what each byte is to
+it: a fourth of the size of float32, and one copy for all files of the job.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.contracts import Job, Samples
-from mlbench.errors import UsageError
+from mlbench.contracts import Encoding, Job, Pipeline
+from mlbench.device_runners.android.results import SCHEMA, size_of
+from mlbench.export import artifacts, random_inputs
+from mlbench.records import Artifact
 from mlbench.system.files import file_sha256, write_atomically
 
-_CONFIG_SCHEMA = 1
+if TYPE_CHECKING:
+    from mlbench.export.interpreter import Port
+
 _MAX_SECONDS = 120.0  # of each timed part in one run: a bound, not an aim
 _MAX_FRAMES = 100  # the detector takes tens of milliseconds a frame
+_MAX_TABLE = 2**20  # bytes: the app's limit of what it reads whole
+_CHUNK = 256  # samples that are encoded together
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Files by their name on the phone, and what the configuration says of them."""
+    """What one artifact reads on the phone, and what it answers.
 
-    files: dict[str, Path]
-    facts: dict[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """Of all of them: names hold the hashes."""
-        return hashlib.sha256(" ".join(sorted(self.files)).encode()).hexdigest()
-
-
-def write_inputs(job: Job, folder: Path) -> Inputs:
-    """Write images of all test sets one after another, frames, and the cascade, below `folder`.
-
-    Raises:
-        UsageError: there are no samples, or they are not what the app takes.
+    Attributes:
+        facts: what the configuration says.
+        count: of samples.
+        outputs: of the file, in its order.
+        answers: position of the output of each target; none without data.
     """
-    if not job.test_sets:
-        message = (
-            "The app measures networks on samples: give --task and --data, or leave out --device android."
-        )
-        raise UsageError(message)
-    crops = np.concatenate([_images(samples) for samples in job.test_sets.values()])
-    files, facts = dict[str, Path](), dict[str, Any]()
-    _add(files, facts, "crops", crops, folder)
-    encoding = next(iter(next(iter(job.test_sets.values())).encodings.values()))
-    facts["encoding"] = {"scale": encoding.scale, "offset": encoding.offset}
-    if job.pipeline is not None:
-        _add(files, facts, "frames", job.pipeline.frames, folder)
-        cascade = job.pipeline.cascade
-        name = f"{file_sha256(cascade)[:32]}.xml"
-        files[name], facts["cascade_file"] = cascade, name
-    return Inputs(files, facts)
+
+    facts: dict[str, Any]
+    count: int
+    outputs: list[Port]
+    answers: dict[str, int]
 
 
-def _images(samples: Samples) -> npt.NDArray[np.uint8]:
-    """The only input as images uint8 [n, height, width, channels]."""
-    (values, *others), (encoding, *_) = samples.inputs.values(), samples.encodings.values()
-    if others or len(samples.targets) > 1 or values.dtype != np.uint8 or len(encoding.shape) != 3:
-        message = (
-            "The app measures networks of one image of 8 bits and one output: leave out --device android."
-        )
-        raise UsageError(message)
-    return values.reshape(len(values), *encoding.shape)
+class Writer:
+    """Writes a job's inputs below a folder, artifact by artifact; what is there is not written again.
+
+    Attributes:
+        files: all that was written or is needed besides, by name on the phone.
+    """
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        """Nothing is written yet."""
+        self.files: dict[str, Path] = {}
+        self._job, self._folder = job, folder
+        self._sets = list(job.test_sets.values())
+        self._names: dict[object, str] = {}
+
+    def inputs(self, artifact: Artifact) -> Inputs:
+        """The inputs of one artifact: of all test sets one after another, or random ones.
+
+        Raises:
+            UsageError: the file cannot be loaded, or does not fit the samples.
+        """
+        network = artifacts.loaded(self._job.folder / artifact.path)
+        answers = dict[str, int]()
+        if self._sets:
+            entries, places = artifacts.ends(network, self._sets[0], "it")
+            answers = dict(zip(self._sets[0].targets, places, strict=True))
+            names = [name for _, name in sorted(zip(entries, self._sets[0].inputs, strict=True))]
+            told = [self._samples(port, name) for port, name in zip(network.inputs, names, strict=True)]
+            count = sum(map(len, self._sets))
+        else:
+            told, count = self._random(network.inputs), random_inputs.COUNT
+        facts: dict[str, Any] = {"count": count, "inputs": told}
+        if self._job.pipeline is not None:
+            facts["frames"] = self._frames(self._job.pipeline)
+        return Inputs(facts, count, network.outputs, answers)
+
+    def _samples(self, port: Port, name: str) -> dict[str, Any]:
+        """One input's samples: stored bytes with a table, or as the file takes them."""
+        encoding, stored = self._sets[0].encodings[name], [samples.inputs[name] for samples in self._sets]
+        if all(values.dtype == np.uint8 for values in stored):
+            table = table_of(port, encoding)
+            if table.nbytes <= _MAX_TABLE:
+                file = self._file(name, (data for values in stored for data in _bytes_of(values)))
+                size = int(np.prod(encoding.shape, dtype=int))
+                tabled = {"table": self._file(table.tobytes(), [table.tobytes()]), "channels": table.shape[1]}
+                return _told(port, file, size) | tabled
+        encoded = (data for values in stored for data in encoded_bytes(port, encoding, values))
+        return _told(port, self._file((name, port), encoded), size_of(port))
+
+    def _random(self, ports: list[Port]) -> list[dict[str, Any]]:
+        samples = random_inputs.drawn(ports, self._job.seed)
+        files = [
+            self._file((port, "random"), [port.stored(values[place]).tobytes() for values in samples])
+            for place, port in enumerate(ports)
+        ]
+        return [_told(port, file, size_of(port)) for port, file in zip(ports, files, strict=True)]
+
+    def _frames(self, pipeline: Pipeline) -> dict[str, Any]:
+        count, height, width = pipeline.frames.shape
+        cascade = f"{file_sha256(pipeline.cascade)[:32]}.xml"
+        self.files[cascade] = pipeline.cascade
+        file = self._file("the pipeline's frames", _bytes_of(pipeline.frames))
+        return {"file": file, "cascade": cascade, "count": count, "height": height, "width": width}
+
+    def _file(self, key: object, parts: Iterable[bytes]) -> str:
+        """Name of a file of these bytes; written unless it was for the same key."""
+        if key not in self._names:
+            digest, scratch = hashlib.sha256(), self._folder / "part"
+            with write_atomically(scratch) as place, place.open("wb") as file:
+                for data in parts:
+                    digest.update(data)
+                    file.write(data)
+            name = f"{digest.hexdigest()[:32]}.raw"
+            self.files[name] = scratch.rename(self._folder / name)
+            self._names[key] = name
+        return self._names[key]
 
 
-def _add(
-    files: dict[str, Path], facts: dict[str, Any], key: str, images: npt.NDArray[np.uint8], folder: Path
-) -> None:
-    pixels = np.ascontiguousarray(images)
-    name = f"{hashlib.sha256(pixels.data).hexdigest()[:32]}.grey"
-    with write_atomically(folder / name) as part:
-        pixels.tofile(part)
-    count, height, width, *channels = images.shape
-    files[name] = folder / name
-    facts |= {f"{key}_file": name, key: {"count": count, "height": height, "width": width}}
-    facts[key] |= {"channels": channels[0]} if channels else {}
+def _told(port: Port, file: str, size: int) -> dict[str, Any]:
+    """An input in the configuration; `size` is what a sample takes in the file, in bytes."""
+    return {"file": file, "shape": port.shape, "type": port.dtype.name, "bytes": size}
+
+
+def table_of(port: Port, encoding: Encoding) -> npt.NDArray[Any]:
+    """What each stored byte is to an input [256, channels], where all channels are alike [256, 1]."""
+    alike = np.ndim(encoding.scale) == np.ndim(encoding.offset) == 0
+    channels = 1 if alike else encoding.shape[-1]
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], channels, axis=1)
+    values = replace(encoding, shape=(channels,)).encode(levels)
+    return replace(port, shape=(256, channels)).stored(values)
+
+
+def encoded_bytes(port: Port, encoding: Encoding, stored: npt.NDArray[Any]) -> Iterable[bytes]:
+    """Samples as an input takes them, one after another."""
+    for start in range(0, len(stored), _CHUNK):
+        for values in encoding.encode(stored[start : start + _CHUNK]):
+            yield port.stored(values).tobytes()
+
+
+def _bytes_of(stored: npt.NDArray[np.uint8]) -> Iterable[bytes]:
+    return (stored[start : start + _CHUNK].tobytes() for start in range(0, len(stored), _CHUNK))
 
 
 def model_name(sha256: str) -> str:
@@ -86,15 +156,11 @@ def model_name(sha256: str) -> str:
     return f"{sha256[:32]}.tflite"
 
 
-def _frame_count(job: Job) -> int:
-    return 0 if job.pipeline is None else len(job.pipeline.frames)
-
-
 def configuration(run: str, model: str, job: Job, inputs: Inputs, first: bool, rounds: int) -> bytes:
     """The configuration of one run: the first of an artifact also gives outputs and runs the frames."""
-    facts = {k: v for k, v in inputs.facts.items() if first or k.startswith("crops") or k == "encoding"}
+    frames = 0 if job.pipeline is None else len(job.pipeline.frames)
     config = {
-        "schema": _CONFIG_SCHEMA,
+        "schema": SCHEMA,
         "run": run,
         "model": model,
         "threads": job.threads,
@@ -102,7 +168,11 @@ def configuration(run: str, model: str, job: Job, inputs: Inputs, first: bool, r
         "min_count": -(-job.min_count // rounds),
         "min_seconds": job.min_seconds / rounds,
         "max_seconds": _MAX_SECONDS,
-        "frame_count": max(_frame_count(job), min(job.min_count, _MAX_FRAMES)),
-        **facts,
+        "frame_count": max(frames, min(job.min_count, _MAX_FRAMES)),
+        **inputs.facts,
     }
-    return json.dumps(config | ({"outputs": True} if first else {}), indent=1).encode()
+    if not first:
+        config.pop("frames", None)
+    elif inputs.answers:
+        config["outputs"] = True
+    return json.dumps(config, indent=1).encode()

@@ -17,6 +17,7 @@ FOLDER = "/data/local/tmp/mlbench"
 _TIMEOUT_S = 300.0
 _REMEDIES = {
     "INSTALL_FAILED_UPDATE_INCOMPATIBLE": f"uninstall the older app (`adb uninstall {PACKAGE}`)",
+    "INSTALL_FAILED_VERSION_DOWNGRADE": f"uninstall the newer app (`adb uninstall {PACKAGE}`)",
     "INSTALL_FAILED_NO_MATCHING_ABIS": "build for this phone's processor (`mlbench android build --abi …`)",
     "INSTALL_FAILED_INSUFFICIENT_STORAGE": "free space on the phone",
     "INSTALL_FAILED_USER_RESTRICTED": "allow `Install via USB` in its developer options",

@@ -8,19 +8,26 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import Job, Outcome
+from mlbench.device_runners.android.inputs import Inputs
 from mlbench.device_runners.android.results import MemoryReadings, Result, Series
 from mlbench.records import Artifact, Failure, Measurement, Memory, Timing
+
+_Outputs = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass
 class Lane:
-    """Results by turn; the first turn also has outputs and frames. A failure ends the lane."""
+    """Results by turn; the first turn also has outputs [n, …] of all test sets, by target, and frames.
+
+    A failure ends the lane.
+    """
 
     artifact: Artifact
     device: str
     turns: int
+    inputs: Inputs | None = None  # none: it has failed before
     results: dict[int, Result] = field(default_factory=dict)
-    outputs: npt.NDArray[np.float32] | None = None  # [n, width], of all test sets
+    outputs: _Outputs = field(default_factory=dict)
     failure: Failure | None = None
 
     @property
@@ -38,7 +45,7 @@ class Lane:
 
     def outcome(self, job: Job) -> Outcome:
         """What is known at the end; figures only where every turn was run."""
-        if self.failure is not None or self.outputs is None:
+        if self.failure is not None or self.waiting:
             failure = self.failure or Failure(stage="device", reason="it was not measured")
             return Outcome(Measurement(artifact=self.artifact.id, device=self.device, failure=failure), {})
         first = self.results[0]
@@ -62,10 +69,12 @@ class Lane:
         return Outcome(measurement, _by_test_set(job, self.outputs))
 
 
-def _by_test_set(job: Job, outputs: npt.NDArray[np.float32]) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+def _by_test_set(job: Job, outputs: _Outputs) -> dict[str, _Outputs]:
     edges = np.cumsum([len(samples) for samples in job.test_sets.values()])[:-1]
-    parts = zip(job.test_sets.items(), np.split(outputs, edges), strict=True)
-    return {name: {next(iter(samples.targets)): part} for (name, samples), part in parts}
+    parts = {target: np.split(values, edges) for target, values in outputs.items()}
+    return {
+        name: {target: split[i] for target, split in parts.items()} for i, name in enumerate(job.test_sets)
+    }
 
 
 def _timing(parts: list[Series | None]) -> Timing | None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from mlbench.export.interpreter import Port
+
+#: Of configurations and results; `RunConfig.SCHEMA` of the app.
+SCHEMA = 2
+
+#: What an app that reads or writes another schema comes to.
+OTHER_APP = "the app is another mlbench's: make this one's with `mlbench android build`, and run again"
 
 #: A result is samples and facts; anything larger is not one.
 MAX_RESULT_BYTES = 16 * 2**20
@@ -83,18 +92,19 @@ class Condition(_Part):
     thermal_status: int | None = None
 
 
-class OutputsReport(_Part):
-    """The file of outputs beside the result: float32 rows."""
+class OutputReport(_Part):
+    """One output's file beside the result: what it gives for each sample, as raw bytes."""
 
+    type: _Text
     count: int = Field(ge=1, le=10_000_000)
-    width: int = Field(ge=1, le=10_000)
+    bytes: int = Field(ge=1, le=2**31)  # of a sample
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class Result(_Part):
     """One run of the app."""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: int = Field(alias="schema")
     run: _Text
     foreground: bool
     file_bytes: int
@@ -108,7 +118,7 @@ class Result(_Part):
     memory: MemoryReadings | None = None
     faces_found: int | None = None
     frames: int | None = None
-    outputs: OutputsReport | None = None
+    outputs: tuple[OutputReport, ...] = Field(default=(), max_length=1000)
     device: DeviceReport = DeviceReport()
     before: Condition = Condition()
     after: Condition = Condition()
@@ -127,6 +137,8 @@ def parse_result(data: bytes, run: str) -> Result:
         place = ".".join(str(part) for part in fault["loc"]) or "the file"
         message = f"the app's result is damaged ({place}: {str(fault['msg'])[:200]})"
         raise BadResultError(message) from error
+    if result.schema_version != SCHEMA:
+        raise BadResultError(OTHER_APP)
     if result.run != run:
         message = "the app left the result of another run"
         raise BadResultError(message)
@@ -136,20 +148,39 @@ def parse_result(data: bytes, run: str) -> Result:
     return result
 
 
-def parse_outputs(data: bytes, report: OutputsReport, count: int) -> npt.NDArray[np.float32]:
-    """The outputs [n, width] of a run on its images.
+def parse_output(data: bytes, report: OutputReport, port: Port, count: int) -> npt.NDArray[np.float32]:
+    """What one output of the file gave for each sample, in real numbers [n, *shape].
+
+    Args:
+        data: the bytes of its file.
+        report: what the app says of them.
+        port: the output, as the host's runtime reads the file.
+        count: of samples.
 
     Raises:
-        BadResultError: another number of images, a damaged file, or numbers that are not finite.
+        BadResultError: another type, size or number of samples, a damaged file, or numbers that are not finite.
     """
+    size = size_of(port)
+    if (report.type, report.bytes) != (port.dtype.name, size):
+        message = (
+            f"the app answers {port.name} as {report.bytes} bytes of {report.type} a sample, "
+            f"the file as {size} of {port.dtype}"
+        )
+        raise BadResultError(message)
     if report.count != count:
         message = f"the app gave {report.count} outputs, not {count}"
         raise BadResultError(message)
-    if len(data) != 4 * count * report.width or hashlib.sha256(data).hexdigest() != report.sha256:
+    if len(data) != count * size or hashlib.sha256(data).hexdigest() != report.sha256:
         message = "the app's outputs are damaged"
         raise BadResultError(message)
-    outputs = np.frombuffer(data, "<f4").astype(np.float32).reshape(count, report.width)
+    stored = np.frombuffer(data, port.dtype).reshape(count, *port.shape[1:])
+    outputs = port.real(stored).astype(np.float32)
     if not np.isfinite(outputs).all():
         message = "the network gives numbers on this phone that are not finite"
         raise BadResultError(message)
     return outputs
+
+
+def size_of(port: Port) -> int:
+    """Bytes of one sample at an input or output."""
+    return int(np.prod(port.shape, dtype=int)) * port.dtype.itemsize

@@ -9,6 +9,7 @@ Once the job is complete nothing is kept, and the next one measures anew.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress
 from mlbench.device_runners.android import build, facts, installation, tools
 from mlbench.device_runners.android import phone as phones
-from mlbench.device_runners.android.inputs import write_inputs
+from mlbench.device_runners.android.inputs import Writer
 from mlbench.device_runners.android.lane import Lane
 from mlbench.device_runners.android.op_versions import unsupported
 from mlbench.device_runners.android.phone import Phone, PhoneError, RefusedError
@@ -80,11 +81,12 @@ class AndroidRunner(DeviceRunner):
         if installation.install(phone, apk, progress):
             progress.say(f"{phone.serial}: the harness app is installed")
         home = job.folder / "devices" / f"android-{phone.serial.encode().hex()[:60]}"
-        inputs = write_inputs(job, home / "inputs")
-        session = Session(phone, job, inputs, apk, home, self._rounds, self._details["fingerprint"])
         lanes = [Lane(artifact, phone.serial, self._rounds) for artifact in job.artifacts]
-        with _losses(lanes):
-            self._measure(session, lanes, progress)
+        with tempfile.TemporaryDirectory(prefix="mlbench-") as scratch:
+            inputs = _prepare(lanes, job, Path(scratch))
+            session = Session(phone, job, inputs, apk, home, self._rounds, self._details["fingerprint"])
+            with _losses(lanes):
+                self._measure(session, lanes, progress)
         self._details |= session.device_facts
         outcomes = [lane.outcome(job) for lane in lanes]
         yield from outcomes
@@ -94,10 +96,7 @@ class AndroidRunner(DeviceRunner):
 
     def _measure(self, session: Session, lanes: list[Lane], progress: Progress) -> None:
         for lane in lanes:
-            reason = unsupported(session.job.folder / lane.artifact.path)
-            if reason:
-                lane.fail("load", reason)
-            else:
+            if lane.waiting:
                 session.recall(lane)
         try:
             waiting = [lane for lane in lanes if lane.waiting]
@@ -167,11 +166,24 @@ def apk_to_install() -> Path:
     return apk
 
 
+def _prepare(lanes: list[Lane], job: Job, folder: Path) -> dict[str, Path]:
+    """Write the inputs of each file, and return them; one that the app's runtime or this one refuses has failed."""
+    writer = Writer(job, folder)
+    for lane in lanes:
+        reason = unsupported(job.folder / lane.artifact.path)
+        try:
+            lane.inputs = None if reason else writer.inputs(lane.artifact)
+        except UsageError as error:
+            reason = str(error)
+        if reason:
+            lane.fail("load", reason)
+    return writer.files
+
+
 def _push_inputs(session: Session, progress: Progress) -> None:
-    with _bar(
-        session, sum(path.stat().st_size for path in session.inputs.files.values()), progress
-    ) as advance:
-        for name, path in session.inputs.files.items():
+    total = sum(path.stat().st_size for path in session.inputs.values())
+    with _bar(session, total, progress) as advance:
+        for name, path in session.inputs.items():
             session.push(path, name, advance)
 
 

@@ -13,16 +13,18 @@ import numpy.typing as npt
 from mlbench.contracts import Job
 from mlbench.device_runners.android import death, facts, installation
 from mlbench.device_runners.android.build import PACKAGE
-from mlbench.device_runners.android.inputs import Inputs, configuration, model_name
+from mlbench.device_runners.android.inputs import configuration, model_name
 from mlbench.device_runners.android.instrumentation import Listener
 from mlbench.device_runners.android.lane import Lane
 from mlbench.device_runners.android.phone import OverdueError, Phone, RefusedError
 from mlbench.device_runners.android.results import (
     MAX_RESULT_BYTES,
+    OTHER_APP,
     BadResultError,
     Result,
-    parse_outputs,
+    parse_output,
     parse_result,
+    size_of,
 )
 from mlbench.system.files import file_sha256, key_of, write_atomically
 
@@ -39,16 +41,19 @@ class Session:
     OnBytes = Callable[[int], None]
 
     def __init__(
-        self, phone: Phone, job: Job, inputs: Inputs, apk: Path, home: Path, turns: int, system: str
+        self, phone: Phone, job: Job, inputs: dict[str, Path], apk: Path, home: Path, turns: int, system: str
     ) -> None:
-        """Keep results below `home` on the host; `system` is the fingerprint of what runs on the phone."""
+        """Run a job with input files, by their name on the phone.
+
+        Results are kept below `home` on the host; `system` is the fingerprint of what runs on the phone.
+        """
         self.phone, self.job, self.inputs = phone, job, inputs
         self.device_facts: dict[str, str] = {}
         self._home, self._turns = home, turns
         files = [artifact.sha256 for artifact in job.artifacts]
-        self._folder = f"{installation.FOLDER}/{key_of(inputs.digest, files)}"
+        self._folder = f"{installation.FOLDER}/{key_of(sorted(inputs), files)}"
         settings = (job.threads, job.min_count, job.min_seconds, job.seed, turns)
-        self._key = key_of(files, inputs.digest, file_sha256(apk), system, settings)
+        self._key = key_of(files, sorted(inputs), file_sha256(apk), system, settings)
         self._runs: list[str] = []
 
     def push(self, source: Path, name: str, on_bytes: OnBytes) -> None:
@@ -94,6 +99,9 @@ class Session:
             self.phone.run(["am", "force-stop", PACKAGE])
             lane.fail("process", f"it was not done after {_RUN_LIMIT_S:.0f} s")
             return
+        if "schema" in listener.how_it_ended:
+            lane.fail("start", OTHER_APP)
+            return
         if not listener.finished:
             reason = death.reason(self.phone, started, listener.how_it_ended)
             lane.fail("process", f"{reason}{self._where(name)}")
@@ -110,41 +118,44 @@ class Session:
         self.phone.run(["rm", "-rf", self._folder, *(f"{RESULTS}/{name}" for name in self._runs)])
 
     def _collect(self, lane: Lane, turn: int, name: str) -> None:
+        def pull(file: str, limit: int) -> bytes:
+            return self.phone.pull(f"{RESULTS}/{name}/{file}", limit) or b""
+
         try:
             data = self.phone.pull(f"{RESULTS}/{name}/result.json", MAX_RESULT_BYTES)
             if data is None:
                 lane.fail("process", "the app ended well but left no result")
                 return
-            self._accept(lane, turn, data, lambda limit: self._pull_outputs(name, limit))
+            self._accept(lane, turn, data, pull)
         except (BadResultError, RefusedError) as error:
             lane.fail("process", str(error))
 
-    def _accept(self, lane: Lane, turn: int, data: bytes, outputs: Callable[[int], bytes]) -> None:
+    def _accept(self, lane: Lane, turn: int, data: bytes, read: Callable[[str, int], bytes]) -> None:
         name = self._name(lane, turn)
         result = parse_result(data, name)
         if result.failure is not None:
             lane.fail(result.failure.stage, facts.clean(result.failure.reason))
             return
         if turn == 0:
-            lane.outputs = self._outputs_of(result, outputs, name)
+            lane.outputs = self._outputs_of(lane, result, read)
         self._keep(name, "result.json", data)
         lane.results[turn] = result
         self._note(result)
 
     def _outputs_of(
-        self, result: Result, outputs: Callable[[int], bytes], name: str
-    ) -> npt.NDArray[np.float32]:
-        if result.outputs is None:
-            message = "the app's result has no outputs"
+        self, lane: Lane, result: Result, read: Callable[[str, int], bytes]
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        assert lane.inputs is not None  # noqa: S101 (a lane that runs has them)
+        found, ports = {}, lane.inputs.outputs
+        if lane.inputs.answers and len(result.outputs) != len(ports):
+            message = f"the app's result has {len(result.outputs)} outputs, the file {len(ports)}"
             raise BadResultError(message)
-        count = self.inputs.facts["crops"]["count"]
-        data = outputs(4 * count * result.outputs.width)
-        values = parse_outputs(data, result.outputs, count)
-        self._keep(name, "outputs.f32", data)
-        return values
-
-    def _pull_outputs(self, name: str, limit: int) -> bytes:
-        return self.phone.pull(f"{RESULTS}/{name}/outputs.f32", limit) or b""
+        for target, place in lane.inputs.answers.items():
+            file, count = f"output-{place}.raw", lane.inputs.count
+            data = read(file, count * size_of(ports[place]))
+            found[target] = parse_output(data, result.outputs[place], ports[place], count)
+            self._keep(self._name(lane, 0), file, data)
+        return found
 
     def _keep(self, name: str, file: str, data: bytes) -> None:
         with write_atomically(self._home / name / file) as part:
@@ -152,7 +163,8 @@ class Session:
 
     def _push_configuration(self, lane: Lane, turn: int, name: str) -> str:
         model = model_name(lane.artifact.sha256)
-        data = configuration(name, model, self.job, self.inputs, turn == 0, self._turns)
+        assert lane.inputs is not None  # noqa: S101 (a lane that runs has them)
+        data = configuration(name, model, self.job, lane.inputs, turn == 0, self._turns)
         self._keep(name, "config.json", data)
         self._make_folder()
         target = f"{self._folder}/{name}.json"
@@ -185,5 +197,5 @@ class Session:
         self.device_facts = {key: facts.clean(text) for key, text in told.items() if text}
 
 
-def _reader(folder: Path) -> Callable[[int], bytes]:
-    return lambda limit: (folder / "outputs.f32").read_bytes()
+def _reader(folder: Path) -> Callable[[str, int], bytes]:
+    return lambda file, limit: (folder / file).read_bytes()

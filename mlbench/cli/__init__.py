@@ -6,6 +6,7 @@ Everything heavy is imported by the command that needs it.
 from mlbench.cli.cache import cache
 from mlbench.cli.compare import compare
 from mlbench.cli.compress import compress
+from mlbench.cli.data import data
 from mlbench.cli.doctor import doctor
 from mlbench.cli.faces import faces
 from mlbench.cli.group import cli, main
@@ -24,6 +25,7 @@ for _command in (
     cache,
     compare,
     compress,
+    data,
     doctor,
     faces,
     inspect,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mlbench.cli.measure import measure_files, measured_task
+from mlbench.cli.measure import measure_files, measured_task, tests_of
 from mlbench.cli.options import FILE, measuring_options, output_options, test_options
 from mlbench.errors import UsageError
 
@@ -53,7 +53,8 @@ def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **option
 
     texts, anyway, files = options.pop("conditions"), options.pop("anyway"), (base, candidate)
     if measured:
-        task = measured_task(files, options["task"], bool(options["data"] or options["tests"]))
+        task = measured_task(files, options["task"], tests_of(**options))
+        options["task"] = task.name if task else None
         conditions = [between_runs.parse_condition(text, task.metrics if task else ()) for text in texts]
         found = between_runs.compare_within(measure_files(files, **options).record, 0, 1)
     else:

@@ -113,6 +113,11 @@ def place_of(name: str) -> str:
     return next((one.opts[0] for one in options if one.name == name), f"--{name.replace('_', '-')}")
 
 
+def placed(context: click.Context, places: Mapping[str, str]) -> None:
+    """Say where values that are no flags come from, by parameter."""
+    context.meta.setdefault(_PLACES, {}).update(places)
+
+
 def from_experiment(name: str) -> bool:
     """Whether a parameter of the command that runs has its value from the file or from `--set`."""
     context = click.get_current_context(silent=True)
@@ -186,7 +191,7 @@ def _take(context: click.Context, found: Setting, value: Any, place: str, beats:
     context.default_map = context.default_map or {}
     if beats or name not in context.default_map:
         context.default_map[name] = value
-        context.meta.setdefault(_PLACES, {})[name] = place
+        placed(context, {name: place})
 
 
 def _setting_of(known: Mapping[str, Setting], key: str, where: str) -> Setting:

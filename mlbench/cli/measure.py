@@ -10,10 +10,13 @@ import click
 
 from mlbench.cli.options import (
     FILE,
+    READING,
     USUAL_TASK,
     measuring_of,
     measuring_options,
     output_options,
+    reading_of,
+    task_for,
     task_of,
     test_options,
 )
@@ -22,6 +25,7 @@ from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from mlbench.contracts import Task
+    from mlbench.data.sources import TestSet
     from mlbench.runs.pipeline import Finished
 
 
@@ -48,23 +52,34 @@ def measure_files(
     files: tuple[Path, ...], task: str | None, data: tuple[str, ...], out: Path, **options: Any
 ) -> Finished:
     """Measure files as the options say."""
-    from mlbench.data.sources import TestSet
     from mlbench.runs import steps
 
-    tests = [TestSet.parse(text) for text in (*data, *options.pop("tests"))]
-    chosen = measured_task(files, task, bool(tests))
+    tests = tests_of(data=data, **options)
+    chosen = measured_task(files, task, tests)
+    for name in ("tests", *READING.values()):
+        del options[name]
     measuring = measuring_of(chosen, **options)
     command = ("mlbench", *sys.argv[1:])
     return steps.measure_files(files, chosen, tests, measuring, out, command, progress_bars())
 
 
-def measured_task(files: tuple[Path, ...], name: str | None, tested: bool) -> Task | None:
-    """The task that is named; else the usual one, where there are tests or the files are networks for it."""
+def tests_of(data: tuple[str, ...], tests: tuple[str, ...], **options: Any) -> list[TestSet]:
+    """The test sets of the options of `mlbench measure`."""
+    from mlbench.data.sources import TestSet
+
+    how = reading_of(options)
+    return [TestSet.parse(text, how) for text in (*data, *tests)]
+
+
+def measured_task(files: tuple[Path, ...], name: str | None, tests: list[TestSet]) -> Task | None:
+    """The task that is named, or that tests are plainly for; else the usual one, if the files are networks for it."""
     from mlbench.export.artifacts import require_fitting
 
-    task: Task = task_of(name or USUAL_TASK)
-    if name or tested:
-        return task
+    if name or tests:
+        test = tests[0] if tests else None
+        found: Task = task_for(name, test.path if test else None, test.how if test else None)
+        return found
+    task: Task = task_of(USUAL_TASK)
     try:
         for path in files:
             require_fitting(path, task, task.sample(1, 0, "test"))

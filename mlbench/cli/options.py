@@ -71,24 +71,86 @@ def model_option(key: str, **attributes: Any) -> Callable[[Any], Any]:
 _OPTIMIZERS = click.Choice(["adam", "muon"])
 
 
-_TASK: dict[str, Any] = {
-    "default": USUAL_TASK,
-    "show_default": True,
-    "shell_complete": complete("tasks"),
-    "help": "What is learnt: a name that `mlbench list tasks` shows.",
+#: How a file of samples is taken.
+reading_options = _options(
+    setting(
+        "data.columns",
+        "--column",
+        "columns",
+        rare=True,
+        multiple=True,
+        metavar="WHAT=ARRAY",
+        help="Which array of the file is x, y, x.NAME, y.NAME, group, split or id, as x=images. May be repeated.",
+    ),
+    setting(
+        "data.scale",
+        "--scale",
+        rare=True,
+        multiple=True,
+        metavar="[NAME=]NUMBERS",
+        help="What inputs are divided by: a number, or one per channel (1,2,3); NAME= for one input of several. "
+        "[default: as the file says, or 255 for uint8]",
+    ),
+    setting(
+        "data.mean",
+        "--mean",
+        rare=True,
+        multiple=True,
+        metavar="[NAME=]NUMBERS",
+        help="What is subtracted after --scale, likewise. [default: as the file says, or 0]",
+    ),
+    setting(
+        "data.std",
+        "--std",
+        rare=True,
+        multiple=True,
+        metavar="[NAME=]NUMBERS",
+        help="What is divided by after --mean, likewise. [default: as the file says, or 1]",
+    ),
+    setting(
+        "data.image_size",
+        "--image-size",
+        rare=True,
+        metavar="HxW",
+        help="Height and width of images of a folder, as 120x160. [default: the first image's]",
+    ),
+    setting(
+        "data.channels",
+        "--channels",
+        rare=True,
+        type=click.Choice(["grey", "rgb"]),
+        help="Channels of images of a folder. [default: as most have]",
+    ),
+)
+
+#: Fields of how a file is taken by the parameters that set them.
+READING = {
+    "columns": "columns",
+    "scale": "scale",
+    "mean": "mean",
+    "std": "std",
+    "size": "image_size",
+    "channels": "channels",
 }
-task_option = click.option("--task", **_TASK)
 
 
 data_options = _options(
-    setting("task", "--task", **_TASK),
+    setting(
+        "task",
+        "--task",
+        shell_complete=complete("tasks"),
+        help="What is learnt: a name that `mlbench list tasks` shows. "
+        f"[default: what --data is plainly for; {USUAL_TASK} without]",
+    ),
     setting(
         "data.file",
         "--data",
         type=FILE,
         holds_path=True,
-        help="Samples to train on. [default: drawn by the task]",
+        help="Samples to train on: an .npz, or a folder with a folder of images per class. "
+        "[default: drawn by the task]",
     ),
+    reading_options,
     setting(
         "data.samples",
         "--samples",
@@ -103,10 +165,9 @@ data_options = _options(
         "data.split",
         "--split",
         type=click.Choice(["file-order", "shuffled", "stratified", "given"]),
-        default="file-order",
-        show_default=True,
         help="Validation samples: the last tenth in file order (the paper's) or in a shuffled order, a tenth of each "
-        "class (stratified), or as the file's array `split` says (given).",
+        "class (stratified), or as the file's array `split`, or folders train and test, say (given). "
+        "[default: given, where the file says it; file-order]",
     ),
     setting(
         "seed",
@@ -128,7 +189,7 @@ training_options = _options(
         "taken as it is]",
     ),
     setting("training.batch", "--batch", rare=True, default=120, help="Samples per step."),
-    setting("training.rate", "--rate", default=1e-3, show_default=True, help="Learning rate of training."),
+    setting("training.rate", "--rate", rare=True, default=1e-3, help="Learning rate of training."),
     setting(
         "training.schedule",
         "--schedule",
@@ -368,6 +429,7 @@ test_options = _options(
     click.option(
         "--data", "data", multiple=True, help="Test samples: FILE or FILE:ARRAY. [default: drawn by the task]"
     ),
+    reading_options,
     click.option("--seed", default=7, show_default=True, type=SEED),
 )
 
@@ -402,11 +464,36 @@ def task_of(name: str) -> Any:
     return plugins.load("tasks", name)()
 
 
-def source_of(task: Any, data: Path | None, count: int, split: str, seed: int) -> Any:
+def task_for(name: str | None, data: Path | None, how: Any) -> Any:
+    """The task of a name; without one that which the data are plainly for, which is told."""
+    if name or data is None:
+        return task_of(name or USUAL_TASK)
+    from mlbench.cli.output import progress_bars
+    from mlbench.data.recognising import recognised
+
+    found = recognised(data, how)
+    if found:
+        progress_bars().say(f"Task: {found}, by what {data} holds; --task chooses another.")
+    return task_of(found or USUAL_TASK)
+
+
+def reading_of(options: dict[str, Any]) -> Any:
+    """How files are taken, by the values of `reading_options`."""
+    from mlbench.contracts import Reading
+    from mlbench.data import reading
+
+    parts: dict[str, Any] = {}
+    for field, name in READING.items():
+        with naming(name):
+            parts[field] = getattr(reading.reading_of(**{field: options[name]}), field)
+    return Reading(**parts)
+
+
+def source_of(task: Any, data: Path | None, count: int, split: str | None, seed: int, how: Any) -> Any:
     """The samples of a run, from its options."""
     from mlbench.data.sources import Source
 
-    return Source(task, data, count, split, seed)  # type: ignore[arg-type]  # click has checked the rule
+    return Source(task, data, count, split, seed, how)  # type: ignore[arg-type]  # click has checked the rule
 
 
 def network_of(name: str) -> Any:
@@ -455,7 +542,9 @@ def require_data(**options: Any) -> None:
         UsageError: there are none.
     """
     if options["data"] is None and not (given("task") or from_experiment("task")):
-        message = "--model needs samples: give --data FILE.npz with arrays x and y, and --task."
+        message = (
+            "--model needs samples: give --data, an .npz with arrays x and y or a folder of images per class."
+        )
         raise UsageError(message)
 
 
@@ -467,11 +556,11 @@ def making_of(*networks: Any, **options: Any) -> Any:
     """
     from mlbench.runs.plan import Making
 
-    with naming("task"):
-        task = task_of(options["task"])
-    data, seed = options["data"], options["seed"]
+    data, seed, how = options["data"], options["seed"], reading_of(options)
     require_files(data=[data] if data else [])
-    source = source_of(task, data, options["count"], options["split"], seed)
+    with naming("task"):
+        task = task_for(options["task"], data, how)
+    source = source_of(task, data, options["count"], options["split"], seed, how)
     epochs = _usual_epochs(data, networks) if options["epochs"] is None else options["epochs"]
     if untrained := [one.name for one in networks if not one.trained and epochs == 0]:
         message = (

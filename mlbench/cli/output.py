@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from mlbench.records import Record
 
 
-def progress_bars(quiet: bool = False) -> Progress:
-    """Bars on standard error, or silence."""
+#: In a context of click: whether its command is quiet, as Python calls it.
+QUIET = "mlbench.quiet"
+
+
+def progress_bars() -> Progress:
+    """Bars on standard error, or silence where the command is quiet."""
     from rich.console import Console
 
     from mlbench.system.progress import Bars, Silent
 
-    return Silent() if quiet else Bars(Console(stderr=True))
+    context = click.get_current_context(silent=True)
+    return Silent() if context and context.meta.get(QUIET) else Bars(Console(stderr=True))
 
 
 def show(records: list[Record], as_json: bool) -> None:

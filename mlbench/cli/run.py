@@ -140,17 +140,17 @@ def _networks_of(variants: tuple[str, ...], models: tuple[str, ...], **options: 
         return tuple(network_of(name) for name in names)
 
 
-def plan_of(chains: tuple[str, ...], **options: Any) -> Any:
-    """The plan of the options of `mlbench run`."""
+def plan_of(chains: tuple[str, ...], networks: tuple[Any, ...] = (), **options: Any) -> Any:
+    """The plan of the options of `mlbench run`, for networks in memory where some are given."""
     from mlbench.compression.chain import parse_chain
     from mlbench.data.sources import TestSet
     from mlbench.runs.plan import Plan
 
-    networks = _networks_of(**options)
+    networks = networks or _networks_of(**options)
     making = making_of(*networks, **options)
     with naming("chains"):
         steps = tuple(parse_chain(text) for text in chains)
-    tests = tuple(TestSet.parse(text) for text in options["tests"])
+    tests = tuple(TestSet.parse(text, making.source.how) for text in options["tests"])
     require_files(tests=[test.path for test in tests])
     measuring = {name: options[name] for name in MEASURING}
     return Plan(

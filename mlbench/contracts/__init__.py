@@ -8,6 +8,7 @@ from mlbench.contracts.compressor import OTHER_KIND, Alone, Compressor, Context,
 from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import ExportOptions, Precision
 from mlbench.contracts.progress import Progress
+from mlbench.contracts.reading import AS_STORED, Expected, Reading
 from mlbench.contracts.report import Report
 from mlbench.contracts.runner import DeviceRunner, Job, Outcome, Pipeline
 from mlbench.contracts.samples import Encoding, Samples
@@ -15,6 +16,7 @@ from mlbench.contracts.task import Metric, Picture, Task
 from mlbench.contracts.variant import Block, Variant
 
 __all__ = [
+    "AS_STORED",
     "OTHER_KIND",
     "Alone",
     "Block",
@@ -22,6 +24,7 @@ __all__ = [
     "Context",
     "DeviceRunner",
     "Encoding",
+    "Expected",
     "ExportOptions",
     "Form",
     "Job",
@@ -33,6 +36,7 @@ __all__ = [
     "Pipeline",
     "Precision",
     "Progress",
+    "Reading",
     "Report",
     "Samples",
     "Task",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.contracts.reading import AS_STORED, Expected, Reading
 from mlbench.contracts.runner import Pipeline
 from mlbench.contracts.samples import Samples
 from mlbench.errors import UsageError
@@ -98,18 +99,52 @@ class Task(ABC):
         """The metric by which networks are chosen and compared."""
         return self.metrics[0]
 
+    #: What a file of samples holds.
+    expected: ClassVar[tuple[Expected, ...]] = ()
+
     @abstractmethod
-    def read(self, path: Path, label: str, tell: Callable[[str], None]) -> Samples:
+    def read(self, path: Path, label: str, tell: Callable[[str], None], how: Reading = AS_STORED) -> Samples:
         """Read a file of samples.
 
         Args:
             path: the file, or folder.
             label: name of the array with the targets; "" for the usual one.
             tell: called with a sentence about what was skipped.
+            how: what options say of the file.
 
         Raises:
             UsageError: the file cannot be read as samples of this task.
         """
+
+    def looked(
+        self, path: Path, label: str, tell: Callable[[str], None], how: Reading = AS_STORED
+    ) -> tuple[Samples | None, list[str]]:
+        """The samples of a file as far as they can be read, and all that is wrong with them; see `read`."""
+        try:
+            return self.read(path, label, tell, how), []
+        except UsageError as error:
+            return None, [str(error)]
+
+    def class_targets(self, samples: Samples) -> tuple[str, ...]:
+        """Names of those targets that are class numbers."""
+        return ()
+
+    def doubts(self, outputs: Arrays) -> list[str]:
+        """What outputs [n, …] of a network, by target, are taken for, where that may be wrong: a sentence each."""
+        return []
+
+    def outputs_told(self, outputs: Arrays) -> str:
+        """What outputs [n, …] of a network, by target, are taken for; "" where there is no choice."""
+        return ""
+
+    def recognises(self, path: Path, arrays: Arrays) -> bool:
+        """Whether a file plainly holds samples of this task, for where none is named.
+
+        Args:
+            path: the file, or folder.
+            arrays: of the file, by what they are; none where it is no `.npz`.
+        """
+        return False
 
     def sample(self, count: int, seed: int, purpose: Purpose = "data") -> Samples:
         """Samples that the task can draw by itself; none of one purpose is one of another, whatever the seeds.
@@ -168,10 +203,6 @@ class Task(ABC):
         """A teacher's outputs as targets; the teacher's network says what they are."""
         return outputs
 
-    def told(self, network: tf_keras.Model, samples: Samples) -> list[str]:
-        """How a network that was not made for the task is understood, a sentence each; nothing by default."""
-        return []
-
     def augment(
         self, inputs: Arrays, targets: Arrays, strength: float, rng: np.random.Generator
     ) -> tuple[Arrays, Arrays]:
@@ -211,6 +242,12 @@ class Task(ABC):
         """One sample with its truth."""
         return Picture(text=str(samples.ids[row]))
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
-        """What a network answers for a sample: words, or points to mark on the sample's picture."""
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
+        """What a network answers for a sample: words, or points to mark on the sample's picture.
+
+        Args:
+            answers: of all samples.
+            row: of the sample.
+            samples: that the answers are for, which may name classes.
+        """
         return Picture()

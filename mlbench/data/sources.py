@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlbench.contracts import Progress, Samples, Task
-from mlbench.data.split import Rule, Split, split
+from mlbench.contracts import AS_STORED, Progress, Reading, Samples, Task
+from mlbench.data.reading import told
+from mlbench.data.split import Rule, Split, split, usual_rule
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,17 @@ class Source:
         task: what they are samples of.
         path: a file or folder, or None for samples that the task draws.
         count: how many to draw.
-        rule: how they are divided.
+        rule: how they are divided; None: as the file says or, where it does not, in its order.
         seed: of drawing and dividing.
+        how: what options say of the file.
     """
 
     task: Task
     path: Path | None
     count: int
-    rule: Rule
+    rule: Rule | None
     seed: int
+    how: Reading = AS_STORED
 
     @property
     def sampled(self) -> bool:
@@ -53,7 +56,7 @@ class Source:
             UsageError: the file cannot be read, or the task draws none.
         """
         if self.path is not None:
-            return self.task.read(self.path, "", progress.say)
+            return self.task.read(self.path, "", progress.say, self.how)
         progress.say(f"No --data given: using {self.describe()}.")
         return self.task.sample(self.count, self.seed)
 
@@ -64,28 +67,38 @@ class Source:
             UsageError: the file cannot be read, there are too few samples, or one cannot be scored.
         """
         samples = self.load(progress)
-        found = split(samples, self.rule, self.seed)
+        found = split(samples, self.rule or usual_rule(samples), self.seed)
         self.task.require_scorable(samples.take(found.test), self.describe())
         progress.say(
             f"{len(samples):,} samples of {_groups_told(samples)}: {len(found.train):,} to train on, "
             f"{len(found.validation):,} to validate, {len(found.test):,} to test."
         )
+        for line in told(samples):
+            progress.say(line)
         return samples, found
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """A file of samples to test on besides the test split; `label` names the array of targets, "" the usual one."""
+    """A file of samples to test on besides the test split.
+
+    Attributes:
+        path: of the file.
+        label: name of the array of targets; "" for the usual one.
+        how: what options say of the file.
+    """
 
     path: Path
     label: str = ""
+    how: Reading = AS_STORED
     __test__ = False  # not a test class, whatever its name says to pytest
 
     @classmethod
-    def parse(cls, text: str) -> TestSet:
+    def parse(cls, text: str, how: Reading = AS_STORED) -> TestSet:
         """`samples.npz`, or `samples.npz:human` for the targets in the array `human`."""
         path, _, label = text.rpartition(":")
-        return cls(Path(path), label) if path and "/" not in label and "." not in label else cls(Path(text))
+        named = path and "/" not in label and "." not in label
+        return cls(Path(path), label, how) if named else cls(Path(text), how=how)
 
     @property
     def name(self) -> str:
@@ -106,7 +119,7 @@ class TestSet:
         Raises:
             UsageError: the file cannot be read or has no such array, or a sample cannot be scored.
         """
-        samples = task.read(self.path, self.label, progress.say)
+        samples = task.read(self.path, self.label, progress.say, self.how)
         task.require_scorable(samples, str(self.path))
         return samples
 

@@ -44,7 +44,8 @@ class Split:
 def split(samples: Samples, rule: Rule, seed: int) -> Split:
     """Divide samples.
 
-    - `given`: as the array `split` of the file says: train, validation or test.
+    - `given`: as the array `split` of the file says: train, validation or test; where no row is for validation, the
+      last tenth of those to train on.
     - `file-order` and `shuffled`: the test takes the groups whose hash falls below a tenth, so that a group never
       changes sides when samples are added. The last tenth of the rest, in the order of the file or in one shuffled by
       the seed, is for validation.
@@ -64,6 +65,12 @@ def split(samples: Samples, rule: Rule, seed: int) -> Split:
         )
         raise UsageError(message)
     return found
+
+
+def usual_rule(samples: Samples) -> Rule:
+    """As the file says, where it puts rows into train and test; in its order otherwise."""
+    said = set(map(str, np.unique(samples.extra.get(GIVEN, np.array([], np.str_)))))
+    return "given" if {"train", "test"} <= said <= set(_PARTS) else "file-order"
 
 
 def _apart(found: Split, samples: Samples) -> Split:
@@ -86,6 +93,11 @@ def _given(samples: Samples, rule: str, seed: int) -> Split:
         message = f"The array `{GIVEN}` holds {unknown[0]!r}: each row is train, validation or test."
         raise UsageError(message)
     train, validation, test = (np.flatnonzero(said == part) for part in _PARTS)
+    told = "as the file says"
+    if not len(validation):
+        cut = len(train) - round(_SHARE * len(train))
+        train, validation = train[:cut], train[cut:]
+        told += "; validation: last 10 % of the training rows, in file order"
     torn = np.intersect1d(samples.groups[test], samples.groups[np.concatenate([train, validation])])
     if len(torn):
         message = (
@@ -93,7 +105,7 @@ def _given(samples: Samples, rule: str, seed: int) -> Split:
             f"({len(torn)} such): keep each group on one side."
         )
         raise UsageError(message)
-    return Split(train, validation, test, "as the file says")
+    return Split(train, validation, test, told)
 
 
 def _by_hash(samples: Samples, rule: str, seed: int) -> Split:

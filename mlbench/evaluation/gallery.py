@@ -54,7 +54,7 @@ def _worst(task: Task, answers: Arrays, samples: Samples) -> np.ndarray:
 
 def _shown(task: Task, samples: Samples, row: int, answers: Mapping[str, Arrays]) -> GallerySample:
     truth = task.picture(samples, row)
-    told = {artifact: task.picture_of_answer(own, row) for artifact, own in answers.items()}
+    told = {artifact: task.picture_of_answer(own, row, samples) for artifact, own in answers.items()}
     return GallerySample(
         name=str(samples.ids[row]),
         png_base64=base64.b64encode(truth.png).decode("ascii"),

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import Samples, Task
+from mlbench.data.fitting import shape_fault
 from mlbench.errors import UsageError
 from mlbench.records import Artifact
 from mlbench.system.files import deflated_size, file_sha256
@@ -69,7 +70,7 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
         UsageError: it does not.
     """
     network = loaded(path)
-    _, places = _places(network, samples, f"{path}")
+    _, places = ends(network, samples, f"{path}")
     shapes = [network.outputs[place].shape[1:] for place in places]
     try:
         task.wanted(samples.targets, dict(zip(samples.targets, shapes, strict=True)))
@@ -78,8 +79,12 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
         raise UsageError(message) from error
 
 
-def _places(network: Network, samples: Samples, what: str) -> tuple[list[int], list[int]]:
-    """Positions of the samples' inputs among the network's, and of their targets among its outputs."""
+def ends(network: Network, samples: Samples, what: str) -> tuple[list[int], list[int]]:
+    """Positions of the samples' inputs among the network's, and of their targets among its outputs.
+
+    Raises:
+        UsageError: `what` does not fit the samples.
+    """
     try:
         entries = network.matched("inputs", list(samples.inputs))
         places = network.matched("outputs", list(samples.targets))
@@ -88,12 +93,8 @@ def _places(network: Network, samples: Samples, what: str) -> tuple[list[int], l
         raise UsageError(message) from error
     for port, name in zip((network.inputs[entry] for entry in entries), samples.inputs, strict=True):
         encoding = samples.encodings[name]
-        wanted, given = port.shape[1:], encoding.shape
-        if wanted != given:
-            message = (
-                f"{what} takes {name} as {_told(wanted)}, the samples hold it as {_told(given)}: give others."
-            )
-            raise UsageError(message)
+        if fault := shape_fault(what, name, port.shape[1:], encoding.shape):
+            raise UsageError(fault)
         if port.whole and np.dtype(encoding.dtype).kind == "f":
             message = (
                 f"{what} takes {name} as {port.dtype}, without a scale, the samples give {encoding.dtype}: "
@@ -114,7 +115,7 @@ def answers(model: Path | bytes, samples: Samples) -> dict[str, npt.NDArray[np.f
         UsageError: it cannot be run here, or does not fit the samples.
     """
     network = loaded(model)
-    entries, places = _places(network, samples, "The network" if isinstance(model, bytes) else f"{model}")
+    entries, places = ends(network, samples, "The network" if isinstance(model, bytes) else f"{model}")
     found: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in samples.targets}
     for row in range(len(samples)):
         for entry, (name, values) in zip(entries, samples.inputs.items(), strict=True):
@@ -159,7 +160,3 @@ def described(path: Path) -> Artifact:
         precision="as written",
         export_error=None,
     )
-
-
-def _told(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape)) or "one number"

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.data.decoding import BadImageError, read_grey
 from mlbench.errors import UsageError
 from mlbench.faces.appearance import AppearanceModel
 from mlbench.faces.dataset import CROP, Faces
-from mlbench.faces.decoding import BadImageError, read_grey
 from mlbench.faces.thin_plate import pulled
 
 #: Height and width of the paper's camera frame.

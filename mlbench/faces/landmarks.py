@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.contracts.reading import AS_STORED, Expected, Reading
 from mlbench.contracts.runner import Pipeline
 from mlbench.contracts.samples import Encoding, Samples
 from mlbench.contracts.task import Arrays, Metric, Picture, Purpose, Task
@@ -108,12 +109,29 @@ class Landmarks(Task):
         ),
     )
 
-    def read(self, path: Path, label: str, tell: Callable[[str], None]) -> Samples:
+    expected: ClassVar[tuple[Expected, ...]] = (
+        Expected("images", f"[n, {CROP}, {CROP}]", "uint8", "grey crops of faces"),
+        Expected(POINTS, f"[n, {LANDMARKS}, 2]", "numbers", "x and y in pixels of the crop"),
+        Expected("name", "[n]", "text", "of the photograph", optional=True),
+        Expected("person", "[n]", "text or whole numbers", "who it is: kept whole", optional=True),
+    )
+
+    def read(self, path: Path, label: str, tell: Callable[[str], None], how: Reading = AS_STORED) -> Samples:
         """See `Task.read`: `.npz` or the paper's `.csv`."""
+        if how != AS_STORED:
+            message = (
+                f"{path}: faces are read from images, {POINTS} and name: leave out --column, --scale, --mean, --std, "
+                "--image-size and --channels, or choose another --task."
+            )
+            raise UsageError(message)
         faces = read_faces(path, label or POINTS)
         if faces.note:
             tell(f"Note: {faces.note}")
         return samples_of(faces)
+
+    def recognises(self, path: Path, arrays: Arrays) -> bool:
+        """See `Task.recognises`."""
+        return path.suffix.lower() == ".csv" or {"images", POINTS} <= set(arrays)
 
     def sample(self, count: int, seed: int, purpose: Purpose = "data") -> Samples:
         """See `Task.sample`: drawn from the bundled appearance model."""
@@ -209,7 +227,7 @@ class Landmarks(Task):
         png = cv2.imencode(".png", samples.inputs[IMAGE][row])[1].tobytes()
         return Picture(png, str(samples.ids[row]), _marks(samples.targets[POINTS][row]))
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
         """See `Task.picture_of_answer`: the points."""
         return Picture(points=_marks(answers[POINTS][row]))
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import Samples
+from mlbench.data.decoding import BadImageError, decode_grey
 from mlbench.errors import UsageError
 from mlbench.export.artifacts import answers, require_fitting
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces
-from mlbench.faces.decoding import BadImageError, decode_grey
 from mlbench.faces.detection import Box, HaarDetector, crop, map_points
 from mlbench.faces.landmarks import POINTS, Landmarks, samples_of
 from mlbench.system.files import write_atomically

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from mlbench.data.image_files import Found, find_photos
 from mlbench.errors import UsageError
 from mlbench.faces.csv_format import write_csv
 from mlbench.faces.dataset import CROP, Faces, write_npz
 from mlbench.faces.detection import HaarDetector
 from mlbench.faces.labelling import DlibLabeller, find_predictor, require_dlib
 from mlbench.faces.persons import person_below
-from mlbench.faces.photographs import Found, Recipe, find_photos
+from mlbench.faces.photographs import Recipe
 from mlbench.faces.shards import Queue, Shard, shards_of, work_folder
 from mlbench.system import children
 from mlbench.system.environment import cores

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.data.decoding import BadImageError
+from mlbench.data.image_files import Photo
 from mlbench.data.npz_arrays import NPZ_ERRORS, entries
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import CROP, LANDMARKS
-from mlbench.faces.decoding import BadImageError
-from mlbench.faces.photographs import LabelledCrop, Photo, Recipe
+from mlbench.faces.photographs import LabelledCrop, Recipe
 from mlbench.system.files import key_of, write_atomically
 
 #: Photographs of a shard: what a kill costs a worker, at most.

@@ -8,31 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import NetworkSource, Samples, Task
-from mlbench.networks.ports import Ports
+from mlbench.networks.facts import require_network_fits
 from mlbench.system.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     import tf_keras
 
 
-_CHUNK = 4096  # samples whose targets are looked at together
-
-
 def build(source: NetworkSource, task: Task, samples: Samples, seed: int) -> tf_keras.Model:
     """A network for samples of a task, as its source gives it.
 
     Raises:
-        UsageError: the source has none for such samples, or its inputs or outputs are not theirs.
+        UsageError: the source has none for such samples, or one that does not fit them.
     """
     quiet_tensorflow()
     shapes = {name: encoding.shape for name, encoding in samples.encodings.items()}
     network = source.build(shapes, task.outputs(samples), seed)
-    ports = Ports.of(network, samples)
-    outputs = zip(ports.outputs, network.outputs, strict=True)
-    answered = {name: tuple(output.shape[1:]) for name, output in outputs}
-    for start in range(0, len(samples), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        task.wanted({name: values[rows] for name, values in samples.targets.items()}, answered)
+    require_network_fits(network, task, samples)
     return network
 
 

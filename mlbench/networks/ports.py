@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts.samples import Encoding, Samples
+from mlbench.data.fitting import names_fault, shape_fault
 from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,16 +44,13 @@ class Ports:
         Raises:
             UsageError: the samples lack one, or an input has another shape.
         """
-        inputs = _matched("input", network.input_names, list(samples.inputs))
-        outputs = _matched("output", network.output_names, list(samples.targets))
+        inputs = _matched("input", "x", network.input_names, list(samples.inputs))
+        outputs = _matched("output", "y", network.output_names, list(samples.targets))
         for name, tensor in zip(inputs, network.inputs, strict=True):
-            wanted, given = tuple(tensor.shape[1:]), samples.encodings[name].shape
-            if not _fits(wanted, given):
-                message = (
-                    f"The network takes {name} as {_told(wanted)}, the samples hold it as {_told(given)}"
-                    f"{_remedy(wanted, given)}."
-                )
-                raise UsageError(message)
+            if fault := shape_fault(
+                "The network", name, tuple(tensor.shape[1:]), samples.encodings[name].shape
+            ):
+                raise UsageError(fault)
         return cls(tuple(inputs), tuple(outputs), samples.encodings)
 
     def encoded(self, stored: Tensors) -> list[tf.Tensor]:
@@ -102,35 +100,7 @@ def predict(network: tf_keras.Model, samples: Samples) -> dict[str, npt.NDArray[
     return Ports.of(network, samples).predictor(network)(samples)
 
 
-def _matched(kind: str, wanted: list[str], given: list[str]) -> list[str]:
-    if len(wanted) == len(given) == 1:
-        return given
-    missing = [name for name in wanted if name not in given]
-    if missing or len(wanted) != len(given):
-        names = f"{', '.join(wanted)}, the samples have {', '.join(given)}"
-        message = f"The network's {kind}s are {names}: name them alike."
-        raise UsageError(message)
-    return wanted
-
-
-def _remedy(wanted: tuple[int | None, ...], given: tuple[int, ...]) -> str:
-    """What would make samples of a shape fit, where the shapes are near."""
-    if len(given) == 3 and _fits(wanted, (*given[1:], given[0])):
-        return ": its channels come first, move them last with numpy.moveaxis(x, 1, -1)"
-    if len(given) == 3 and _fits(wanted, (given[2], *given[:2])):
-        return ": its channels come last, move them first with numpy.moveaxis(x, -1, 1)"
-    if _fits(wanted, (*given, 1)):
-        return ": give it an axis for the channel with x[..., None]"
-    if len(wanted) == len(given):
-        return ": give samples of that size"
-    return ""
-
-
-def _fits(wanted: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
-    return len(wanted) == len(given) and all(
-        size in (None, own) for size, own in zip(wanted, given, strict=True)
-    )
-
-
-def _told(shape: tuple[int | None, ...]) -> str:
-    return "×".join("any" if size is None else f"{size}" for size in shape)
+def _matched(kind: str, letter: str, wanted: list[str], given: list[str]) -> list[str]:
+    if fault := names_fault("The network", kind, letter, wanted, given):
+        raise UsageError(fault)
+    return given if len(given) == 1 else wanted

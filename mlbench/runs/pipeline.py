@@ -14,9 +14,11 @@ from mlbench.compression.chain import Chain
 from mlbench.compression.delivery import export
 from mlbench.compression.stages import ChainSetup, Compressed, compress
 from mlbench.contracts import DeviceRunner, NetworkSource, Progress, Samples
+from mlbench.data.fitting import doubts_of_samples
 from mlbench.data.overlap import Seen, overlaps
 from mlbench.errors import UsageError
 from mlbench.networks import counting
+from mlbench.networks.facts import doubts_of_network, outputs_told
 from mlbench.records import Artifact, Data, Record, SplitSizes, write_record
 from mlbench.runs.measuring import measure, now
 from mlbench.runs.plan import Plan, require_own_names
@@ -52,8 +54,10 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
         _require_alike(name, samples, material)
     tests = {_SPLIT: material.samples.take(material.split.test)}
     tests |= {name: samples.numbered_as(material.samples, name) for name, samples in given.items()}
+    doubts = told(doubts_of_samples(material.samples, material.split, material.task), progress)
     return [
-        _Run(plan, network, used, runners, material, tests, progress).finish() for network in plan.networks
+        _Run(plan, network, used, runners, material, tests, doubts, progress).finish()
+        for network in plan.networks
     ]
 
 
@@ -82,6 +86,7 @@ class _Run:
     runners: list[DeviceRunner]
     material: Material
     tests: dict[str, Samples]
+    doubts: list[str]  # about the samples, told already
     progress: Progress
 
     def finish(self) -> Finished:
@@ -89,9 +94,8 @@ class _Run:
         prints = {name: samples.fingerprint for name, samples in self.tests.items()}
         name = key_of(plan.deciding(), self.material.samples.fingerprint, prints)[:8]
         folder = plan.out / f"{self.network.name}-{name}"
-        warnings = (
-            making.source.warnings() + told(self.network.warnings(), self.progress) + self._seen_tests()
-        )
+        warnings = making.source.warnings() + self.doubts
+        warnings += told(self.network.warnings(), self.progress) + self._seen_tests()
         warnings += told(slow_arithmetic(making.training, making.tuning), self.progress)
         made = self._artifacts(folder, warnings)
         findings = measure(
@@ -129,6 +133,14 @@ class _Run:
             )
         return told(found, self.progress)
 
+    def _network_doubts(self, baseline: Trained) -> list[str]:
+        """What is probably not meant about the samples and this network; training has told it, the cache did not."""
+        network, task, samples = baseline.network(), self.material.task, self.material.train
+        if text := outputs_told(network, task, samples):
+            self.progress.say(f"{self.network.name}: {text}.")
+        doubts = doubts_of_network(network, task, samples)
+        return told(doubts, self.progress) if baseline.reused else doubts
+
     def _artifacts(self, folder: Path, warnings: list[str]) -> list[tuple[Artifact, Compressed]]:
         """The baseline first, then a candidate per chain; a refused chain becomes a warning."""
         plan, making, metric = self.plan, self.plan.making, self.material.task.primary
@@ -137,6 +149,7 @@ class _Run:
             f"Baseline {self.network.name} {_how_made(baseline)}: "
             f"{metric.told(baseline.best.validation[metric.name])} on the validation split."
         )
+        warnings += self._network_doubts(baseline)
         nothing = learnt_nothing(self.network.name, baseline, metric, making.training.rate)
         warnings += told(nothing, self.progress)
         setup = ChainSetup(self.material, making.tuning, self.progress)

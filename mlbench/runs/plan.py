@@ -74,6 +74,7 @@ class Making:
                 "file": str(source.path) if source.path else None,
                 "samples": source.count,
                 "split": source.rule,
+                **source.how.experiment(),
             },
             "training": self.training.model_dump(exclude=rest) | {"start_from": self.start_from},
             "tuning": self.tuning.model_dump(include=set(own)) | {"samples": self.tuning.sampled},

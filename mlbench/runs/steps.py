@@ -12,6 +12,7 @@ from mlbench.compression.chain import Chain
 from mlbench.compression.delivery import export
 from mlbench.compression.stages import ChainSetup, compress
 from mlbench.contracts import NetworkSource, Progress, Samples, Task
+from mlbench.data.fitting import doubts_of_samples
 from mlbench.data.sources import TestSet
 from mlbench.errors import UsageError
 from mlbench.export.artifacts import artifact_of, described, loaded, require_fitting
@@ -21,7 +22,7 @@ from mlbench.runs.pipeline import Finished, told
 from mlbench.runs.plan import Making, require_own_names
 from mlbench.system import environment
 from mlbench.system.files import key_of, require_suffix, require_writable
-from mlbench.training.baselines import train_baseline
+from mlbench.training.baselines import Material, Trained, train_baseline
 from mlbench.training.doubts import learnt_nothing, slow_arithmetic
 
 #: Samples that are drawn to test files on where none are given.
@@ -40,7 +41,8 @@ def train_only(
         _require_network_file(out)
     told(slow_arithmetic(making.training), progress)
     used, metric = making.used(), making.source.task.primary
-    baseline = train_baseline(network, making.material(used, progress), making.training, progress, used[0])
+    material = _material(making, used, progress)
+    baseline = train_baseline(network, material, making.training, progress, used[0])
     error = f"{metric.told(baseline.best.validation[metric.name])} in epoch {baseline.best.epoch}"
     done = f"{network.name}: validation {metric.title} {error}, kept in {baseline.folder}."
     lines = [*learnt_nothing(network.name, baseline, metric, making.training.rate), done]
@@ -60,7 +62,7 @@ def compress_only(
     _require_network_file(out)
     told(slow_arithmetic(making.training, making.tuning), progress)
     used, metric = making.used(), making.source.task.primary
-    material = making.material(used, progress)
+    material = _material(making, used, progress)
     baseline = train_baseline(network, material, making.training, progress, used[0])
     told(learnt_nothing(network.name, baseline, metric, making.training.rate), progress)
     setup = ChainSetup(material, making.tuning, progress)
@@ -79,6 +81,13 @@ def compress_only(
         f"Wrote {out.parent / artifact.path}: {artifact.file_bytes:,} bytes, {artifact.parameters:,} parameters, "
         f"validation {metric.title} {metric.told(stage.validation)}."
     )
+
+
+def _material(making: Making, used: Sequence[Trained | None], progress: Progress) -> Material:
+    """What is learnt from; what is odd about it is told."""
+    material = making.material(used, progress)
+    told(doubts_of_samples(material.samples, material.split, material.task), progress)
+    return material
 
 
 def _require_network_file(out: Path) -> None:

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.contracts.reading import Expected
 from mlbench.contracts.samples import Samples
-from mlbench.contracts.task import Arrays, Floats, Metric, Picture, Task
-from mlbench.data.array_files import read_samples
+from mlbench.contracts.task import Arrays, Floats, Metric, Picture
 from mlbench.errors import UsageError
 from mlbench.networks import graph
+from mlbench.tasks.arrays import ArrayTask, expected, one_hot
 from mlbench.tasks.pictures import picture_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+_FEW, _OF_EACH = 20, 5  # so many classes, or samples of each: whole numbers that are plainly classes
 _KEEPING = ("Dropout", "Flatten", "Reshape", "Permute")
 
 _LEAST = 1e-7  # probability, so that a cross-entropy is finite
@@ -50,7 +52,7 @@ def macro_f1(answers: Arrays, targets: Arrays) -> float:
     return float(np.mean(scores))
 
 
-class Classification(Task):
+class Classification(ArrayTask):
     """One class of several per sample; `y` holds class numbers from 0, or names."""
 
     name: ClassVar[str] = "classification"
@@ -62,9 +64,82 @@ class Classification(Task):
         Metric("macro_f1", "macro F1", "%", 0.002, whole=macro_f1, better="higher", scale=100, digits=2),
     )
 
-    def read(self, path: Path, label: str, tell: Callable[[str], None]) -> Samples:
-        """See `Task.read`; class names become numbers in alphabetical order."""
-        return _with_numbers(read_samples(path, label), path)
+    expected: ClassVar[tuple[Expected, ...]] = expected(
+        "[n]", "whole numbers or text", "class numbers from 0, or names"
+    )
+
+    def faults(self, samples: Samples, path: Path) -> list[str]:
+        """See `ArrayTask.faults`: one class number or name per sample, of two classes or more."""
+        name, *others = samples.targets
+        if others:
+            told = ", ".join(samples.targets)
+            return [
+                f"{path} has the targets {told}: a classifier has one; name it by FILE:ARRAY or --column."
+            ]
+        classes = _flat(samples.targets[name])
+        if classes.dtype.kind == "f" and not np.isfinite(classes).all():
+            return [f"{path}: {name} holds values that are not finite: remove samples without a class."]
+        if one_hot(classes):
+            return [
+                f"{path}: {name} {classes.shape} is one-hot: give class numbers, as {name}.argmax(axis=1)."
+            ]
+        if classes.ndim != 1 or not (classes.dtype.kind in "US" or _whole(classes)):
+            told = f"{classes.dtype} {classes.shape}"
+            return [f"{path}: {name} is {told}, not one class number or name per sample."]
+        found = []
+        if classes.dtype.kind not in "US" and classes.min() < 0:
+            found.append(f"{path}: {name} holds the class {classes.min()}: number classes from 0.")
+        if len(np.unique(classes)) < 2:
+            found.append(f"{path}: all samples are of one class: there is nothing to learn.")
+        return found
+
+    def taken(self, samples: Samples) -> Samples:
+        """See `ArrayTask.taken`; class names become numbers in alphabetical order."""
+        (name, classes), named = *samples.targets.items(), dict(samples.classes)
+        classes = _flat(classes)
+        if classes.dtype.kind in "US":
+            found, classes = np.unique(classes, return_inverse=True)
+            named[name] = tuple(
+                one if isinstance(one, str) else one.decode("utf-8", "replace") for one in found.tolist()
+            )
+        return replace(samples, targets={name: classes.astype(np.int64)}, classes=named)
+
+    def class_targets(self, samples: Samples) -> tuple[str, ...]:
+        """See `Task.class_targets`: all."""
+        return tuple(samples.targets)
+
+    def doubts(self, outputs: Arrays) -> list[str]:
+        """See `Task.doubts`: numbers in 0…1 that do not add up to 1."""
+        if not outputs:
+            return []
+        values = _only(outputs).reshape(len(_only(outputs)), -1)
+        if _add_up(values) or values.min() < 0 or values.max() > 1:
+            return []
+        sums = values.sum(axis=1)
+        return [
+            f"The network's outputs lie in 0…1, but add up to {sums.min():.3g}…{sums.max():.3g}, as of a sigmoid: they "
+            "are taken for logits; the order of classes is right, probabilities and the cross-entropy are not."
+        ]
+
+    def outputs_told(self, outputs: Arrays) -> str:
+        """See `Task.outputs_told`: probabilities or logits."""
+        values = _only(outputs).reshape(len(_only(outputs)), -1)
+        if _add_up(values):
+            return "outputs are probabilities (they add up to 1)"
+        return f"outputs are logits ({values.min():.3g}…{values.max():.3g}): softmax is applied"
+
+    def recognises(self, path: Path, arrays: Arrays) -> bool:
+        """See `Task.recognises`: a folder, or few whole numbers or names, one per sample."""
+        if path.is_dir():
+            return True
+        targets = [name for name in arrays if name == "y" or name.startswith("y.")]
+        if len(targets) != 1:
+            return False
+        classes = _flat(arrays[targets[0]])
+        if classes.ndim != 1 or not len(classes) or not (classes.dtype.kind in "US" or _whole(classes)):
+            return False
+        count = len(np.unique(classes))
+        return count <= max(_FEW, len(classes) // _OF_EACH)
 
     def outputs(self, samples: Samples) -> dict[str, tuple[int, ...]]:
         """See `Task.outputs`: one number per class."""
@@ -103,27 +178,21 @@ class Classification(Task):
 
         return outputs if _ends_in_softmax(network) else {k: tf.nn.softmax(v) for k, v in outputs.items()}
 
-    def told(self, network: tf_keras.Model, samples: Samples) -> list[str]:
-        """See `Task.told`: whether it answers probabilities or logits, and classes without samples."""
-        form = (
-            "probabilities: it ends in softmax"
-            if _ends_in_softmax(network)
-            else "logits: it ends without softmax"
-        )
-        found = [f"{network.name} answers {form}."]
-        answered, known = int(np.prod(network.outputs[0].shape[1:])), int(_only(samples.targets).max()) + 1
-        if answered > known:
-            found.append(f"{network.name} answers {answered:,} classes, the samples are of {known:,}.")
-        return found
-
     def picture(self, samples: Samples, row: int) -> Picture:
         """See `Task.picture`."""
-        return picture_of(samples, row, f"class {_only(samples.targets)[row]}")
+        return picture_of(samples, row, _named(int(_only(samples.targets)[row]), samples))
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
         """See `Task.picture_of_answer`: the likeliest class and its probability."""
         likely = _only(answers)[row]
-        return Picture(text=f"class {int(likely.argmax())} ({likely.max():.0%})")
+        told = _named(int(likely.argmax()), samples)
+        return Picture(text=f"{told} ({likely.max():.0%})")
+
+
+def _named(number: int, samples: Samples | None) -> str:
+    """A class by its name, where it has one."""
+    names = next(iter(samples.classes.values()), ()) if samples else ()
+    return names[number] if number < len(names) else f"class {number}"
 
 
 def _only(arrays: Arrays) -> npt.NDArray[np.generic]:
@@ -132,33 +201,9 @@ def _only(arrays: Arrays) -> npt.NDArray[np.generic]:
     return values
 
 
-def _with_numbers(samples: Samples, path: Path) -> Samples:
-    name, *others = samples.targets
-    if others:
-        message = f"{path} has the targets {', '.join(samples.targets)}: a classifier has one; name it by FILE:ARRAY."
-        raise UsageError(message)
-    classes = samples.targets[name]
-    if classes.ndim == 2 and classes.shape[1] == 1:
-        classes = classes[:, 0]
-    if classes.ndim != 1 or not (classes.dtype.kind in "US" or _whole(classes)):
-        message = (
-            f"{path}: {name} is {classes.dtype} {classes.shape}, not one class number or name per sample."
-        )
-        raise UsageError(message)
-    named = dict[str, tuple[str, ...]]()
-    if classes.dtype.kind in "US":
-        found, classes = np.unique(classes, return_inverse=True)
-        named[name] = tuple(
-            one if isinstance(one, str) else one.decode("utf-8", "replace") for one in found.tolist()
-        )
-    classes = classes.astype(np.int64)
-    if classes.min() < 0:
-        message = f"{path}: {name} holds the class {classes.min()}: number classes from 0."
-        raise UsageError(message)
-    if len(np.unique(classes)) < 2:
-        message = f"{path}: all samples are of one class: there is nothing to learn."
-        raise UsageError(message)
-    return replace(samples, targets={name: classes}, classes=named)
+def _flat(classes: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """[n] of [n, 1]."""
+    return classes[:, 0] if classes.ndim == 2 and classes.shape[1] == 1 else classes
 
 
 def _whole(values: npt.NDArray[np.generic]) -> bool:
@@ -184,10 +229,15 @@ def _one_hot(classes: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.ND
 def _probabilities(outputs: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     """Outputs that are probabilities already, within what int8 rounds, or the softmax of logits."""
     values = outputs.astype(np.float32)
-    if values.min() >= -0.01 and np.abs(values.sum(axis=1) - 1).max() < 0.05:
+    if _add_up(values):
         return values
     shifted = np.exp(values - values.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def _add_up(values: npt.NDArray[np.generic]) -> bool:
+    """Whether outputs [n, classes] are probabilities, within what int8 rounds."""
+    return bool(values.min() >= -0.01 and np.abs(values.sum(axis=1) - 1).max() < 0.05)
 
 
 def _ends_in_softmax(network: tf_keras.Model) -> bool:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.contracts.reading import Expected
 from mlbench.contracts.samples import Samples
-from mlbench.contracts.task import Arrays, Floats, Metric, Picture, Task
-from mlbench.data.array_files import read_samples
+from mlbench.contracts.task import Arrays, Floats, Metric, Picture
 from mlbench.errors import UsageError
+from mlbench.tasks.arrays import ArrayTask, expected, one_hot
 from mlbench.tasks.pictures import picture_of
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def _differences(answers: Arrays, targets: Arrays) -> list[Floats]:
     return [answer.astype(np.float64) - value for answer, value in flat]
 
 
-class Regression(Task):
+class Regression(ArrayTask):
     """Numbers per sample; `y` holds them, [n] or [n, k], in a unit of yours."""
 
     name: ClassVar[str] = "regression"
@@ -49,14 +50,32 @@ class Regression(Task):
         Metric("rmse", "RMSE", "", 0.0, per_sample=squared_error, of_mean=np.sqrt),
     )
 
-    def read(self, path: Path, label: str, tell: Callable[[str], None]) -> Samples:
-        """See `Task.read`."""
-        samples = read_samples(path, label)
+    expected: ClassVar[tuple[Expected, ...]] = expected(
+        "[n] or [n, k]", "numbers", "the numbers to learn, or y.NAME"
+    )
+
+    def faults(self, samples: Samples, path: Path) -> list[str]:
+        """See `ArrayTask.faults`: finite numbers."""
+        found = [
+            f"{path}: {name} holds classes ({', '.join(known[:3])}, …), not numbers: use --task classification."
+            for name, known in samples.classes.items()
+        ]
         for name, values in samples.targets.items():
-            if values.dtype.kind not in "fiu" or not values.size or not np.isfinite(values).all():
-                message = f"{path}: {name} is {values.dtype} {values.shape}, or not finite: give numbers."
-                raise UsageError(message)
-        return samples
+            if values.dtype.kind in "US":
+                found.append(
+                    f"{path}: {name} holds text, not numbers: convert it, or use --task classification."
+                )
+            elif values.dtype.kind not in "fiu" or not values.size or not np.isfinite(values).all():
+                told = f"{values.dtype} {values.shape}"
+                found.append(f"{path}: {name} is {told}, or not finite: give numbers.")
+        return found
+
+    def recognises(self, path: Path, arrays: Arrays) -> bool:
+        """See `Task.recognises`: fractions."""
+        targets = [values for name, values in arrays.items() if name == "y" or name.startswith("y.")]
+        return bool(targets) and all(
+            values.dtype.kind == "f" and _fractions(values) and not one_hot(values) for values in targets
+        )
 
     def outputs(self, samples: Samples) -> dict[str, tuple[int, ...]]:
         """See `Task.outputs`: as many numbers as a target has."""
@@ -105,9 +124,14 @@ class Regression(Task):
             samples, row, _told({name: values[row] for name, values in samples.targets.items()})
         )
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
         """See `Task.picture_of_answer`: the numbers."""
         return Picture(text=_told({name: values[row] for name, values in answers.items()}))
+
+
+def _fractions(values: npt.NDArray[np.generic]) -> bool:
+    """Whether these are no whole numbers, which might be classes, or several numbers per sample."""
+    return (values.ndim > 1 and values[0].size > 1) or bool(np.any(values != np.rint(values)))
 
 
 def _told(values: Mapping[str, npt.NDArray[np.generic]]) -> str:

@@ -13,6 +13,7 @@ from mlbench.data.overlap import Seen
 from mlbench.data.split import Split
 from mlbench.errors import UsageError
 from mlbench.networks import building, storage
+from mlbench.networks.facts import doubts_of_network
 from mlbench.networks.growing import grown
 from mlbench.plugins import did_you_mean, identity
 from mlbench.records import Epoch
@@ -113,20 +114,6 @@ def train_baseline(
         UsageError: see `mlbench.training.loop.fit` and `mlbench.networks.growing.grown`; or `start` has seen samples
             that this split keeps back.
     """
-    trained = _trained(source, material, options, progress, start)
-    if source.origin:
-        for sentence in material.task.told(trained.network(), material.samples):
-            progress.say(sentence)
-    return trained
-
-
-def _trained(
-    source: NetworkSource,
-    material: Material,
-    options: TrainingOptions,
-    progress: Progress,
-    start: Trained | None,
-) -> Trained:
     if start is not None:
         require_apart(start, material)
     key = baseline_key(source, material, options, start)
@@ -158,6 +145,8 @@ def _fit(
     train, task = material.train, material.task
     # For all samples: one class, say, may be in the test part alone.
     network = building.build(source, task, material.samples, options.seed)
+    for doubt in doubts_of_network(network, task, train):
+        progress.say(f"Warning: {doubt}")
     if start is None and not source.trained:
         building.start_from_prior(network, task.prior(train))
     elif start is not None:

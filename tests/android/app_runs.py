@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mlbench.contracts import Job
-from mlbench.device_runners.android.inputs import configuration, write_inputs
-from mlbench.device_runners.android.results import Result, parse_result
+from mlbench.device_runners.android.inputs import Writer, configuration
+from mlbench.device_runners.android.results import Result, parse_output, parse_result
+from mlbench.export.artifacts import loaded
 
 from .jvm.jvm_host import JvmHost
 
@@ -30,11 +34,20 @@ class AppRun:
         """The result, checked as the runner checks it."""
         return parse_result((self.folder / "result.json").read_bytes(), RUN)
 
+    def outputs(self, network: Path, count: int) -> list[npt.NDArray[np.float32]]:
+        """What each output of the file gave, read as the runner reads it."""
+        pairs = zip(self.result.outputs, loaded(network).outputs, strict=True)
+        return [
+            parse_output((self.folder / f"output-{i}.raw").read_bytes(), report, port, count)
+            for i, (report, port) in enumerate(pairs)
+        ]
+
 
 def lay_out(job: Job, folder: Path) -> Path:
     """Everything that a run reads, in one folder; returns the configuration."""
-    inputs = write_inputs(job, folder)
-    for name, path in inputs.files.items():
+    writer = Writer(job, folder)
+    inputs = writer.inputs(job.artifacts[0])
+    for name, path in writer.files.items():
         if path.parent != folder:
             shutil.copy(path, folder / name)
     shutil.copy(job.folder / job.artifacts[0].path, folder / "model.tflite")

@@ -12,9 +12,11 @@ from pathlib import Path
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+import flatbuffers
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from ai_edge_litert import schema_py_generated as schema
 from tf_keras import layers
 
 from mlbench.contracts import ExportOptions
@@ -76,6 +78,63 @@ def float16(model: tf_keras.Model) -> bytes:
     return made.convert()
 
 
+def mixed() -> tf_keras.Model:
+    """A picture of three channels and five ids in, an answer of three numbers and one of one out; batch open."""
+    tf_keras.utils.set_random_seed(9)
+    picture = tf_keras.Input((8, 8, 3), name="picture")
+    ids = tf_keras.Input((5,), dtype=tf.int32, name="ids")
+    words = layers.Flatten()(layers.Embedding(50, 4)(ids))
+    x = layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(picture))
+    x = layers.Dense(8, activation="tanh")(layers.Concatenate()([x, 10 * words]))
+    return tf_keras.Model(
+        [picture, ids], {"scores": layers.Dense(3, name="scores")(x), "size": layers.Dense(1, name="size")(x)}
+    )
+
+
+def words() -> tf_keras.Model:
+    """Ids in, a class's number (int64) and whether there is a low id (bool) out: no real numbers at the ends."""
+    tf_keras.utils.set_random_seed(9)
+    ids = tf_keras.Input((5,), dtype=tf.int32, name="ids")
+    scores = layers.Dense(4)(layers.Flatten()(layers.Embedding(50, 4)(ids)))
+    low = tf.reduce_any(ids < 5, axis=-1, keepdims=True)
+    return tf_keras.Model(ids, {"class": tf.argmax(scores, axis=-1)[:, None], "low": low})
+
+
+def pictures_and_ids() -> list[dict[str, np.ndarray]]:
+    """Inputs to calibrate `mixed` with."""
+    random = np.random.default_rng(3)
+    return [
+        {
+            "picture": random.random((1, 8, 8, 3), dtype=np.float32) * 4 - 2,
+            "ids": random.integers(0, 50, (1, 5), dtype=np.int32),
+        }
+        for _ in range(20)
+    ]
+
+
+def mixed_integers() -> bytes:
+    """The picture and both answers in 8 bits, the ids as they are."""
+    made = converter(mixed())
+    made.optimizations = [tf.lite.Optimize.DEFAULT]
+    made.representative_dataset = pictures_and_ids
+    made.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    made.inference_input_type = made.inference_output_type = tf.int8
+    made._experimental_disable_per_channel_quantization_for_dense_layers = True
+    return made.convert()
+
+
+def batch_of_three(data: bytes) -> bytes:
+    """The same file with inputs that are prepared for three samples; the batch stays open."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+    (graph,) = model.subgraphs
+    for index in graph.inputs:
+        assert graph.tensors[index].shapeSignature[0] == -1, "the batch is not open"
+        graph.tensors[index].shape = [3, *graph.tensors[index].shape[1:]]
+    builder = flatbuffers.Builder(len(data))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def main(folder: Path) -> None:
     """Write every form."""
     plain, thin = network(), network(rank=8)
@@ -91,6 +150,9 @@ def main(folder: Path) -> None:
         "int4": Int4().write(plain, [], ExportOptions()),
         "dynamic4": Dynamic4().write(plain, [], ExportOptions()),
         "too_new": dynamic(plain, per_channel=True),
+        "mixed": batch_of_three(converter(mixed()).convert()),
+        "mixed_int8": mixed_integers(),
+        "words": converter(words()).convert(),
     }
     for name, data in forms.items():
         (folder / f"{name}.tflite").write_bytes(data)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mlbench.device_runners.android.results import parse_outputs
 from mlbench.export.artifacts import answers, loaded
 
 from .app_runs import AppRun, instrument, lay_out
@@ -25,12 +24,6 @@ def on_the_host(path: Path, crops: Crops) -> tuple[npt.NDArray[np.float32], floa
     return answers(path, samples(crops))["points"], float(steps.scale) if steps else 0.0
 
 
-def outputs_of(run: AppRun, count: int) -> npt.NDArray[np.float32]:
-    report = run.result.outputs
-    assert report is not None
-    return parse_outputs((run.folder / "outputs.f32").read_bytes(), report, count)
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_outputs_are_the_hosts(form: str, jvm: JvmHost, networks: Path, crops: Crops, tmp_path: Path) -> None:
     run = instrument(
@@ -42,7 +35,8 @@ def test_outputs_are_the_hosts(form: str, jvm: JvmHost, networks: Path, crops: C
     # For 4-bit weights the two runtimes' kernels quantise activations differently: 0.07 px, of answers 20 px wide.
     ranges = {"dynamic": 1e-2, "svd_dynamic": 1e-2, "dynamic4": 0.1}
     tolerance = 1.01 * step if step else ranges.get(form, 1e-4)
-    np.testing.assert_allclose(outputs_of(run, len(crops)), expected, rtol=0, atol=tolerance)
+    (given,) = run.outputs(networks / f"{form}.tflite", len(crops))
+    np.testing.assert_allclose(given, expected, rtol=0, atol=tolerance)
 
 
 def test_result_is_complete(jvm: JvmHost, networks: Path, crops: Crops, tmp_path: Path) -> None:
@@ -95,7 +89,8 @@ def test_same_network_without_xnnpack_gives_the_same(
     config.write_text(json.dumps(json.loads(config.read_text()) | {"xnnpack": False, "threads": 2}))
     run = instrument(jvm, config, tmp_path / "x")
     expected, _ = on_the_host(networks / "float32.tflite", crops)
-    np.testing.assert_allclose(outputs_of(run, len(crops)), expected, rtol=0, atol=1e-4)
+    (given,) = run.outputs(networks / "float32.tflite", len(crops))
+    np.testing.assert_allclose(given, expected, rtol=0, atol=1e-4)
 
 
 def failure_of(jvm: JvmHost, config: Path, folder: Path) -> tuple[str, str]:
@@ -137,11 +132,11 @@ def test_missing_frame_is_a_verdict(jvm: JvmHost, networks: Path, crops: Crops, 
     frames = np.full((2, 480, 864), 90, np.uint8)
     frames[1] = 91
     config = lay_out(job(tmp_path, networks, ("svd",), test_sets={"a": crops}, frames=frames), tmp_path)
-    pixels = tmp_path / json.loads(config.read_text())["frames_file"]
+    pixels = tmp_path / json.loads(config.read_text())["frames"]["file"]
     pixels.write_bytes(pixels.read_bytes()[: 480 * 864])
     stage, reason = failure_of(jvm, config, tmp_path)
     assert stage == "detector"
-    assert "a picture is missing" in reason
+    assert "it is cut off" in reason
 
 
 def test_missing_network_leaves_no_result_but_a_reason(
@@ -170,4 +165,5 @@ def test_activity_measures_by_itself(jvm: JvmHost, networks: Path, crops: Crops,
     run = AppRun(-1, {}, [], Path(said["external"]) / "0123456789abcdef")
     assert run.result.failure is None
     expected, _ = on_the_host(networks / "svd.tflite", crops)
-    np.testing.assert_allclose(outputs_of(run, len(crops)), expected, rtol=0, atol=1e-4)
+    (given,) = run.outputs(networks / "svd.tflite", len(crops))
+    np.testing.assert_allclose(given, expected, rtol=0, atol=1e-4)

@@ -30,7 +30,7 @@ def test_apksigner_and_aapt_accept_it(built: Built, build_tools: Tools) -> None:
     assert "Verified using v3 scheme (APK Signature Scheme v3): true" in verified
     badging = said(build_tools.path("aapt"), "dump", "badging", built.path)
     for line in (
-        "package: name='io.mlbench.harness' versionCode='1' versionName='1.0'",
+        "package: name='io.mlbench.harness' versionCode='2' versionName='2.0'",
         "sdkVersion:'24'",
         "targetSdkVersion:'34'",
         "launchable-activity: name='io.mlbench.harness.LiveActivity'",

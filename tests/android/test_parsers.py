@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from mlbench.device_runners.android import apk, death, dex, elf, facts
 from mlbench.device_runners.android.instrumentation import Listener
 from mlbench.device_runners.android.op_versions import unsupported
-from mlbench.device_runners.android.results import BadResultError, OutputsReport, parse_outputs, parse_result
+from mlbench.device_runners.android.results import BadResultError, OutputReport, parse_output, parse_result
 from mlbench.errors import UsageError
+from mlbench.export.interpreter import Port
 
 
 def heard(text: str) -> tuple[Listener, list[str]]:
@@ -161,20 +162,25 @@ def test_json_of_another_shape_is_refused(values: dict[str, object]) -> None:
         parse_result(json.dumps(values).encode(), "ab")
 
 
-@pytest.mark.parametrize("wrong", [{"count": 3}, {"width": 10}, {"sha256": "0" * 64}])
+ANSWERS = Port("answers", (1, 136), 0, np.dtype(np.float32), None)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"count": 3}, {"bytes": 40}, {"type": "int8"}, {"type": "complex7"}, {"sha256": "0" * 64}]
+)
 def test_outputs_that_do_not_match_are_refused(wrong: dict[str, object]) -> None:
     data = np.zeros((2, 136), "<f4").tobytes()
-    right = {"count": 2, "width": 136, "sha256": hashlib.sha256(data).hexdigest()}
-    assert parse_outputs(data, OutputsReport(**right), 2).shape == (2, 136)  # type: ignore[arg-type]
+    right = {"type": "float32", "count": 2, "bytes": 544, "sha256": hashlib.sha256(data).hexdigest()}
+    assert parse_output(data, OutputReport(**right), ANSWERS, 2).shape == (2, 136)  # type: ignore[arg-type]
     with pytest.raises(BadResultError):
-        parse_outputs(data, OutputsReport(**(right | wrong)), 2)  # type: ignore[arg-type]
+        parse_output(data, OutputReport(**(right | wrong)), ANSWERS, 2)  # type: ignore[arg-type]
 
 
 def test_outputs_that_are_not_finite_are_refused() -> None:
     data = np.full((1, 136), np.nan, "<f4").tobytes()
-    report = OutputsReport(count=1, width=136, sha256=hashlib.sha256(data).hexdigest())
+    report = OutputReport(type="float32", count=1, bytes=544, sha256=hashlib.sha256(data).hexdigest())
     with pytest.raises(BadResultError, match="not finite"):
-        parse_outputs(data, report, 1)
+        parse_output(data, report, ANSWERS, 1)
 
 
 @settings(deadline=None)

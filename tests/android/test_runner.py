@@ -15,12 +15,15 @@ from mlbench.device_runners.android.build import Built
 from mlbench.device_runners.android.readiness import Readiness
 from mlbench.device_runners.android.runner import AndroidRunner
 from mlbench.errors import UsageError
+from mlbench.export.artifacts import answers
 from mlbench.system.progress import Silent
 
-from .conftest import Connected, Plug, job
+from .conftest import Connected, Plug, artifact, job
 from .double.apps import killed, leaving, on_jvm
 from .double.phone import App
 from .jvm.jvm_host import JvmHost
+from .test_any_network import ids_and_pictures
+from .test_any_network import job as any_job
 from .test_app_benchmark import on_the_host
 
 Crops = npt.NDArray[np.uint8]
@@ -85,9 +88,7 @@ def test_a_job_on_a_phone(app: App, plug: Plug, built: Built, two: Job, crops: C
     assert device.details["tflite"] == "2.16.1"
     assert phone.phone.installed is not None
     assert phone.phone.installed.read_bytes() == built.path.read_bytes()
-    left = [
-        path for path in phone.phone.root.rglob("*") if path.suffix in {".tflite", ".grey", ".f32", ".json"}
-    ]
+    left = [path for path in phone.phone.root.rglob("*") if path.suffix in {".tflite", ".raw", ".json"}]
     assert not left, "the run's folder was not cleaned up"
 
 
@@ -157,6 +158,34 @@ def test_a_phone_that_stays_hot_is_measured_and_said_to_be_hot(
     assert "the battery had 42.5 °C" in runner.device(1).details["condition"]
 
 
+def test_any_network_without_data_on_random_inputs(
+    app: App, plug: Plug, built: Built, networks: Path, tmp_path: Path
+) -> None:
+    plug(app, apk=built.path)
+    outcomes = measured(any_job(tmp_path, networks, ("mixed", "words"), samples=None))
+    for outcome in outcomes.values():
+        assert outcome.measurement.failure is None, outcome.measurement.failure
+        assert outcome.measurement.network is not None
+        assert outcome.predictions == {}
+
+
+def test_answers_of_several_outputs_come_back_by_name(
+    app: App, plug: Plug, built: Built, networks: Path, tmp_path: Path
+) -> None:
+    plug(app, apk=built.path)
+    samples = ids_and_pictures("mixed")
+    outcome = measured(any_job(tmp_path, networks, ("mixed",), samples), rounds=1)["mixed"]
+    assert outcome.measurement.failure is None, outcome.measurement.failure
+    expected = answers(networks / "mixed.tflite", samples)
+    assert {name: set(found) for name, found in outcome.predictions.items()} == {
+        "first": {"size", "scores"},
+        "second": {"size", "scores"},
+    }
+    for target, wanted in expected.items():
+        both = np.concatenate([outcome.predictions[name][target] for name in ("first", "second")])
+        np.testing.assert_allclose(both, wanted, rtol=0, atol=1e-5)
+
+
 # --- What does not fit ----------------------------------------------------------------------------------
 
 
@@ -210,6 +239,36 @@ def test_an_app_that_crashes_natively_tells_how(app: App, plug: Plug, built: Bui
     _, reason = failure_of(measured(two)["float32"])
     assert "SIGABRT: Check failed: buffer != nullptr" in reason
     assert reason.endswith("while running the network")
+
+
+def test_a_file_that_does_not_load_or_fit_is_a_verdict_and_others_are_measured(
+    app: App, plug: Plug, built: Built, two: Job, networks: Path
+) -> None:
+    plug(app, apk=built.path)
+    cut, words = two.folder / "cut.tflite", two.folder / "words.tflite"
+    cut.write_bytes((networks / "svd.tflite").read_bytes()[:2000])
+    words.write_bytes((networks / "words.tflite").read_bytes())
+    asked = dataclasses.replace(
+        two, artifacts=(artifact(cut, "cut"), *two.artifacts, artifact(words, "words"))
+    )
+    outcomes = measured(asked, rounds=1)
+    assert failure_of(outcomes["cut"])[0] == "load"
+    stage, reason = failure_of(outcomes["words"])
+    assert stage == "load"
+    assert "takes crop as 5, the samples hold it as 96×96×1" in reason
+    assert outcomes["float32"].measurement.failure is None
+    assert outcomes["svd"].measurement.failure is None
+
+
+def test_an_app_of_another_mlbench_is_told_so(app: App, plug: Plug, built: Built, two: Job) -> None:
+    def old(arguments: dict[str, str], external: Path, say: Callable[[str], None]) -> None:
+        said = "java.io.IOException: configuration schema 2 is not 1: install the app of this mlbench"
+        say(f"INSTRUMENTATION_RESULT: error={said}\nINSTRUMENTATION_CODE: 0\n")
+
+    plug(old, apk=built.path)
+    stage, reason = failure_of(measured(two)["svd"])
+    assert stage == "start"
+    assert "`mlbench android build`" in reason
 
 
 def test_a_too_new_file_is_refused_before_it_is_pushed(
@@ -278,6 +337,10 @@ def test_fault_no_apk(app: App, plug: Plug, two: Job, monkeypatch: pytest.Monkey
         ),
         ("Failure [INSTALL_FAILED_USER_RESTRICTED: Install canceled by user]", "Install via USB"),
         ("Failure [INSTALL_FAILED_INSUFFICIENT_STORAGE]", "free space"),
+        (
+            "Failure [INSTALL_FAILED_VERSION_DOWNGRADE: Downgrade detected: Update version code 1 is older]",
+            "uninstall the newer app",
+        ),
     ],
 )
 def test_fault_install_refused(answer: str, remedy: str, app: App, plug: Plug, two: Job) -> None:
@@ -380,10 +443,11 @@ def test_fault_app_not_finding_its_instrumentation(app: App, plug: Plug, built: 
         (lambda data: b"\x00\xff garbage \n", "damaged"),
         (lambda data: b"[" * 100_000, "damaged"),
         (lambda data: data.replace(b'"p50_ms"', b'"samples_ms"'), "damaged"),
-        (lambda data: b'{"schema":1,"run":"ab","foreground":true,"file_bytes":1}', "another run"),
+        (lambda data: b'{"schema":2,"run":"ab","foreground":true,"file_bytes":1}', "another run"),
+        (lambda data: data.replace(b'"schema":2', b'"schema":1'), "another mlbench's"),
         (lambda data: b" " * (17 * 2**20), "sent more than"),
     ],
-    ids=["truncated", "garbage", "deep", "doubled key", "another run", "huge"],
+    ids=["truncated", "garbage", "deep", "doubled key", "another run", "another schema", "huge"],
 )
 def test_fault_bad_result(
     change: Callable[[bytes], bytes], said: str, app: App, plug: Plug, built: Built, two: Job
@@ -395,7 +459,7 @@ def test_fault_bad_result(
 
 
 def test_fault_bad_outputs(app: App, plug: Plug, built: Built, two: Job) -> None:
-    plug(leaving(lambda data: bytes(len(data)), app, "outputs.f32"), apk=built.path)
+    plug(leaving(lambda data: bytes(len(data)), app, "output-0.raw"), apk=built.path)
     assert "outputs are damaged" in failure_of(measured(two)["svd"])[1]
 
 

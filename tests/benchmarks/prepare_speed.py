@@ -32,9 +32,10 @@ def plain_loop(photos, out):
     import cv2
     import numpy as np
 
+    from mlbench.data.image_files import find_photos
     from mlbench.faces.dataset import Faces, write_npz
     from mlbench.faces.labelling import DlibLabeller, find_predictor
-    from mlbench.faces.photographs import Recipe, find_photos
+    from mlbench.faces.photographs import Recipe
     from mlbench.faces.preparation import Options
 
     cv2.setNumThreads(1)

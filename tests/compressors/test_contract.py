@@ -51,6 +51,8 @@ DOCUMENTED = (
     "svd+dynamic",
     "tucker+int8",
     "tucker(rank=vbmf)+svd(energy=0.98)+prune(0.8,block=4x1,smallest=0)+int8",
+    "cp(rank=3)+dynamic",
+    "tt(rank=8)+int8",
     "slim+int8",
     "hashing+dynamic",
     "cluster+int8",

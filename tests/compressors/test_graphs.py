@@ -22,6 +22,8 @@ keras = tf_keras.layers
 _OPTIONS = {
     "svd": "svd(energy=0.95)",
     "tucker": "tucker(energy=0.94)",
+    "cp": "cp(energy=0.8)",
+    "tt": "tt(rank=16)",
     "slim": "slim(0.15)",
     "hashing": "hashing(2)",
     "prune": "prune(0.2,block=1x1,smallest=0)",
@@ -29,6 +31,10 @@ _OPTIONS = {
 }
 _REFUSED = {
     ("dynamic4", "separable"): "no dense layer but what gives the answers",
+    ("cp", "two_inputs"): "cp found no layer",
+    ("cp", "separable"): "cp found no layer",
+    ("tt", "residual"): "tt found no layer",
+    ("tt", "separable"): "tt found no layer",
     ("hashing", "separable"): "answers: 418 numbers, the layer 250",
 }
 

@@ -21,7 +21,17 @@ def _partitions(file: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    "chain", ["svd(rank=4)", "tucker(rank=4)", "hashing(8)", "slim", "tucker(rank=4)+int8"]
+    "chain",
+    [
+        "svd(rank=4)",
+        "tucker(rank=4)",
+        "cp(rank=4)",
+        "tt(rank=4)",
+        "hashing(8)",
+        "slim",
+        "tucker(rank=4)+int8",
+        "cp(rank=4)+tt(rank=4)+int8",
+    ],
 )
 def test_no_more_partitions_than_before(sampled, tmp_path, chain):
     form = Form(building.build(TINY, Landmarks(), sampled, 7))

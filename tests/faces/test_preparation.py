@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlbench.data.decoding import BadImageError, decode_grey
+from mlbench.data.image_files import find_photos
 from mlbench.errors import UsageError
 from mlbench.faces import preparation, shards
 from mlbench.faces.csv_format import read_csv
 from mlbench.faces.dataset import read_npz
-from mlbench.faces.decoding import BadImageError, decode_grey
 from mlbench.faces.files import read_faces
 from mlbench.faces.labelling import find_predictor, require_dlib
-from mlbench.faces.photographs import LabelledCrop, find_photos
+from mlbench.faces.photographs import LabelledCrop
 from mlbench.faces.preparation import Options, prepare
 from tests.faces.drawn_faces import draw_face, write_faces
 

@@ -1,7 +1,8 @@
 """One network read by Keras 3, in a process of its own: `python -m mlbench.networks.importing.keras3_reading job.json`.
 
 Keras 3 and tf_keras do not share a process. What is written for the other side is data alone: the calls of the layers
-in order (`calls.json`), their weights (`weights.npz`), and what the network answers to random inputs (`answers.npz`).
+in order (`calls.json`), their weights (`weights.npz`), what the network answers to random inputs (`answers.npz`), and
+an excerpt of what each call gives for them (`given.npz`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from mlbench.networks.importing.plans import TENSOR, excerpt, with_tensors
 from mlbench.networks.importing.trials import trial_inputs
 from mlbench.networks.storage import save_arrays
-
-#: What stands for a tensor in `calls.json`, with its number.
-TENSOR = "tensor"
 
 
 def main() -> None:
@@ -59,6 +58,8 @@ def read(config: dict[str, Any], weights: Path, out: Path) -> None:
     outputs = keras.tree.flatten(_functional(model)(given if len(given) > 1 else given[0], training=False))
     answers = {f"{number}": keras.ops.convert_to_numpy(value) for number, value in enumerate(outputs)}
     save_arrays(answers, out / "answers.npz")
+    numbered = {one[TENSOR]: keras.ops.convert_to_tensor(inputs[one["name"]]) for one in plan["inputs"]}
+    save_arrays(walk.excerpts(numbered), out / "given.npz")
 
 
 def _functional(model: Any) -> Any:
@@ -74,6 +75,7 @@ class _Walk:
         self._keys: dict[int, str] = {}
         self._told: dict[str, dict[str, Any]] = {}
         self._calls: list[dict[str, Any]] = []
+        self._operations: list[Any] = []
         self._count = 0
 
     def plan(self, model: Any) -> dict[str, Any]:
@@ -97,6 +99,18 @@ class _Walk:
             "calls": self._calls,
             "outputs": outputs,
         }
+
+    def excerpts(self, values: dict[int, Any]) -> dict[str, Any]:
+        """An excerpt of what each call gives, by its number, for inputs by theirs."""
+        import keras
+
+        found = {}
+        for number, (call, operation) in enumerate(zip(self._calls, self._operations, strict=True)):
+            args, kwargs = with_tensors(call["args"], values), with_tensors(call["kwargs"], values)
+            made = keras.tree.flatten(operation(*args, **kwargs))
+            values.update(zip(call["outputs"], made, strict=True))
+            found[f"{number}"] = excerpt(keras.ops.convert_to_numpy(made[0]))
+        return found
 
     def _number(self) -> int:
         self._count += 1
@@ -127,6 +141,7 @@ class _Walk:
                     "outputs": made,
                     "shapes": [list(output.shape) for output in node.outputs],
                 }
+                self._operations.append(operation)
                 self._calls.append(json.loads(json.dumps(call, default=_plain)))
             values.update(zip(map(id, node.outputs), made, strict=True))
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mlbench.errors import UsageError
 from mlbench.networks.checking import LAYERS
+from mlbench.networks.importing.plans import TENSOR, with_tensors
 from mlbench.system.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
-_TENSOR = "tensor"
 _LAYERS = frozenset(LAYERS.split())
 
 #: Names of Keras 3 for what tf_keras calls otherwise, by class ("" is any).
@@ -47,8 +47,11 @@ _FUNCTIONS = {
 }
 
 
-def rebuilt(plan: Mapping[str, Any], weights: Weights) -> tf_keras.Model:
+def rebuilt(plan: Mapping[str, Any], weights: Weights) -> tuple[tf_keras.Model, tf_keras.Model]:
     """The network of a plan (see `mlbench.networks.importing.keras3_reading`), every layer once, with its weights.
+
+    Returns:
+        the network, and one that gives the first output of each call.
 
     Raises:
         UsageError: a layer has no counterpart.
@@ -60,17 +63,15 @@ def rebuilt(plan: Mapping[str, Any], weights: Weights) -> tf_keras.Model:
     inputs = []
     for one in plan["inputs"]:
         tensor = tf_keras.Input(one["shape"], name=one["name"], dtype=one["dtype"])
-        values[one[_TENSOR]] = tensor
+        values[one[TENSOR]] = tensor
         inputs.append(tensor)
     for call in plan["calls"]:
         outputs = made.call(call, values)
         values.update(zip(call["outputs"], outputs, strict=True))
-    outputs = [values[one[_TENSOR]] for one in plan["outputs"]]
-    return tf_keras.Model(
-        inputs if len(inputs) > 1 else inputs[0],
-        outputs if len(outputs) > 1 else outputs[0],
-        name=plan["name"],
-    )
+    outputs = [values[one[TENSOR]] for one in plan["outputs"]]
+    given = inputs if len(inputs) > 1 else inputs[0]
+    network = tf_keras.Model(given, outputs if len(outputs) > 1 else outputs[0], name=plan["name"])
+    return network, tf_keras.Model(given, [values[call["outputs"][0]] for call in plan["calls"]])
 
 
 class _Maker:
@@ -85,7 +86,7 @@ class _Maker:
         import tensorflow as tf
 
         key = call["layer"]
-        args, kwargs = _with_tensors(call["args"], values), _with_tensors(call["kwargs"], values)
+        args, kwargs = with_tensors(call["args"], values), with_tensors(call["kwargs"], values)
         told = self._told[key]
         if told["operation"]:
             return [_operation(told, args, kwargs, call["shapes"][0])]
@@ -150,16 +151,6 @@ class _Maker:
 def _parameters_of(cls: type) -> set[str]:
     """Names that a layer's constructor knows, with those of the layers that it is made of."""
     return {name for base in cls.__mro__ if base is not object for name in inspect.signature(base).parameters}
-
-
-def _with_tensors(value: Any, values: Mapping[int, Any]) -> Any:
-    if isinstance(value, list):
-        return [_with_tensors(item, values) for item in value]
-    if isinstance(value, dict) and value.keys() == {_TENSOR}:
-        return values[value[_TENSOR]]
-    if isinstance(value, dict):
-        return {key: _with_tensors(item, values) for key, item in value.items()}
-    return value
 
 
 def activated(value: Any, activation: str, name: str) -> Any:

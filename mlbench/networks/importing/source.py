@@ -22,6 +22,7 @@ from mlbench.errors import UsageError
 from mlbench.networks import storage
 from mlbench.networks.importing import formats, functions, keras2, keras3_config, trials
 from mlbench.networks.importing.formats import NetworkFile
+from mlbench.networks.importing.plans import excerpt
 from mlbench.system import children
 from mlbench.system.cache import cache_folder, one_at_a_time
 from mlbench.system.environment import versions
@@ -38,6 +39,9 @@ _LIBRARIES = ("keras", "tensorflow", "tf_keras")
 #: How far answers may lie apart where sums of float32 come in another order: shares of the largest answer, and of how
 #: far answers spread over samples.
 _OF_LARGEST, _OF_SPREAD = 1e-5, 1e-3
+
+#: The same of what a layer gives, as a share of the largest value.
+_OF_ACTIVATION = 1e-4
 
 _LONGEST_NAME = 60
 
@@ -219,8 +223,26 @@ def _read_by_keras3(file: NetworkFile) -> tuple[tf_keras.Model, Answers]:
         _in_process(folder / "job.json")
         plan = json.loads((folder / "calls.json").read_text(encoding="utf-8"))
         answers = storage.load_arrays(folder / "answers.npz")
-        network = rebuilt(plan, storage.load_arrays(folder / "weights.npz"))
+        network, probe = rebuilt(plan, storage.load_arrays(folder / "weights.npz"))
+        _require_equal_calls(plan, storage.in_order("", storage.load_arrays(folder / "given.npz")), probe)
     return network, storage.in_order("", answers)
+
+
+def _require_equal_calls(plan: Mapping[str, Any], expected: Answers, probe: tf_keras.Model) -> None:
+    """Check what each layer gives: answers of an untrained network may hardly depend on it.
+
+    Raises:
+        UsageError: which layer does not compute what it does in Keras 3.
+    """
+    for call, wanted, found in zip(plan["calls"], expected, trials.answers_of(probe), strict=True):
+        given = excerpt(found)
+        if wanted.shape != given.shape or not np.allclose(
+            given, wanted, rtol=0, atol=_OF_ACTIVATION * float(np.abs(wanted).max(initial=0)), equal_nan=True
+        ):
+            message = (
+                f'cannot be imported: "{plan["layers"][call["layer"]]["name"]}" computes otherwise in Keras 2'
+            )
+            raise UsageError(message)
 
 
 def _in_process(job: Path) -> None:
@@ -247,6 +269,10 @@ def _keep(network: tf_keras.Model, answers: Answers, folder: Path, told: str) ->
     """
     storage.save(network, folder)
     saved = storage.load(folder)
+    for kept, weight in zip(saved.get_weights(), network.get_weights(), strict=True):
+        if not np.array_equal(kept, weight, equal_nan=True):
+            message = f"{told} cannot be imported: its weights are others when they are read again."
+            raise UsageError(message)
     difference = _difference(answers, trials.answers_of(saved), told)
     facts = {
         "inputs": {k: list(t.shape[1:]) for k, t in zip(saved.input_names, saved.inputs, strict=True)},

@@ -25,6 +25,7 @@ from mlbench.contracts import (
     unchanged,
 )
 from mlbench.contracts.network import Shapes
+from mlbench.contracts.reading import AS_STORED, Reading
 from mlbench.contracts.task import Arrays, Floats, Purpose
 from mlbench.data.array_files import read_samples, usual_encoding
 from mlbench.errors import RefusedCompressionError, UsageError
@@ -78,8 +79,8 @@ class Counting(Task):
         Metric("count_error", "count error", "blobs", per_sample=count_error),
     )
 
-    def read(self, path: Path, label: str, tell: Callable[[str], None]) -> Samples:
-        samples = read_samples(path, label)
+    def read(self, path: Path, label: str, tell: Callable[[str], None], how: Reading = AS_STORED) -> Samples:
+        samples = read_samples(path, label, how, tell)
         for name, counts in samples.targets.items():
             if counts.ndim != 1 or np.any(counts < 0) or np.any(counts != np.floor(counts)):
                 message = f"{path}: {name} holds no counts: give one whole number per sample."
@@ -126,7 +127,7 @@ class Counting(Task):
         Image.fromarray(pixels.repeat(_ENLARGED, 0).repeat(_ENLARGED, 1)).save(out, "PNG")
         return Picture(out.getvalue(), _told(int(counts[row])))
 
-    def picture_of_answer(self, answers: Arrays, row: int) -> Picture:
+    def picture_of_answer(self, answers: Arrays, row: int, samples: Samples | None = None) -> Picture:
         (counts,) = answers.values()
         return Picture(text=_told(int(counts[row].item())))
 

@@ -7,8 +7,6 @@ import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 import org.opencv.android.OpenCVLoader;
-import org.opencv.core.CvType;
-import org.opencv.core.Mat;
 import org.opencv.core.Rect;
 
 /** One run: measures one network as its configuration says, and leaves a result whatever happens. */
@@ -59,30 +57,26 @@ final class Benchmark {
     }
     result.put("device", DeviceFacts.fixed()).put("before", DeviceFacts.changing(context));
     enter(folder, "inputs");
-    GreyImages crops = config.images("crops");
-    byte[] crop = new byte[crops.size()];
-    crops.read(0, crop);
-    JSONObject memory = new JSONObject().put("baseline", Memory.read());
-    result.put("memory", memory);
-
-    enter(folder, "load");
-    long start = System.nanoTime();
-    try (Network network = Network.load(config.model, config.threads, config.xnnpack, config.encoding())) {
-      result.put("load_ms", (System.nanoTime() - start) / 1e6);
-      if (network.inputs != crops.size()) {
-        throw new IOException("the network takes images of " + network.inputs + " numbers, not of " + crops.size());
-      }
-      enter(folder, "inference");
-      result.put("first_ms", time(network, crop) / 1e6);
-      memory.put("loaded", Memory.read());
-      result.put("network", networkLatency(config, network, crops, result));
-      memory.put("after", Memory.read());
-      if (config.has("outputs")) {
-        writeOutputs(folder, network, crops, result);
-      }
-      if (config.has("frames")) {
-        enter(folder, "detector");
-        measureFrames(config, network, result);
+    try (Inputs inputs = config.inputs()) {
+      JSONObject memory = new JSONObject().put("baseline", Memory.read());
+      result.put("memory", memory);
+      enter(folder, "load");
+      long start = System.nanoTime();
+      try (Network network = Network.load(config.model, config.threads, config.xnnpack, inputs.shapes())) {
+        result.put("load_ms", (System.nanoTime() - start) / 1e6);
+        inputs.fit(network);
+        enter(folder, "inference");
+        result.put("first_ms", time(network, inputs, 0) / 1e6);
+        memory.put("loaded", Memory.read());
+        result.put("network", networkLatency(config, network, inputs, result));
+        memory.put("after", Memory.read());
+        if (config.has("outputs")) {
+          result.put("outputs", writeOutputs(folder, network, inputs));
+        }
+        if (config.has("frames")) {
+          enter(folder, "detector");
+          measureFrames(config, new PointNetwork(network, inputs.table()), result);
+        }
       }
     }
     result.put("after", DeviceFacts.changing(context));
@@ -94,82 +88,72 @@ final class Benchmark {
     listener.progress(stage);
   }
 
-  private static long time(Network network, byte[] crop) {
-    network.set(crop);
+  private static long time(Network network, Inputs inputs, int sample) throws IOException {
+    inputs.set(network, sample);
     long start = System.nanoTime();
     network.invoke();
     return System.nanoTime() - start;
   }
 
-  private JSONObject networkLatency(RunConfig config, Network network, GreyImages crops, JSONObject result)
-      throws JSONException {
-    byte[] crop = new byte[crops.size()];
+  private static JSONObject networkLatency(RunConfig config, Network network, Inputs inputs, JSONObject result)
+      throws IOException, JSONException {
     WarmUp warmUp = new WarmUp();
     JSONArray warming = new JSONArray();
     for (int i = 0; !warmUp.done(); i++) {
-      crops.read(i, crop);
-      long nanos = time(network, crop);
+      long nanos = time(network, inputs, i);
       warmUp.add(nanos);
       warming.put(nanos / 1e6);
     }
     result.put("warmup_count", warmUp.count()).put("warmup_ms", warming);
     Samples samples = new Samples();
     for (int i = 0; !samples.enough(config.minCount, config.minSeconds, config.maxSeconds); i++) {
-      crops.read(i, crop);
-      samples.add(time(network, crop));
+      samples.add(time(network, inputs, i));
     }
     return samples.toJson();
   }
 
-  private void writeOutputs(ResultFolder folder, Network network, GreyImages crops, JSONObject result)
+  private JSONArray writeOutputs(ResultFolder folder, Network network, Inputs inputs)
       throws IOException, JSONException {
-    float[][] rows = new float[crops.count][];
-    byte[] crop = new byte[crops.size()];
-    for (int i = 0; i < rows.length; i++) {
-      crops.read(i, crop);
-      rows[i] = network.run(crop);
-      if ((i + 1) % 100 == 0) {
-        listener.progress("outputs " + (i + 1) + "/" + rows.length);
+    try (Outputs outputs = folder.outputs(network)) {
+      for (int i = 0; i < inputs.count; i++) {
+        inputs.set(network, i);
+        network.invoke();
+        outputs.add();
+        if ((i + 1) % 100 == 0) {
+          listener.progress("outputs " + (i + 1) + "/" + inputs.count);
+        }
       }
+      return outputs.finish();
     }
-    result.put("outputs", new JSONObject()
-        .put("count", rows.length)
-        .put("width", network.outputs)
-        .put("sha256", folder.writeOutputs(rows)));
   }
 
-  private void measureFrames(RunConfig config, Network network, JSONObject result) throws IOException, JSONException {
-    FramePipeline pipeline = new FramePipeline(new FaceDetector(config.file("cascade_file")), network);
-    GreyImages frames = config.images("frames");
-    Mat grey = new Mat(frames.height, frames.width, CvType.CV_8UC1);
-    byte[] pixels = new byte[frames.size()];
-    JSONArray boxes = firstPass(pipeline, frames, grey, pixels, result);
-    Samples detector = new Samples();
-    Samples both = new Samples();
-    for (int i = 0; !both.enough(config.frameCount, 0, config.maxSeconds); i++) {
-      frames.read(i, pixels);
-      grey.put(0, 0, pixels);
-      FramePipeline.Result found = pipeline.process(grey);
-      detector.add(found.detectorNanos);
-      both.add(found.bothNanos);
-      listener.progress("frame " + (i + 1));
+  private void measureFrames(RunConfig config, PointNetwork network, JSONObject result)
+      throws IOException, JSONException {
+    try (Frames frames = config.frames()) {
+      FramePipeline pipeline = new FramePipeline(new FaceDetector(frames.cascade), network);
+      JSONArray boxes = firstPass(pipeline, frames, result);
+      Samples detector = new Samples();
+      Samples both = new Samples();
+      for (int i = 0; !both.enough(config.frameCount, 0, config.maxSeconds); i++) {
+        FramePipeline.Result found = pipeline.process(frames.read(i));
+        detector.add(found.detectorNanos);
+        both.add(found.bothNanos);
+        listener.progress("frame " + (i + 1));
+      }
+      result.put("frames", frames.count())
+          .put("boxes", boxes)
+          .put("detector", detector.toJson())
+          .put("both", both.toJson());
     }
-    grey.release();
-    result.put("frames", frames.count)
-        .put("boxes", boxes)
-        .put("detector", detector.toJson())
-        .put("both", both.toJson());
   }
 
   /** Every frame once: warms up the detector, and counts the faces that it finds. */
-  private static JSONArray firstPass(
-      FramePipeline pipeline, GreyImages frames, Mat grey, byte[] pixels, JSONObject result) throws JSONException {
+  private static JSONArray firstPass(FramePipeline pipeline, Frames frames, JSONObject result)
+      throws IOException, JSONException {
     JSONArray boxes = new JSONArray();
     int faces = 0;
-    for (int i = 0; i < frames.count; i++) {
-      frames.read(i, pixels);
-      grey.put(0, 0, pixels);
-      Rect box = pipeline.process(grey).box;
+    for (int i = 0; i < frames.count(); i++) {
+      Rect box = pipeline.process(frames.read(i)).box;
       faces += box == null ? 0 : 1;
       boxes.put(box == null
           ? JSONObject.NULL

@@ -1,6 +1,5 @@
 package io.mlbench.harness;
 
-import java.io.IOException;
 import org.opencv.core.Mat;
 import org.opencv.core.Rect;
 import org.opencv.core.Size;
@@ -24,13 +23,10 @@ final class FramePipeline {
   }
 
   private final FaceDetector detector;
-  private final Network network;
+  private final PointNetwork network;
   private final byte[] pixels;
 
-  FramePipeline(FaceDetector detector, Network network) throws IOException {
-    if (network.side < 1 || network.outputs % 2 != 0) {
-      throw new IOException("the network does not go from a grey square to points");
-    }
+  FramePipeline(FaceDetector detector, PointNetwork network) {
     this.detector = detector;
     this.network = network;
     pixels = new byte[network.side * network.side];

@@ -18,11 +18,12 @@ final class LiveSession implements Closeable {
   private boolean closed;
 
   LiveSession(File model, File cascade, int threads) throws IOException {
-    network = Network.load(model, threads, true, Encoding.GREY);
-    side = network.side;
+    network = Network.load(model, threads, true);
     try {
-      pipeline = new FramePipeline(new FaceDetector(cascade), network);
-    } catch (IOException e) {
+      PointNetwork points = new PointNetwork(network, null);
+      side = points.side;
+      pipeline = new FramePipeline(new FaceDetector(cascade), points);
+    } catch (IOException | RuntimeException e) {
       network.close();
       throw e;
     }

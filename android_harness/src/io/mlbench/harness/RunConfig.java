@@ -10,7 +10,7 @@ import org.json.JSONObject;
 
 /** What one run measures: a JSON file beside its inputs, which it names without folders. */
 final class RunConfig {
-  static final int SCHEMA = 1;
+  static final int SCHEMA = 2;
 
   private static final int MAX_BYTES = 1 << 20;
 
@@ -30,14 +30,14 @@ final class RunConfig {
     this.folder = folder;
     this.json = json;
     if (json.getInt("schema") != SCHEMA) {
-      throw new IOException("configuration schema " + json.getInt("schema") + " is not " + SCHEMA
-          + ": install the app of this mlbench");
+      throw new IOException("this app reads configurations of schema " + SCHEMA + ", not " + json.getInt("schema")
+          + ": build and install the app of this mlbench (mlbench android build, mlbench android install)");
     }
     run = json.getString("run");
     if (!run.matches("[0-9a-f]{1,64}")) {
       throw new IOException("the run's name is not hexadecimal");
     }
-    model = file("model");
+    model = file(json, "model");
     threads = json.getInt("threads");
     xnnpack = json.getBoolean("xnnpack");
     minCount = json.getInt("min_count");
@@ -47,14 +47,19 @@ final class RunConfig {
   }
 
   static RunConfig read(File file) throws IOException, JSONException {
+    return new RunConfig(file.getParentFile(), new JSONObject(new String(bytes(file), StandardCharsets.UTF_8)));
+  }
+
+  /** The whole of a small file. */
+  static byte[] bytes(File file) throws IOException {
     if (!file.isFile() || file.length() > MAX_BYTES) {
-      throw new IOException(file + " is missing or too large for a configuration");
+      throw new IOException(file + " is missing, or has over " + MAX_BYTES + " bytes");
     }
     byte[] bytes = new byte[(int) file.length()];
     try (DataInputStream in = new DataInputStream(new FileInputStream(file))) {
       in.readFully(bytes);
     }
-    return new RunConfig(file.getParentFile(), new JSONObject(new String(bytes, StandardCharsets.UTF_8)));
+    return bytes;
   }
 
   /** Whether the configuration asks for what `key` names. */
@@ -62,9 +67,9 @@ final class RunConfig {
     return json.has(key);
   }
 
-  /** The input file that `key` names. */
-  File file(String key) throws IOException, JSONException {
-    String name = json.getString(key);
+  /** The file that `key` of a part of the configuration names. */
+  File file(JSONObject part, String key) throws IOException, JSONException {
+    String name = part.getString(key);
     if (name.contains("/") || name.startsWith(".")) {
       throw new IOException(key + " is not a plain file name");
     }
@@ -75,15 +80,13 @@ final class RunConfig {
     return file;
   }
 
-  /** How the pictures become inputs of the network. */
-  Encoding encoding() throws JSONException {
-    return json.has("encoding") ? Encoding.of(json.getJSONObject("encoding")) : Encoding.GREY;
+  /** The samples to measure on. */
+  Inputs inputs() throws IOException, JSONException {
+    return new Inputs(this, json.getJSONArray("inputs"), json.getInt("count"));
   }
 
-  /** The pictures that `key` describes: file, count, height, width, channels. */
-  GreyImages images(String key) throws IOException, JSONException {
-    JSONObject entry = json.getJSONObject(key);
-    return GreyImages.open(file(key + "_file"), entry.getInt("count"), entry.getInt("height"), entry.getInt("width"),
-        entry.optInt("channels", 1));
+  /** Grey frames, and the cascade that finds faces in them. */
+  Frames frames() throws IOException, JSONException {
+    return new Frames(this, json.getJSONObject("frames"));
   }
 }

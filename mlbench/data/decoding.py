@@ -7,14 +7,15 @@ one (OpenCV fills the rest with grey), and converts CMYK, palettes, 16 bits and 
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, features
 
 with suppress(ImportError):
     import_module("pillow_heif").register_heif_opener()  # a plug-in of Pillow; photographs of many phones
@@ -45,10 +46,12 @@ _KNOWN = (
 )
 REMEDIES = {ending: remedy for ending, remedy in _KNOWN.items() if ending not in SUFFIXES}
 
-#: An image with more pixels is not decoded: a decompression bomb, or no photograph of a face.
+#: An image with more pixels is not decoded: a decompression bomb, or no photograph.
 MAX_PIXELS = 100_000_000
 
 _PAPER = 255  # what shows through transparent pixels: white, as on a page
+_LYING = (5, 6, 7, 8)  # EXIF orientations of images that lie on a side
+_GREY = ("1", "L", "LA", "La")
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of a value that sensors and scanners give
 
 
@@ -97,8 +100,52 @@ def read_rgb(path: Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8]:
     return np.asarray(_decoded(path, max_pixels)[0].convert("RGB"))
 
 
+@dataclass(frozen=True)
+class Header:
+    """What an image is before it is decoded: upright `size` (height, width), and whether it is grey."""
+
+    size: tuple[int, int]
+    grey: bool
+
+
+def header_of(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
+    """Size and kind of an image, without its pixels.
+
+    Raises:
+        BadImageError: as `decode_grey`, but for damage behind the header.
+    """
+    with _opened(path, max_pixels) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
+        height, width = (image.width, image.height) if turned else (image.height, image.width)
+        return Header((height, width), image.mode in _GREY or image.mode.startswith("I"))
+
+
+def read_sized(path: Path, size: tuple[int, int], grey: bool) -> npt.NDArray[np.uint8]:
+    """Decode an image to uint8 [height, width, channels], upright, stretched to the size bilinearly with antialiasing.
+
+    Raises:
+        BadImageError: as `decode_grey`.
+    """
+    image = _decoded(path, MAX_PIXELS)[0].convert("L" if grey else "RGB")
+    if image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(*size, 1 if grey else 3)
+
+
 def _decoded(path: Path, max_pixels: int) -> tuple[Image.Image, str]:
     """The first picture of a file, upright, of mode L or RGB, and what had to be assumed."""
+    with _opened(path, max_pixels) as image:
+        wide_colour = ";16" in f"{image.tile}"  # before the pixels are loaded
+        image.load()
+        if wide_colour and not image.mode.startswith("I"):
+            _require_upper_bits(image)
+        narrow, note = _eight_bits(ImageOps.exif_transpose(image), stretched=image.format == "PPM")
+        return _plain(narrow), note
+
+
+@contextmanager
+def _opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
+    """An image that is no bomb; what goes wrong with it is a `BadImageError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a bomb warning below our own limit, odd EXIF
@@ -106,12 +153,7 @@ def _decoded(path: Path, max_pixels: int) -> tuple[Image.Image, str]:
                 pixels = image.width * image.height
                 if pixels > max_pixels:
                     raise BadImageError(_too_large(pixels, max_pixels))
-                wide_colour = ";16" in f"{image.tile}"  # before the pixels are loaded
-                image.load()
-                if wide_colour and not image.mode.startswith("I"):
-                    _require_upper_bits(image)
-                narrow, note = _eight_bits(ImageOps.exif_transpose(image), stretched=image.format == "PPM")
-                return _plain(narrow), note
+                yield image
     except Image.DecompressionBombError as error:
         message = f"too large to decode safely (more than {max_pixels / 1e6:.0f} megapixels)"
         raise BadImageError(message) from error

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mlbench.faces.decoding import SUFFIXES, BadImageError, decode_grey, read_grey, read_rgb
+from mlbench.data.decoding import SUFFIXES, BadImageError, decode_grey, read_grey, read_rgb
 
 GREY = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (30, 1))
 COLOUR = np.dstack([GREY, GREY[:, ::-1], np.full_like(GREY, 100)])

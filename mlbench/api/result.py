@@ -1,0 +1,106 @@
+"""A record that shows itself: as a table, in a notebook, as a data frame."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr
+
+from mlbench.records import Measurement, Record, Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WIDTH = 120  # characters of a table
+
+
+class Result(Record):
+    """What `mlbench.run` and `mlbench.measure` give: the record, and where it is kept."""
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @classmethod
+    def of(cls, record: Record, folder: Path) -> Result:
+        """A record that is kept in a folder."""
+        found = cls.model_construct(**dict(record))
+        found._folder = folder
+        return found
+
+    @property
+    def folder(self) -> Path:
+        """Where the record and the measured files of a run are."""
+        return self._folder
+
+    def table(self, width: int = _WIDTH) -> str:
+        """The tables that the command prints, in so many characters a line."""
+        return self._printed(width).export_text(clear=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per file, device and test set, in base units: what `frame` holds.
+
+        `bytes`, `p50_ms` and the like; each metric with `NAME_low` and `NAME_high` of its 95 % interval, in the
+        record's unit. What was not measured is None.
+        """
+        scores: dict[tuple[str, str], list[Scores]] = {}
+        for score in self.scores:
+            scores.setdefault((score.artifact, score.device), []).append(score)
+        return [
+            row | _metrics_of(score)
+            for measurement in self.measurements
+            for row in [self._figures_of(measurement)]
+            for score in scores.get((measurement.artifact, measurement.device), [None])
+        ]
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a data frame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def _figures_of(self, measurement: Measurement) -> dict[str, Any]:
+        artifact = next(one for one in self.artifacts if one.id == measurement.artifact)
+        timing, memory = measurement.network, measurement.memory
+        return {
+            "artifact": artifact.id,
+            "chain": artifact.chain,
+            "device": measurement.device,
+            "bytes": artifact.file_bytes,
+            "deflated_bytes": artifact.deflated_bytes,
+            "parameters": artifact.parameters,
+            "macs": artifact.macs,
+            "p50_ms": timing.p50_ms if timing else None,
+            "p90_ms": timing.p90_ms if timing else None,
+            "fps": timing.fps if timing else None,
+            "memory_bytes": memory.peak_above_baseline_bytes if memory else None,
+            "failure": measurement.failure.reason if measurement.failure else None,
+        }
+
+    def _repr_html_(self) -> str:
+        return self._printed(_WIDTH).export_html(
+            inline_styles=True, code_format='<pre style="line-height:1.2">{code}</pre>'
+        )
+
+    def _printed(self, width: int) -> Any:
+        """A console that has printed the record to nowhere."""
+        from rich.console import Console
+
+        from mlbench.reports.terminal import show
+
+        console = Console(file=StringIO(), record=True, width=width)
+        show(self, console)
+        return console
+
+
+def _metrics_of(score: Scores | None) -> dict[str, Any]:
+    if score is None:
+        return {}
+    found: dict[str, Any] = {"test_set": score.test_set, "samples": score.samples}
+    for name, interval in score.metrics.items():
+        found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return found

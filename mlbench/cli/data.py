@@ -1,0 +1,196 @@
+"""`mlbench data`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlbench.cli.options import FILE, complete, reading_of, reading_options, task_for, task_of
+from mlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlbench.contracts import Samples, Task
+    from mlbench.data.checkup import Checkup
+
+_SHOWN, _PICTURED = 5, 24  # samples of the table, and of the sheet
+
+
+@click.group(invoke_without_command=True)
+@click.option("--schema", "named", metavar="TASK", help="As `mlbench data schema TASK`.")
+@click.pass_context
+def data(context: click.Context, named: str | None) -> None:
+    """What a file of samples must hold, and what is wrong with one."""
+    if context.invoked_subcommand is None:
+        if named is None:
+            click.echo(context.get_help())
+        else:
+            _show_schema(named, as_json=False)
+
+
+@data.command(
+    "schema", epilog="\b\nExamples:\n  mlbench data schema\n  mlbench data schema classification --json"
+)
+@click.argument("task", required=False, shell_complete=complete("tasks"))
+@click.option("--json", "as_json", is_flag=True)
+def schema(task: str | None, as_json: bool) -> None:
+    """The arrays that a file of samples holds, of one task or of all."""
+    _show_schema(task, as_json)
+
+
+def _show_schema(name: str | None, as_json: bool) -> None:
+    from mlbench import plugins
+
+    tasks = [task_of(name)] if name else [task() for task in plugins.usable("tasks")[0].values()]
+    if as_json:
+        found = {task.name: [dataclasses.asdict(one) for one in task.expected] for task in tasks}
+        click.echo(json.dumps(found))
+        return
+    for task in tasks:
+        rows = [
+            {
+                "array": one.name,
+                "shape": one.shape,
+                "values": one.dtype,
+                "holds": one.holds,
+                "needed": "" if one.optional else "yes",
+            }
+            for one in task.expected
+        ]
+        _print(f"{task.name}: {task.summary}", rows)
+
+
+@data.command(
+    "check",
+    epilog="\b\nExamples:\n  mlbench data check my.npz\n  mlbench data check my.npz --picture sheet.png --json",
+)
+@click.argument("file")
+@click.option("--task", shell_complete=complete("tasks"), help="[default: what the file is plainly for]")
+@click.option("--model", type=FILE, help="A .tflite that the samples shall fit.")
+@click.option("--picture", type=FILE, help="Write pictures of samples with their labels, as a .png.")
+@click.option("--json", "as_json", is_flag=True)
+@reading_options
+def check(
+    file: str, task: str | None, model: Path | None, picture: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Tell what FILE (an .npz, FILE:ARRAY for other targets, or a folder of images) holds, and all that is wrong.
+
+    The exit code is 2 if the file cannot be used. The options of `mlbench run` for data are taken too: --column,
+    --scale, --mean, --std, --image-size, --channels.
+    """
+    from mlbench.data.checkup import check as looked_at
+    from mlbench.data.sources import TestSet
+    from mlbench.system.files import require_suffix, require_writable
+
+    if picture is not None:
+        require_suffix(picture, ".png")
+        require_writable(picture)
+    given = TestSet.parse(file, reading_of(options))
+    chosen = task_for(task, given.path, given.how)
+    found, samples = looked_at(given.path, given.label, given.how, chosen)
+    if model is not None and samples is not None:
+        found = _with_model(found, model, chosen, samples)
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(found)))
+    else:
+        _show(found, chosen, samples)
+    if picture is not None and samples is not None:
+        _write_picture(picture, chosen, samples)
+    if found.faults:
+        sys.exit(2)
+
+
+def _with_model(found: Checkup, model: Path, task: Task, samples: Samples) -> Checkup:
+    """The checkup, with what of the samples does not fit a file, or is doubtful for it."""
+    from mlbench.data.fitting import Facts, doubts_of, faults_of
+    from mlbench.export.artifacts import answers, loaded
+
+    if model.suffix != ".tflite":
+        message = (
+            f"{model}: give a .tflite file; `mlbench compress` and `mlbench run` write one of other networks."
+        )
+        raise UsageError(message)
+    network = loaded(model)
+    inputs, outputs = (
+        {port.name: tuple(port.shape[1:]) for port in ports} for ports in (network.inputs, network.outputs)
+    )
+    faults = list(faults_of(samples, inputs, outputs, task, str(model)))
+    doubts, told = list[str](), list[str]()
+    if not faults:
+        seen = answers(model, samples.spread(64))
+        doubts = doubts_of(samples, inputs, outputs, task, Facts(outputs=seen))
+        told = [f"{model}: {text}." for text in [task.outputs_told(seen)] if text]
+    return dataclasses.replace(
+        found, faults=found.faults + faults, doubts=found.doubts + doubts, notes=found.notes + told
+    )
+
+
+def _show(found: Checkup, task: Task, samples: Samples | None) -> None:
+    arrays = [
+        {
+            "array": f"{one.name} ({one.taken_as})" if one.taken_as else one.name,
+            "values": one.dtype,
+            "shape": "×".join(map(str, one.shape)),
+            "range": "" if one.low is None else f"{one.low:.6g}…{one.high:.6g}",
+            "not finite": f"{one.missing:,}" if one.missing else "",
+        }
+        for one in found.arrays
+    ]
+    _print("Arrays", arrays)
+    for name, counts in found.classes.items():
+        _print(f"Classes of {name}", [{"class": kind, "samples": f"{n:,}"} for kind, n in counts.items()])
+    if samples is not None:
+        rows = samples.spread(_SHOWN)
+        shown = [
+            {
+                "sample": str(rows.ids[row]),
+                found.unit: str(rows.groups[row]),
+                "target": _label(task, rows, row),
+            }
+            for row in range(len(rows))
+        ]
+        _print("Some samples", shown)
+        parts = ", ".join(f"{count:,} {part}" for part, count in found.split.items())
+        click.echo(
+            f"{found.samples:,} samples of {found.groups:,} {found.unit}s; {found.duplicates:,} duplicates by inputs"
+            f"{f'; {parts}' if parts else ''}."
+        )
+    for line in (*found.inputs, *found.notes):
+        click.echo(line)
+    for doubt in found.doubts:
+        click.echo(f"Warning: {doubt}")
+    for fault in found.faults:
+        click.echo(f"Wrong: {fault}")
+    if not found.faults:
+        click.echo(f"Nothing is wrong with it as samples of the task {found.task}.")
+
+
+def _label(task: Task, samples: Samples, row: int) -> str:
+    name, text = str(samples.ids[row]), task.picture(samples, row).text
+    return text.removeprefix(f"{name}: ")
+
+
+def _print(title: str, rows: list[dict[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(title=title, title_justify="left")
+    for heading in rows[0]:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    Console(markup=False).print(table)
+
+
+def _write_picture(path: Path, task: Task, samples: Samples) -> None:
+    from mlbench.data.sheet import write_sheet
+
+    rows = samples.spread(_PICTURED)
+    write_sheet([task.picture(rows, row) for row in range(len(rows))], path)
+    click.echo(f"Written: {path}", err=True)
