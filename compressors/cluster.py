@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
@@ -56,6 +57,11 @@ class Cluster(Tuned):
         # TFMOT accepts other layers too, and leaves them as they are.
         kinds = type(layer) in (keras.Dense, keras.Conv2D) and layer.trainable
         return kinds and int(np.prod(layer.kernel.shape)) > _ENOUGH * self.clusters
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
+        """Few weights, or a kind that TFMOT leaves."""
+        left = [layer for layer in graph.layers_with_kernel(form.network) if not self._handles(layer)]
+        return {layer.name: self._refusal(layer) if layer.trainable else "not trained" for layer in left}
 
     def _refusal(self, layer: tf_keras.layers.Layer) -> str:
         """Why a layer with a kernel is not clustered; "" of layers without one."""

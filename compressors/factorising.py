@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from mlbench.compressors.allocation import allocate, growing_path, interpolated
-from mlbench.contracts import Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import OTHER_KIND, Alone, Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import counting, graph
 from mlbench.records import LayerChange
@@ -197,6 +198,31 @@ class Factorising(Tuned):
             return plan.layers(ranks)
 
         return Form(graph.rebuild(form.network, replace), form.export, (*changes, *left))
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
+        """Those of `refusal`; or that the ranks, chosen on the weights, would not make a layer smaller."""
+        network = form.network
+        on_weights = self.model_copy(update={"of": "weights", "target": None})
+        plans = on_weights.plans(network, context)
+        changes = [
+            plan.change(ranks)
+            for plan, ranks in zip(plans, on_weights._ranks(network, plans, context), strict=True)
+        ]
+        notes = {change.layer: change.note for change in changes}
+        left = [layer for layer in graph.layers_with_kernel(network) if layer.name not in notes]
+        others = {layer.name: self.refusal(layer, network) or OTHER_KIND for layer in left}
+        return {name: note for name, note in notes.items() if note} | others
+
+    def one_by_one(self, form: Form, context: Context, ratios: Sequence[float]) -> Iterator[Alone]:
+        """The largest ranks, along a path that grows where it keeps most, that a ratio leaves room for."""
+        for plan in self.plans(form.network, context):
+            name, path = plan.layer.name, growing_path(plan.power(), plan.parameters)
+            for ratio in ratios:
+                within = [ranks for ranks in path if plan.parameters(ranks) * ratio <= plan.whole]
+                if within:
+                    made = {name: plan.layers(within[-1])}
+                    reached = plan.whole / plan.parameters(within[-1])
+                    yield Alone((name,), ratio, reached, graph.with_layers(form.network, made))
 
     def _ranks(self, network: tf_keras.Model, plans: list[Plan], context: Context) -> list[Ranks]:
         if self.rank == "vbmf":

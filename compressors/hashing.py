@@ -15,6 +15,7 @@ W[i,j] = ξ(i,j) b[h(i,j)] with a hash h and a sign hash ξ. Two forms:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mlbench.compressors import multilinear
-from mlbench.contracts import Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import OTHER_KIND, Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -100,8 +101,7 @@ class Hashing(Tuned):
     def compress(self, form: Form, context: Context) -> Form:
         """Replace dense layers; buckets start near the trained layer, and nearer on what samples give."""
         dense = graph.dense_layers(form.network)
-        flat = [layer for layer in dense if len(layer.get_input_shape_at(0)) == 2]
-        largest = max(flat, key=lambda layer: math.prod(layer.kernel.shape), default=None)
+        largest = self._largest(dense)
         reasons = {layer.name: self._refusal(layer, largest) for layer in dense}
         layers = [layer for layer in dense if not reasons[layer.name]]
         left = [unchanged(layer, reasons[layer.name]) for layer in dense if layer not in layers]
@@ -122,6 +122,19 @@ class Hashing(Tuned):
             raise RefusedCompressionError(message)
         network = graph.rebuild(form.network, lambda layer: made.get(layer.name))
         return Form(network, form.export, (*changes, *left))
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
+        """Of dense layers the options, of others that they are none."""
+        dense = graph.dense_layers(form.network)
+        largest = self._largest(dense)
+        left = graph.layers_with_kernel(form.network)
+        told = {layer.name: self._refusal(layer, largest) if layer in dense else OTHER_KIND for layer in left}
+        return {name: why for name, why in told.items() if why}
+
+    @staticmethod
+    def _largest(dense: list[tf_keras.layers.Dense]) -> tf_keras.layers.Dense | None:
+        flat = [layer for layer in dense if len(layer.get_input_shape_at(0)) == 2]
+        return max(flat, key=lambda layer: math.prod(layer.kernel.shape), default=None)
 
     def _refusal(self, layer: tf_keras.layers.Dense, largest: tf_keras.layers.Dense | None) -> str:
         """Why a dense layer keeps its weights; "" of those that are replaced."""

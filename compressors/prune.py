@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench.contracts import Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import OTHER_KIND, Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -87,6 +88,13 @@ class Prune(Tuned):
 
         export = form.with_export(sparse=True).export
         return Form(graph.rebuild(form.network, wrap), export, changes)
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
+        """Of dense layers the options, of others that they are none."""
+        dense = graph.dense_layers(form.network)
+        left = graph.layers_with_kernel(form.network)
+        told = {layer.name: self._refusal(layer) if layer in dense else OTHER_KIND for layer in left}
+        return {name: why for name, why in told.items() if why}
 
     def _refusal(self, layer: tf_keras.layers.Layer) -> str:
         """Why a dense layer is not pruned; "" of those that are."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from mlbench.contracts import Compressor, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import Alone, Compressor, Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -22,10 +24,37 @@ class _PostTraining(Compressor):
     order: ClassVar[Order] = Order.QUANTISE
     needs_tuning: ClassVar[bool] = False
     precision: ClassVar[str]
+    bits: ClassVar[int]  # a weight
 
     def compress(self, form: Form, context: Context) -> Form:
         """The same network, to be written in this precision."""
         return form.with_export(precision=self.precision)
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
+        """None: every kernel is written in the precision."""
+        return {}
+
+    def one_by_one(self, form: Form, context: Context, ratios: Sequence[float]) -> Iterator[Alone]:
+        """Each layer's kernel rounded as the file holds it; what it answers stays float. There is one ratio."""
+        ratio = 32 / self.bits
+        for layer in graph.layers_with_kernel(form.network):
+            kernel, *rest = layer.get_weights()
+            weights = [_rounded(kernel, self.bits, type(layer).__name__), *rest]
+            made: dict[str, list[graph.NewLayer]] = {
+                layer.name: [(type(layer).from_config(layer.get_config()), weights)]
+            }
+            yield Alone((layer.name,), ratio, ratio, graph.with_layers(form.network, made))
+
+
+def _rounded(kernel: npt.NDArray[np.float32], bits: int, kind: str) -> npt.NDArray[np.float32]:
+    """A kernel as whole multiples of a step an output channel, the largest weight the largest multiple."""
+    if bits == 16:
+        return kernel.astype(np.float16).astype(np.float32)
+    channels = (-2, -1) if kind.startswith("Depthwise") else (-2,) if kind.endswith("Transpose") else (-1,)
+    axes = tuple(axis for axis in range(kernel.ndim) if axis - kernel.ndim not in channels)
+    most = 2 ** (bits - 1) - 1
+    step = np.maximum(np.abs(kernel).max(axis=axes, keepdims=True), 1e-12) / most
+    return (np.rint(kernel / step) * step).astype(np.float32)
 
 
 class Float16(_PostTraining):
@@ -35,6 +64,7 @@ class Float16(_PostTraining):
     summary: ClassVar[str] = "16-bit float weights, float32 arithmetic"
     source: ClassVar[str] = "TFLite converter, post-training float16 quantisation"
     precision: ClassVar[str] = "float16"
+    bits: ClassVar[int] = 16
 
 
 class Dynamic(_PostTraining):
@@ -44,6 +74,7 @@ class Dynamic(_PostTraining):
     summary: ClassVar[str] = "int8 weights, activations quantised at run time"
     source: ClassVar[str] = "TFLite converter, post-training dynamic-range quantisation"
     precision: ClassVar[str] = "dynamic"
+    bits: ClassVar[int] = 8
 
 
 class Int4(_PostTraining):
@@ -53,6 +84,7 @@ class Int4(_PostTraining):
     summary: ClassVar[str] = "4-bit weights, float32 arithmetic; needs a runtime newer than TFLite 2.16"
     source: ClassVar[str] = "ai-edge-quantizer, recipe weight_only_wi4_afp32"
     precision: ClassVar[str] = "int4"
+    bits: ClassVar[int] = 4
 
 
 class Int8(_PostTraining):
@@ -62,6 +94,7 @@ class Int8(_PostTraining):
     summary: ClassVar[str] = "int8 weights and activations, calibrated on training samples"
     source: ClassVar[str] = "Jacob et al. 2018; TFLite converter, full-integer quantisation"
     precision: ClassVar[str] = "int8"
+    bits: ClassVar[int] = 8
 
     last: Annotated[
         Literal["float", "int8"],
@@ -99,6 +132,13 @@ class QuantizationAware(Tuned):
         network = _calibrated(_annotated(form.network), form.network, samples)
         changes = tuple(_in_float(form.network))
         return Form(network, form.with_export(precision="int8", ranges="learned").export, changes)
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
+        """What TFMOT cannot quantise."""
+        told = {
+            layer.name: _unquantised(layer, form.network) for layer in graph.layers_with_kernel(form.network)
+        }
+        return {name: why for name, why in told.items() if why}
 
     @classmethod
     def custom_layers(cls) -> dict[str, type]:

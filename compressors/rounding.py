@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -62,6 +63,10 @@ class Dynamic4(Tuned):
 
         network = graph.rebuild(form.network, rounding)
         return Form(network, form.with_export(precision="dynamic4").export)
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
+        """None: what is not rounded to 4 bits is written in 8."""
+        return {}
 
     def finish(self, form: Form) -> Form:
         """Plain layers with the rounded weights."""

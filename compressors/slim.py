@@ -6,6 +6,7 @@ what the layers behind have for them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench.contracts import Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import OTHER_KIND, Alone, Context, Form, Order, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import graph
 from mlbench.networks.channels import Channels, Group, Member, channels_of
@@ -135,12 +136,11 @@ class Slim(Tuned):
             raise UsageError(message)
         network, changes = form.network, []
         found = channels_of(network)
-        for makers in [[member.layer for member in group.makers] for group in found.groups]:
-            if all(self._handles(network.get_layer(name)) for name in makers):
-                group = _group_of(channels_of(network), makers)
-                if self._stay(group.size) < group.size and all(map(_regular, group.takers)):
-                    network, made = self._slimmed(network, group, context)
-                    changes += made
+        for makers in map(_makers, found.groups):
+            group = _group_of(channels_of(network), makers)
+            if not self._refusal(network, group):
+                network, made = self._slimmed(network, group, context)
+                changes += made
         left = [unchanged(form.network.get_layer(name), why) for name, why in found.whole.items() if why]
         if not changes:
             reasons = "; ".join(f"{change.layer}: {change.note}" for change in left)
@@ -150,6 +150,36 @@ class Slim(Tuned):
             )
             raise RefusedCompressionError(message)
         return Form(network, form.export, (*changes, *left))
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
+        """Why units stay: what they feed, or the options."""
+        found = channels_of(form.network)
+        left = dict(found.whole)
+        for group in found.groups:
+            names = [member.layer for member in (*group.makers, *group.carriers)]
+            left |= dict.fromkeys(names, self._refusal(form.network, group))
+        kernels = [layer.name for layer in graph.layers_with_kernel(form.network)]
+        given = {name: "gives the answers" for name, why in found.whole.items() if not why}
+        told = {name: left.get(name, OTHER_KIND) for name in kernels} | given
+        return {name: told[name] for name in kernels if told[name]}
+
+    def one_by_one(self, form: Form, context: Context, ratios: Sequence[float]) -> Iterator[Alone]:
+        """Each group of layers whose channels go together, without a share of them."""
+        for group in channels_of(form.network).groups:
+            for ratio in ratios:
+                slim = self.model_copy(update={"share": 1 - 1 / ratio})
+                if not slim._refusal(form.network, group):
+                    network, _ = slim._slimmed(form.network, group, context)
+                    yield Alone(_makers(group), ratio, group.size / slim._stay(group.size), network)
+
+    def _refusal(self, network: tf_keras.Model, group: Group) -> str:
+        """Why a group's channels stay, or ""."""
+        if not all(self._handles(network.get_layer(name)) for name in _makers(group)):
+            return OTHER_KIND
+        if self._stay(group.size) >= group.size:
+            return "the share is too small"
+        regular = all(map(_regular, group.takers))
+        return "" if regular else "a layer behind takes its channels at different numbers of places"
 
     def _handles(self, layer: tf_keras.layers.Layer) -> bool:
         kind = "dense" if type(layer).__name__ == "Dense" else "conv"
@@ -177,8 +207,12 @@ class Slim(Tuned):
         return edits.network(), changes
 
 
-def _group_of(channels: Channels, makers: list[str]) -> Group:
-    return next(group for group in channels.groups if [member.layer for member in group.makers] == makers)
+def _makers(group: Group) -> tuple[str, ...]:
+    return tuple(member.layer for member in group.makers)
+
+
+def _group_of(channels: Channels, makers: tuple[str, ...]) -> Group:
+    return next(group for group in channels.groups if _makers(group) == makers)
 
 
 def _regular(member: Member) -> bool:

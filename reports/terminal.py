@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from pathlib import Path
@@ -15,7 +16,17 @@ from rich.table import Table
 from mlbench.compression.chain import short_names
 from mlbench.contracts import Report
 from mlbench.evaluation.amounts import change_shown, limit_text, value_text
-from mlbench.records import Artifact, BudgetVerdict, Interval, Measurement, MetricFacts, Record, Timing
+from mlbench.records import (
+    Artifact,
+    BudgetVerdict,
+    Inspection,
+    Interval,
+    Measurement,
+    MetricFacts,
+    Record,
+    Timing,
+)
+from mlbench.reports import inspection
 from mlbench.reports.files import Rows, file_rows, known
 from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PaperResult, paper_result
 from mlbench.system.files import write_atomically
@@ -46,6 +57,21 @@ class TerminalReport(Report):
                 _show_all(records, Console(file=file, width=_WIDTH_WITHOUT_TERMINAL))
         return target
 
+    def write_inspection(self, found: Inspection, target: Path | None) -> Path | None:
+        """Print the tables of an inspection, or write them as text to a file."""
+        if target is None:
+            console = Console()
+            inspection.show(found, console if console.is_terminal else Console(width=_width_of(console)))
+        else:
+            with write_atomically(target) as part, part.open("w", encoding="utf-8") as file:
+                inspection.show(found, Console(file=file, width=_WIDTH_WITHOUT_TERMINAL))
+        return target
+
+
+def _width_of(console: Console) -> int:
+    """Where there is no terminal: as COLUMNS says, if it does."""
+    return console.width if "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
+
 
 class MarkdownReport(Report):
     """The same tables for documents."""
@@ -57,6 +83,16 @@ class MarkdownReport(Report):
         """Print the records as Markdown, or write them to a file."""
         text = StringIO()
         _show_all(records, Console(file=text, width=_WIDTH_OF_MARKDOWN), box.MARKDOWN)
+        return self._write(text, target)
+
+    def write_inspection(self, found: Inspection, target: Path | None) -> Path | None:
+        """Print the tables of an inspection as Markdown, or write them to a file."""
+        text = StringIO()
+        inspection.show(found, Console(file=text, width=_WIDTH_OF_MARKDOWN), box.MARKDOWN)
+        return self._write(text, target)
+
+    @staticmethod
+    def _write(text: StringIO, target: Path | None) -> Path | None:
         lines = "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
         if target is None:
             Console().print(lines, markup=False, highlight=False, soft_wrap=True)

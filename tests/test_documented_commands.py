@@ -46,6 +46,8 @@ _SMALL = {
     "--samples": "120",
     "--min-count": "20",
     "--min-seconds": "0.1",
+    "--processes": "2",
+    "--max-samples": "20",
 }
 #: Values in place of what the command gives, if it does.
 _REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1"}

@@ -10,6 +10,7 @@ from mlbench.cli.data import data
 from mlbench.cli.doctor import doctor
 from mlbench.cli.faces import faces
 from mlbench.cli.group import cli, main
+from mlbench.cli.inspect import inspect
 from mlbench.cli.list import list_plugins
 from mlbench.cli.measure import measure
 from mlbench.cli.predict import predict
@@ -27,6 +28,7 @@ for _command in (
     data,
     doctor,
     faces,
+    inspect,
     list_plugins,
     measure,
     predict,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mlbench.contracts import Progress
+    from mlbench.contracts import Progress, Report
     from mlbench.records import Record
 
 
@@ -42,10 +42,16 @@ def show(records: list[Record], as_json: bool) -> None:
 _REPORT_OF = {"": "html", "htm": "html", "md": "markdown"}
 
 
-def write_page(records: Sequence[Record], target: Path) -> Path:
-    """Write a report by the plug-in that the ending of the file names."""
+def report_of(target: Path | None) -> Report:
+    """The report that the ending of a file's name asks for; None: the terminal's."""
     from mlbench import plugins
 
-    kind = target.suffix.removeprefix(".").lower()
-    plugins.load("reports", _REPORT_OF.get(kind, kind))().write(records, target)
+    kind = "terminal" if target is None else target.suffix.removeprefix(".").lower()
+    report: Report = plugins.load("reports", _REPORT_OF.get(kind, kind))()
+    return report
+
+
+def write_page(records: Sequence[Record], target: Path) -> Path:
+    """Write a report by the plug-in that the ending of the file names."""
+    report_of(target).write(records, target)
     return target

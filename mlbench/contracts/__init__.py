@@ -4,7 +4,7 @@ Plug-ins implement these; `mlbench.plugins` finds them by entry point. Nothing h
 a plug-in imports it inside the methods that need it.
 """
 
-from mlbench.contracts.compressor import Compressor, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts.compressor import OTHER_KIND, Alone, Compressor, Context, Form, Order, Tuned, unchanged
 from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import ExportOptions, Precision
 from mlbench.contracts.progress import Progress
@@ -17,6 +17,8 @@ from mlbench.contracts.variant import Block, Variant
 
 __all__ = [
     "AS_STORED",
+    "OTHER_KIND",
+    "Alone",
     "Block",
     "Compressor",
     "Context",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -52,6 +52,27 @@ class Context:
     progress: Progress
 
 
+#: Why a layer is left that no other reason is given for.
+OTHER_KIND = "not a kind that it works on"
+
+
+@dataclass(frozen=True)
+class Alone:
+    """A network of which one layer, or the layers whose channels go together, is compressed, without tuning.
+
+    Attributes:
+        layers: their names.
+        asked: how many times smaller they were to be.
+        ratio: how many times smaller their weights are.
+        network: with all other layers as they were.
+    """
+
+    layers: tuple[str, ...]
+    asked: float
+    ratio: float
+    network: tf_keras.Model
+
+
 def unchanged(layer: tf_keras.layers.Layer, reason: str) -> LayerChange:
     """A layer that a compressor leaves as it is, for the record, with the reason."""
     kernel = getattr(layer, "kernel", None)
@@ -95,6 +116,28 @@ class Compressor(BaseModel, ABC):
         Raises:
             RefusedCompressionError: it would not be smaller, or the network has no layer to work on.
         """
+
+    def reasons(self, form: Form, context: Context) -> Mapping[str, str] | None:
+        """Why layers with a kernel are left as they are, by name; what is not in it is worked on.
+
+        It answers without compressing, for `mlbench inspect`; no calibration sample is needed.
+
+        Returns:
+            None where the technique does not say.
+        """
+        return None
+
+    def one_by_one(self, form: Form, context: Context, ratios: Sequence[float]) -> Iterator[Alone]:
+        """The network with each layer alone compressed, by each ratio that the technique can reach.
+
+        For `mlbench inspect`, which measures what each costs; none where the technique does not say.
+
+        Args:
+            form: a network that is not compressed yet.
+            context: as in `compress`.
+            ratios: how many times smaller a layer shall get, over 1.
+        """
+        return iter(())
 
     def finish(self, form: Form) -> Form:
         """What would ship now: a form without what only tuning needs (masks, centroids).

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from mlbench.records import Record
+from mlbench.errors import UsageError
+from mlbench.records import Inspection, Record
 
 
 class Report(ABC):
@@ -19,3 +20,12 @@ class Report(ABC):
     @abstractmethod
     def write(self, records: Sequence[Record], target: Path | None) -> Path | None:
         """Render the records to `target` (a file), or to the terminal where it is None."""
+
+    def write_inspection(self, found: Inspection, target: Path | None) -> Path | None:
+        """Render what `mlbench inspect` found, as `write` does.
+
+        Raises:
+            UsageError: this report does not show it.
+        """
+        message = f"The report {self.name} shows no inspections: write to a .html or .md file."
+        raise UsageError(message)

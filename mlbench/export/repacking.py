@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 def trimmed(content: bytes) -> bytes:
     """The same file without what no runtime needs: names of tensors within the network, notes of the converter."""
-    model = _read(content)
+    model = model_of(content)
     model.metadata = [note for note in model.metadata or [] if note.name != b"CONVERSION_METADATA"]
     read = {0} | {note.buffer for note in model.metadata}
     for graph in model.subgraphs:
@@ -31,7 +31,7 @@ def trimmed(content: bytes) -> bytes:
 
 def self_contained(content: bytes) -> bytes:
     """The same file with every buffer inside the flatbuffer, where each reader of the format looks for it."""
-    return _packed(_read(content), len(content))
+    return _packed(model_of(content), len(content))
 
 
 def prepared(content: bytes) -> bytes:
@@ -40,7 +40,7 @@ def prepared(content: bytes) -> bytes:
     Operators are numbered in the field that files of today fill, tensors have names that differ, and there is an entry
     point with a name. `restored` undoes it.
     """
-    model = _read(content)
+    model = model_of(content)
     for code in model.operatorCodes:
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
     known = set[bytes]()
@@ -76,7 +76,7 @@ def _entry_point(graph: Any) -> Any:
 
 def restored(content: bytes, original: bytes) -> bytes:
     """A file that was made of `prepared(original)`, trimmed, with the names of its ends and what hangs at its end."""
-    model, before = _read(content), _read(original).subgraphs[0]
+    model, before = model_of(content), model_of(original).subgraphs[0]
     model.signatureDefs = [entry for entry in model.signatureDefs or [] if entry.signatureKey != _OWN] or None
     graph = model.subgraphs[0]
     for places, olds in ((graph.inputs, before.inputs), (graph.outputs, before.outputs)):
@@ -106,7 +106,7 @@ Ends = tuple[str, list[str]]
 
 def entrance(content: bytes) -> Ends:
     """Key of the first entry point of a prepared file, and its inputs' names in the order of the graph's."""
-    model = _read(content)
+    model = model_of(content)
     entry = model.signatureDefs[0]
     names = {end.tensorIndex: end.name.decode(errors="replace") for end in entry.inputs}
     return entry.signatureKey.decode(errors="replace"), [
@@ -118,7 +118,7 @@ def answering(content: bytes) -> list[str]:
     """Names of what the dense layers give that give the answers, but for what bends them (softmax, sigmoid)."""
     from ai_edge_litert import schema_py_generated as schema
 
-    kinds, model = schema.BuiltinOperator, _read(content)
+    kinds, model = schema.BuiltinOperator, model_of(content)
     graph, found = model.subgraphs[0], []
     makers = {int(place): operator for operator in graph.operators for place in operator.outputs}
     for place in graph.outputs:
@@ -139,7 +139,7 @@ def quantised(content: bytes) -> bool:
     """Whether a file holds codes with a scale, or half floats: what is quantised already."""
     from ai_edge_litert import schema_py_generated as schema
 
-    tensors = [tensor for graph in _read(content).subgraphs for tensor in graph.tensors]
+    tensors = [tensor for graph in model_of(content).subgraphs for tensor in graph.tensors]
     return any(
         tensor.type == schema.TensorType.FLOAT16
         or (
@@ -151,7 +151,7 @@ def quantised(content: bytes) -> bool:
     )
 
 
-def _read(content: bytes) -> Any:
+def model_of(content: bytes) -> Any:
     """A file as the schema's `ModelT`, with what the writer laid behind the flatbuffer taken in.
 
     ai-edge-quantizer does so from 256 KiB of weights on, the TFLite converter near 2 GiB; offsets of 0 and 1 are

@@ -71,6 +71,11 @@ def last_layers(network: tf_keras.Model) -> list[tf_keras.layers.Layer]:
     return [made._keras_history.layer for made in network.outputs]
 
 
+def layers_with_kernel(network: tf_keras.Model) -> list[tf_keras.layers.Layer]:
+    """The layers that have a kernel, in order."""
+    return [x for x in network.layers if hasattr(x, "kernel") or hasattr(x, "depthwise_kernel")]
+
+
 def dense_layers(network: tf_keras.Model) -> list[tf_keras.layers.Dense]:
     """The dense layers of a network that can be trained, in order."""
     import tf_keras
@@ -107,6 +112,11 @@ def rebuild(
         return values
 
     return _copied(network, call)
+
+
+def with_layers(network: tf_keras.Model, made: Mapping[str, list[NewLayer]]) -> tf_keras.Model:
+    """The same network with other layers in the place of those that are named; see `rebuild`."""
+    return rebuild(network, lambda layer: made.get(layer.name))
 
 
 def _one_after_another(layers: list[tf_keras.layers.Layer], args: Any, kwargs: Any) -> Any:

@@ -1,6 +1,7 @@
 """The record of a run: its schema, and reading and writing it."""
 
 from mlbench.records.files import MAX_RECORD_BYTES, parse_record, read_record, write_record
+from mlbench.records.inspection import InspectedLayer, Inspection, Sensitivities, Sensitivity
 from mlbench.records.schema import (
     SCHEMA_VERSION,
     Artifact,
@@ -51,6 +52,8 @@ __all__ = [
     "Gallery",
     "GallerySample",
     "Groups",
+    "InspectedLayer",
+    "Inspection",
     "Interval",
     "Layer",
     "LayerChange",
@@ -62,6 +65,8 @@ __all__ = [
     "PortFacts",
     "Record",
     "Scores",
+    "Sensitivities",
+    "Sensitivity",
     "SignatureFacts",
     "SplitSizes",
     "Stage",

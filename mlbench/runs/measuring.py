@@ -308,10 +308,15 @@ _FEW_GROUPS = 20
 
 def _few(groups: dict[str, Groups]) -> list[str]:
     """Test sets of too few groups to say much of others."""
+    return [told for name, found in groups.items() for told in few_groups({name: found.count}, found.unit)]
+
+
+def few_groups(counts: Mapping[str, int], unit: str) -> list[str]:
+    """What the reader must know of intervals over so few groups; nothing where there are enough."""
     return [
-        f"The samples of {name} are of one {found.unit}: its intervals say nothing of others; test on more."
-        if found.count == 1
-        else f"The samples of {name} are of {found.count} {found.unit}s: its intervals are too narrow; test on more."
-        for name, found in groups.items()
-        if found.count < _FEW_GROUPS
+        f"The samples of {name} are of one {unit}: its intervals say nothing of others; test on more."
+        if count == 1
+        else f"The samples of {name} are of {count} {unit}s: its intervals are too narrow; test on more."
+        for name, count in counts.items()
+        if count < _FEW_GROUPS
     ]

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.compression.chain import parse_step
-from mlbench.contracts import Compressor, ExportOptions, Task
+from mlbench.contracts import OTHER_KIND, Compressor, Context, ExportOptions, Form, Samples, Task
 from mlbench.contracts.validity import fault_of
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import counting, storage
-from mlbench.networks.graph import input_layers
+from mlbench.networks.graph import input_layers, last_layers, layers_with_kernel
+from mlbench.system.progress import Silent
 from mlbench.tasks.classification import Classification
 from mlbench.tasks.regression import Regression
 from mlbench.testing.networks import NETWORKS
@@ -199,21 +200,46 @@ def check_names_what_it_leaves(trial: Trial) -> None:
     if trial.shipped is None or trial.export.precision != ExportOptions().precision:
         return  # of what is written in another precision, nothing stays as it was
     whole = untouched(trial.network, trial.shipped.network)
-    kinds = {_kind(layer) for layer in kernels(trial.network) if layer not in whole}
+    kinds = {_kind(layer) for layer in layers_with_kernel(trial.network) if layer not in whole}
     told = {change.layer for change in trial.shipped.changes if change.note}
     silent = [layer.name for layer in whole if _kind(layer) in kinds and layer.name not in told]
     assert not silent, f"{', '.join(silent)}: unchanged, and no change says why"
 
 
+def check_reasons_are_what_it_leaves(trial: Trial) -> None:
+    """Without compressing, it gives a reason for each layer that it then leaves, but for those that give the answers.
+
+    Of those the inputs may go, while all their units stay.
+    """
+    nothing = Samples({}, {}, np.array([], str), np.array([], str), {})
+    reasons = trial.step.reasons(Form(trial.network), Context(nothing, 7, Silent()))
+    if reasons is None or trial.shipped is None:
+        return
+    last = {layer.name for layer in last_layers(trial.network)}
+    expected, found = set(left(trial)) - last, set(reasons) - last
+    assert found == expected, f"reasons for {sorted(found)}, but {sorted(expected)} are left"
+    assert all(reasons.values()), "a reason is empty"
+
+
+def left(trial: Trial) -> dict[str, str]:
+    """The layers with a kernel that a technique left as they were, with the reason."""
+    assert trial.shipped is not None
+    told = {change.layer: change.note for change in trial.shipped.changes}
+    if trial.export.precision != "float32":  # all are written otherwise but those that are named
+        whole = [layer for layer in layers_with_kernel(trial.network) if layer.name in told]
+    else:
+        whole = untouched(trial.network, trial.shipped.network)
+    return {layer.name: told.get(layer.name) or OTHER_KIND for layer in whole}
+
+
 def untouched(before: tf_keras.Model, after: tf_keras.Model) -> list[tf_keras.layers.Layer]:
     """The layers with a kernel that another network has with equal weights."""
     others = {layer.name: layer.get_weights() for layer in after.layers}
-    return [layer for layer in kernels(before) if _equal(layer.get_weights(), others.get(layer.name, []))]
-
-
-def kernels(network: tf_keras.Model) -> list[tf_keras.layers.Layer]:
-    """The layers that have a kernel."""
-    return [x for x in network.layers if hasattr(x, "kernel") or hasattr(x, "depthwise_kernel")]
+    return [
+        layer
+        for layer in layers_with_kernel(before)
+        if _equal(layer.get_weights(), others.get(layer.name, []))
+    ]
 
 
 def _kind(layer: tf_keras.layers.Layer) -> tuple[str, tuple[int, ...]]:
@@ -254,4 +280,5 @@ _ON_NETWORKS: tuple[Callable[[Trial], None], ...] = (
     check_is_saved_and_loaded_equal,
     check_its_file_answers_like_the_network,
     check_names_what_it_leaves,
+    check_reasons_are_what_it_leaves,
 )

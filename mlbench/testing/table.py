@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from mlbench import plugins
 from mlbench.contracts import Compressor
 from mlbench.errors import RefusedCompressionError
-from mlbench.testing.compressor_checks import TASKS, check_tuning_stays_finite, kernels, tunable, untouched
+from mlbench.networks.graph import layers_with_kernel
+from mlbench.testing.compressor_checks import TASKS, check_tuning_stays_finite, left, tunable
 from mlbench.testing.networks import NETWORKS
 from mlbench.testing.trials import Trial, trial
-
-_OTHER_KIND = "not a kind that it works on"
 
 
 def main() -> None:
@@ -32,7 +31,7 @@ def _cell(trial: Trial) -> str:
     """How many of the layers with a kernel were handled, and the tasks that a step of tuning was done for."""
     if trial.shipped is None:
         return "refused"
-    whole, layers = len(left(trial)), len(kernels(trial.network))
+    whole, layers = len(left(trial)), len(layers_with_kernel(trial.network))
     told = f"{layers - whole} of {layers}"
     return f"{told}; {', '.join(_tuned(trial))}" if trial.technique.needs_tuning else told
 
@@ -42,17 +41,6 @@ def _tuned(trial: Trial) -> Iterator[str]:
         if tunable(trial, task := kind()):
             check_tuning_stays_finite(trial, task)
             yield task.name
-
-
-def left(trial: Trial) -> dict[str, str]:
-    """The layers with a kernel that a technique left as they were, with the reason."""
-    assert trial.shipped is not None
-    told = {change.layer: change.note for change in trial.shipped.changes}
-    if trial.export.precision != "float32":  # all are written otherwise but those that are named
-        whole = [layer for layer in kernels(trial.network) if layer.name in told]
-    else:
-        whole = untouched(trial.network, trial.shipped.network)
-    return {layer.name: told.get(layer.name) or _OTHER_KIND for layer in whole}
 
 
 def notes(techniques: list[type[Compressor]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from mlbench.contracts import Report
 from mlbench.errors import UsageError
-from mlbench.records import Record
+from mlbench.records import Inspection, Record
 from mlbench.system.files import write_atomically
 
 
@@ -31,6 +31,22 @@ class HtmlReport(Report):
         from mlbench.reports.html.page import render
 
         text = render(digest_of(records))
+        with write_atomically(target) as part:
+            part.write_text(text, encoding="utf-8")
+        return target
+
+    def write_inspection(self, found: Inspection, target: Path | None) -> Path | None:
+        """Write the page of an inspection.
+
+        Raises:
+            UsageError: no target, or it cannot be written.
+        """
+        if target is None:
+            message = "The html report is a file: say where with -o page.html."
+            raise UsageError(message)
+        from mlbench.reports.html.inspection import render_inspection
+
+        text = render_inspection(found)
         with write_atomically(target) as part:
             part.write_text(text, encoding="utf-8")
         return target

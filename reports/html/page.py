@@ -40,9 +40,9 @@ def render(digest: Digest) -> str:
     }
     columns = columns_of(digest.rows, digest.metrics)
     every = [chart for group in charts.values() for chart in group]
-    scripts = [_charting_library(), _file("page.js")]
+    scripts = charting_scripts()
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             digest=digest,
@@ -60,11 +60,11 @@ def render(digest: Digest) -> str:
             runs=[_provenance(record) for record in digest.runs],
             sampled=any(record.data is not None and record.data.sampled for record in digest.runs),
             version=__version__,
-            style=Markup(_file("page.css")),  # noqa: S704 (our own file)
+            style=page_style(),
             scripts=[Markup(script) for script in scripts],  # noqa: S704 (our own file and the library's)
-            policy=_policy(scripts),
-            specs=_json({chart.id: chart.spec for chart in every}),
-            rows=_json([_plain(row, columns) for row in digest.rows]),
+            policy=policy_of(scripts),
+            specs=safe_json({chart.id: chart.spec for chart in every}),
+            rows=safe_json([_plain(row, columns) for row in digest.rows]),
         )
     )
 
@@ -81,7 +81,18 @@ def _charting_library() -> str:
     return script
 
 
-def _environment() -> jinja2.Environment:
+def charting_scripts() -> list[str]:
+    """What draws the charts of a page, and sorts its table."""
+    return [_charting_library(), _file("page.js")]
+
+
+def page_style() -> Markup:
+    """How pages look."""
+    return Markup(_file("page.css"))  # noqa: S704 (our own file)
+
+
+def environment() -> jinja2.Environment:
+    """What renders the pages' templates."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_file),
         autoescape=True,
@@ -97,7 +108,7 @@ def _file(name: str) -> str:
     return resources.files("mlbench.reports.html").joinpath(name).read_text(encoding="utf-8")
 
 
-def _policy(scripts: list[str]) -> str:
+def policy_of(scripts: list[str]) -> str:
     """Content security policy: only these very scripts run (by hash), and nothing is requested from anywhere.
 
     Vega compiles its expressions, hence unsafe-eval; no text of a record becomes an expression.
@@ -107,7 +118,7 @@ def _policy(scripts: list[str]) -> str:
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed} 'unsafe-eval'"
 
 
-def _json(value: Any) -> Markup:
+def safe_json(value: Any) -> Markup:
     """JSON that may stand inside a script element: nothing in it can close the element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
