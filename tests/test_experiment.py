@@ -160,7 +160,7 @@ def test_every_option_of_run_has_a_key_and_is_in_the_saved_file(folder):
 
 def test_few_options_are_flags_of_the_help_and_all_are_listed(mlbench):
     shown = [option.opts[0] for option in run.params if not option.hidden]
-    assert len(shown) <= 20
+    assert len(shown) <= 21
     help_text = mlbench("run", "--help")[1]
     assert all(f" {flag}" in help_text for flag in shown)
     assert "--tune-loss" not in help_text

@@ -185,8 +185,7 @@ training_options = _options(
         "training.epochs",
         "--epochs",
         type=int,
-        help=f"Epochs of training. [default: 300 with --data, {_SAMPLED_EPOCHS} without; of a file by --model 0: it is "
-        "taken as it is]",
+        help=f"Epochs of training. [default: 300 with --data, {_SAMPLED_EPOCHS} without, 0 for a file of --model]",
     ),
     setting("training.batch", "--batch", rare=True, default=120, help="Samples per step."),
     setting("training.rate", "--rate", rare=True, default=1e-3, help="Learning rate of training."),
@@ -264,7 +263,8 @@ tuning_options = _options(
         "tuning.epochs",
         "--tune-epochs",
         type=int,
-        help=f"Epochs of tuning after a compressor. [default: a sixth of --epochs, of 0 {_SAMPLED_EPOCHS}]",
+        help="Epochs of tuning after a compressor. "
+        f"[default: a sixth of --epochs, {_SAMPLED_EPOCHS} where that is 0]",
     ),
     setting("tuning.rate", "--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     setting(

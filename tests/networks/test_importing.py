@@ -18,7 +18,7 @@ from mlbench.data.sources import Source
 from mlbench.data.split import Split
 from mlbench.errors import UsageError
 from mlbench.networks import graph
-from mlbench.networks.importing import source_of
+from mlbench.networks.importing import rebuilding, source_of
 from mlbench.runs import pipeline
 from mlbench.runs.measuring import Measuring
 from mlbench.runs.plan import Making, Plan
@@ -88,6 +88,22 @@ def test_a_network_of_keras_applications_is_imported(keras3):
 
 def source_name(source):
     return next(iter(source.inputs))
+
+
+@pytest.mark.slow
+def test_a_layer_that_computes_otherwise_is_named(keras3, cache, monkeypatch):
+    """The answers of a fresh MobileNet hardly depend on its layers, so that they alone would tell nothing."""
+
+    def as_in_keras_2(value, activation, name):
+        return layers.Activation("hard_sigmoid" if activation == "hard_sigmoid" else "swish", name=name)(
+            value
+        )
+
+    monkeypatch.setattr(rebuilding, "activated", as_in_keras_2)
+    with pytest.raises(
+        UsageError, match=r'mobilenet\.keras cannot be imported: ".*" computes otherwise in Keras 2'
+    ):
+        source_of(keras3 / "mobilenet.keras")
 
 
 @pytest.mark.slow

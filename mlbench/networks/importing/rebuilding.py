@@ -66,7 +66,15 @@ def rebuilt(plan: Mapping[str, Any], weights: Weights) -> tuple[tf_keras.Model, 
         values[one[TENSOR]] = tensor
         inputs.append(tensor)
     for call in plan["calls"]:
-        outputs = made.call(call, values)
+        try:
+            outputs = made.call(call, values)
+        except UsageError:
+            raise
+        except (
+            Exception
+        ) as error:  # Keras raises nearly anything where a layer does not take what it is given
+            why = " ".join(str(error).split())[:200]
+            _refuse(plan["layers"][call["layer"]]["name"], f"cannot be made in Keras 2 ({why})")
         values.update(zip(call["outputs"], outputs, strict=True))
     outputs = [values[one[TENSOR]] for one in plan["outputs"]]
     given = inputs if len(inputs) > 1 else inputs[0]
@@ -127,7 +135,7 @@ class _Maker:
             name: value for name, value in kept.items() if name in known and not _LEFT_OUT.fullmatch(name)
         }
         name = f"{told['name']}_{kind.lower()}" if behind else told["name"]
-        return cls.from_config({**kept, "name": name}), behind
+        return cls(**kept, name=name), behind
 
     def _adapted(self, key: str) -> dict[str, Any]:
         """Mean and variance that a Normalization has as weights, as part of its configuration."""
