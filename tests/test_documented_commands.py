@@ -20,6 +20,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,7 @@ import pytest
 from mlbench import plugins
 from mlbench.cli import cli, main
 from mlbench.export import written
+from mlbench.faces import appearance_fit
 from mlbench.faces.dataset import Faces, write_npz
 from tests.faces.drawn_faces import draw_face
 from tests.faces.drawn_faces import write_faces as write_photographs
@@ -45,7 +47,7 @@ _SMALL = {
     "--tune-epochs": "1",
     "--samples": "120",
     "--min-count": "20",
-    "--min-seconds": "0.1",
+    "--min-seconds": "0.05",
     "--processes": "2",
     "--max-samples": "20",
 }
@@ -73,7 +75,7 @@ _FACES = {
     "faces_train": 120,
     "mine": 60,
     "all": 60,
-    "portraits": 400,
+    "portraits": 120,
     "faces_dev": 20,
     "human_dev": 24,
     "human": 20,
@@ -296,6 +298,7 @@ def place(tmp_path_factory):
         patch.chdir(folder)
         patch.setenv("MLBENCH_CACHE", str(folder.parent / "cache"))
         patch.setattr(written, "_SMALL", 2**30)  # converted here: a process a file takes seconds
+        patch.setattr(appearance_fit, "fit", partial(appearance_fit.fit, shape_modes=6, texture_modes=8))
         plugins._found.cache_clear()
         _fill(folder)
         yield folder, _records(folder, patch)

@@ -23,6 +23,7 @@ from mlbench.faces.landmarks import ENCODING, IMAGE, POINTS, Landmarks
 from mlbench.networks import storage
 from mlbench.system.files import deflated_size, file_sha256
 from mlbench.system.progress import Silent
+from mlbench.testing import NETWORKS
 from mlbench.training import baselines
 from mlbench.training.baselines import Material
 from mlbench.training.options import TrainingOptions
@@ -193,6 +194,14 @@ def start_without_network(baseline):
     from mlbench.contracts import ExportOptions
 
     return Compressed(baseline.key, baseline.folder, ExportOptions(), ())
+
+
+def test_a_network_saved_as_one_function_gives_the_file_that_keras_gives():
+    import tensorflow as tf
+
+    network = convert.static(NETWORKS["two_inputs"](7))
+    whole = tf.lite.TFLiteConverter.from_keras_model(network).convert()
+    assert precisions.Float32().write(network, [], ExportOptions()) == whole
 
 
 @pytest.mark.parametrize(

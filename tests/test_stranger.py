@@ -13,7 +13,7 @@ import pytest
 
 from mlbench import plugins
 from mlbench.records import read_record
-from mlbench.testing import check_compressor, check_network_source, check_task
+from mlbench.testing import NETWORKS, check_compressor, check_network_source, check_task
 
 _PACKAGE = Path(__file__).parent / "examples" / "counting"
 
@@ -126,4 +126,4 @@ def test_a_fault_in_a_plug_in_is_told_by_the_check_that_finds_it(stranger):
             return super().compress(form, context)
 
     with pytest.raises(AssertionError, match="the given network has other weights"):
-        check_compressor(Changing)
+        check_compressor(Changing, {"sequential": NETWORKS["sequential"]})

@@ -217,18 +217,6 @@ def test_it_is_written_in_a_process_of_its_own(text, sampled, tmp_path):
     _require_close(found, network, made.precision)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_is_deterministic_and_leaves_the_given_network_alone(name, baseline, context):
-    network = baseline.network()
-    before = [weight.copy() for weight in network.get_weights()]
-    [step] = _example(name).compressors
-    first, again = (step.finish(step.compress(Form(network), context)) for _ in range(2))
-    for a, b in zip(first.network.get_weights(), again.network.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    for a, b in zip(before, network.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.parametrize("name", EXACT)
 def test_nothing_is_lost_where_the_network_is_redundant_enough(name, context):
     network = _redundant(context.calibration)

@@ -1,4 +1,7 @@
-"""Compressors on networks of different make: smaller with answers near, or named and refused with the reason."""
+"""Compressors on networks of different make: smaller with answers near, or named and refused with the reason.
+
+What holds of their results whatever the options, `tests/test_battery.py` asks.
+"""
 
 from dataclasses import replace
 from functools import cache
@@ -11,7 +14,7 @@ from mlbench import plugins
 from mlbench.compression.chain import parse_chain
 from mlbench.contracts import Context, Form, Order
 from mlbench.errors import RefusedCompressionError
-from mlbench.networks import counting, graph, storage
+from mlbench.networks import counting, graph
 from mlbench.system.progress import Silent
 from mlbench.testing import NETWORKS, samples_for
 from mlbench.training.step import _in_bfloat16
@@ -64,31 +67,19 @@ def _moved(answers, other, samples):
 
 @pytest.mark.parametrize("make", NETWORKS)
 @pytest.mark.parametrize("name", plugins.names("compressors"))
-def test_any_compressor_on_any_network_saves_and_stays_near_or_says_why_not(name, make, tmp_path):
+def test_any_compressor_on_any_network_stays_near_or_says_why_not(name, make):
     network, samples, answers = _network(make)
-    before = [weight.copy() for weight in network.get_weights()]
     step, context = _step(name), Context(samples, 7, Silent())
     if (name, make) in _REFUSED:
         with pytest.raises(RefusedCompressionError, match=_REFUSED[name, make]):
             step.compress(Form(network), context)
         return
-    made = step.compress(Form(network), context)
-    shipped = step.finish(made)
+    shipped = step.finish(step.compress(Form(network), context))
     assert all(moved < 0.5 for moved in _moved(answers, shipped.network, samples))
     if step.order == Order.REPLACE:
         assert counting.parameters_of(shipped.network) < counting.parameters_of(network)
     else:
         assert counting.parameters_of(shipped.network) == counting.parameters_of(network)
-    assert [tuple(layer.output.shape) for layer in graph.input_layers(shipped.network)] == [
-        tuple(layer.output.shape) for layer in graph.input_layers(network)
-    ]
-    for a, b in zip(before, network.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    storage.save(shipped.network, tmp_path)
-    loaded = storage.load(tmp_path)
-    for a, b in zip(shipped.network.weights, loaded.weights, strict=True):
-        assert a.name.rsplit("/", 1)[-1] == b.name.rsplit("/", 1)[-1]
-        np.testing.assert_array_equal(a, b)
 
 
 def _one(given, layer, *, norm=False, units=3):
