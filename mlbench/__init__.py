@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlbench.api import Result, measure, run
+    from mlbench.api import inspect, measure, run
 
 __version__ = "0.1.0"
 
-__all__ = ["Result", "measure", "run"]
+__all__ = ["inspect", "measure", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlbench.api.arrays import Data, path_of
 from mlbench.api.options import parameters
-from mlbench.api.result import Result
+from mlbench.api.result import Layers, Result
 
 if TYPE_CHECKING:
     from mlbench.contracts import NetworkSource
 
-__all__ = ["Data", "Result", "measure", "run"]
+__all__ = ["Data", "Layers", "Result", "inspect", "measure", "run"]
 
 #: Test sets: files or folders, or samples in memory by name.
 Tests = str | Path | Sequence[str | Path] | Mapping[str, Data]
@@ -83,6 +83,32 @@ def measure(
         del found["as_json"]
         finished = measure_files(**found)
     return Result.of(finished.record, finished.folder)
+
+
+def inspect(
+    model: str | Path | object, data: Data | None = None, *, progress: bool = False, **options: Any
+) -> Layers:
+    """Look at a model layer by layer; see `mlbench inspect`.
+
+    Args:
+        model: a `.tflite` file, or a network as `run` takes it.
+        data: samples, as `run` takes them, to measure what each layer's compression alone costs; None: it is not.
+        progress: whether to tell on standard error how far it is.
+        options: of the command: `task`, `technique`, `ratio`, `max_samples`, `threads`, …
+
+    Raises:
+        UsageError: bad input, in one sentence.
+    """
+    from mlbench.cli.inspect import inspect as command
+    from mlbench.cli.inspect import inspected
+
+    named, networks = _network(model, options.get("epochs"))
+    given = {"data": None if data is None else path_of(data), "variant": named.get("variant"), **options}
+    with parameters(
+        command, given, [named["model"]] if "model" in named else [], quiet=not progress
+    ) as found:
+        del found["out"], found["as_json"]
+        return Layers.model_construct(**dict(inspected(network=next(iter(networks), None), **found)))
 
 
 def _files(given: Tests) -> list[str]:

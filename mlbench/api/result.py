@@ -1,4 +1,4 @@
-"""A record that shows itself: as a table, in a notebook, as a data frame."""
+"""Records and inspections that show themselves: as tables, in a notebook, as a data frame."""
 
 from __future__ import annotations
 
@@ -8,15 +8,54 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from mlbench.records import Measurement, Record, Scores
+from mlbench.records import Inspection, Measurement, Record, Scores, Value
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
 
 _WIDTH = 120  # characters of a table
 
 
-class Result(Record):
+class Shown(Value):
+    """What shows itself."""
+
+    def table(self, width: int = _WIDTH) -> str:
+        """The tables that the command prints, in so many characters a line."""
+        return self._printed(width).export_text(clear=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What `frame` holds, as plain values in base units."""
+        raise NotImplementedError
+
+    def frame(self) -> pd.DataFrame:
+        """The rows as a data frame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    def _repr_html_(self) -> str:
+        return self._printed(_WIDTH).export_html(
+            inline_styles=True, code_format='<pre style="line-height:1.2">{code}</pre>'
+        )
+
+    def _printed(self, width: int) -> Console:
+        """A console that has printed it to nowhere."""
+        from rich.console import Console
+
+        console = Console(file=StringIO(), record=True, width=width)
+        self._show(console)
+        return console
+
+    def _show(self, console: Console) -> None:
+        raise NotImplementedError
+
+
+class Result(Shown, Record):
     """What `mlbench.run` and `mlbench.measure` give: the record, and where it is kept."""
 
     _folder: Path = PrivateAttr(default=Path())
@@ -33,10 +72,6 @@ class Result(Record):
         """Where the record and the measured files of a run are."""
         return self._folder
 
-    def table(self, width: int = _WIDTH) -> str:
-        """The tables that the command prints, in so many characters a line."""
-        return self._printed(width).export_text(clear=False)
-
     def rows(self) -> list[dict[str, Any]]:
         """A row per file, device and test set, in base units: what `frame` holds.
 
@@ -52,16 +87,6 @@ class Result(Record):
             for row in [self._figures_of(measurement)]
             for score in scores.get((measurement.artifact, measurement.device), [None])
         ]
-
-    def frame(self) -> pd.DataFrame:
-        """The rows as a data frame.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        import pandas as pd
-
-        return pd.DataFrame(self.rows())
 
     def _figures_of(self, measurement: Measurement) -> dict[str, Any]:
         artifact = next(one for one in self.artifacts if one.id == measurement.artifact)
@@ -81,20 +106,23 @@ class Result(Record):
             "failure": measurement.failure.reason if measurement.failure else None,
         }
 
-    def _repr_html_(self) -> str:
-        return self._printed(_WIDTH).export_html(
-            inline_styles=True, code_format='<pre style="line-height:1.2">{code}</pre>'
-        )
-
-    def _printed(self, width: int) -> Any:
-        """A console that has printed the record to nowhere."""
-        from rich.console import Console
-
+    def _show(self, console: Console) -> None:
         from mlbench.reports.terminal import show
 
-        console = Console(file=StringIO(), record=True, width=width)
         show(self, console)
-        return console
+
+
+class Layers(Shown, Inspection):
+    """What `mlbench.inspect` gives: a model layer by layer."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row per layer: sizes in bytes, times in ms, and why compressors leave it."""
+        return [layer.model_dump() for layer in self.layers]
+
+    def _show(self, console: Console) -> None:
+        from mlbench.reports.inspection import show
+
+        show(self, console)
 
 
 def _metrics_of(score: Scores | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,10 @@ from mlbench.cli.options import (
 )
 from mlbench.cli.output import progress_bars, report_of
 from mlbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlbench.contracts import NetworkSource
+    from mlbench.records import Inspection
 
 
 @click.command(
@@ -72,7 +76,6 @@ def inspect(model: str | None, variant: str | None, out: Path | None, as_json: b
     MODEL is a .tflite file, or a network of your own: a .keras or .h5 file, or package.module:function. With --data,
     what each layer's compression alone costs in accuracy is measured too, on validation samples.
     """
-    from mlbench.runs.inspection import Inspecting, inspect_named
     from mlbench.system.files import require_writable
 
     if (model is None) == (variant is None):
@@ -81,17 +84,7 @@ def inspect(model: str | None, variant: str | None, out: Path | None, as_json: b
     report = report_of(out) if out is not None else None
     if out is not None:
         require_writable(out)
-    names = ("threads", "processes", "techniques", "ratios", "max_samples")
-    how = Inspecting(**{name: options.pop(name) for name in names}, seed=options["seed"])
-    progress = progress_bars()
-    if model is not None and model.endswith(".tflite"):
-        found = inspect_named(
-            Path(model), None, tested=options["data"] is not None, how=how, progress=progress
-        )
-    else:
-        source = model_of(model, options["epochs"]) if model is not None else network_of(variant or "")
-        making = making_of(source, **options)
-        found = inspect_named(source, making, tested=options["data"] is not None, how=how, progress=progress)
+    found = inspected(model, variant, **options)
     if report is not None:
         report.write_inspection(found, out)
     if as_json:
@@ -100,3 +93,18 @@ def inspect(model: str | None, variant: str | None, out: Path | None, as_json: b
         report_of(None).write_inspection(found, None)
     if out is not None:
         click.echo(f"Report: {out}", err=as_json)
+
+
+def inspected(
+    model: str | None, variant: str | None, network: NetworkSource | None = None, **options: Any
+) -> Inspection:
+    """What `mlbench inspect` finds by its options; `network` is one in memory, in place of a name."""
+    from mlbench.runs.inspection import Inspecting, inspect_named
+
+    names = ("threads", "processes", "techniques", "ratios", "max_samples")
+    how = Inspecting(**{name: options.pop(name) for name in names}, seed=options["seed"])
+    tested, progress = options["data"] is not None, progress_bars()
+    if model is not None and model.endswith(".tflite"):
+        return inspect_named(Path(model), None, tested=tested, how=how, progress=progress)
+    source = network or (model_of(model, options["epochs"]) if model else network_of(variant or ""))
+    return inspect_named(source, making_of(source, **options), tested=tested, how=how, progress=progress)

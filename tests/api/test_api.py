@@ -102,6 +102,18 @@ def test_nothing_is_printed_unless_asked(result, network, samples, tmp_path, cap
     assert "Measuring network" in err
 
 
+def test_a_network_and_a_file_are_inspected(result, network, samples):
+    how = {"processes": 2, "technique": "svd", "ratio": 4, "max_samples": 20}
+    found = mlbench.inspect(network, samples, **how)
+    sizes = dict(found.frame()[["name", "parameters"]].to_numpy())
+    assert [sizes[layer.name] for layer in network.layers] == [8 * 256 + 256, 256 * 2 + 2]
+    assert {one.technique for one in found.sensitivities.rows} == {"svd"}
+    assert network.layers[0].name in found.table(80)
+    of_file = mlbench.inspect(result.folder / result.artifacts[0].path, processes=2)
+    assert sum(row["macs"] for row in of_file.rows()) == 8 * 256 + 256 * 2
+    assert "FULLY_CONNECTED" in of_file._repr_html_()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
