@@ -111,7 +111,7 @@ def test_a_network_and_a_file_are_inspected(result, network, samples):
     assert network.layers[0].name in found.table(80)
     of_file = mlbench.inspect(result.folder / result.artifacts[0].path, processes=2)
     assert sum(row["macs"] for row in of_file.rows()) == 8 * 256 + 256 * 2
-    assert "FULLY_CONNECTED" in of_file._repr_html_()
+    assert "operator by operator" in of_file._repr_html_()
 
 
 @pytest.mark.parametrize(
