@@ -169,7 +169,10 @@ class Task(ABC):
         return outputs
 
     def told(self, network: tf_keras.Model, samples: Samples) -> list[str]:
-        """How a network that was not made for the task is understood, a sentence each; nothing by default."""
+        """How a network that was not made for the task is understood, a sentence each; nothing by default.
+
+        The sentences begin behind the network's name.
+        """
         return []
 
     def augment(

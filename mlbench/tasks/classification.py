@@ -110,10 +110,10 @@ class Classification(Task):
             if _ends_in_softmax(network)
             else "logits: it ends without softmax"
         )
-        found = [f"{network.name} answers {form}."]
+        found = [f"answers {form}."]
         answered, known = int(np.prod(network.outputs[0].shape[1:])), int(_only(samples.targets).max()) + 1
         if answered > known:
-            found.append(f"{network.name} answers {answered:,} classes, the samples are of {known:,}.")
+            found.append(f"answers {answered:,} classes, the samples are of {known:,}.")
         return found
 
     def picture(self, samples: Samples, row: int) -> Picture:

@@ -116,7 +116,7 @@ def train_baseline(
     trained = _trained(source, material, options, progress, start)
     if source.origin:
         for sentence in material.task.told(trained.network(), material.samples):
-            progress.say(sentence)
+            progress.say(f"{source.name} {sentence}")
     return trained
 
 

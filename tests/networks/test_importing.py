@@ -511,7 +511,7 @@ def test_a_trained_network_is_the_baseline_as_it_is(kept, tmp_path, rng):
         np.testing.assert_array_equal(kept_weight, weight)
     assert [epoch.epoch for epoch in trained.history] == [0]
     assert not len(trained.seen.trained) and not len(trained.seen.validated)
-    assert "small answers probabilities: it ends in softmax." in heard.lines
+    assert "own answers probabilities: it ends in softmax." in heard.lines
     further = train_baseline(source, material, TrainingOptions(epochs=2, batch=30), Silent())
     assert len(further.history) == 3
     assert further.history[0].validation == trained.history[0].validation  # no prior was put in its place
