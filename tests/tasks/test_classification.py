@@ -54,6 +54,25 @@ def test_logits_and_probabilities_are_told_apart():
     np.testing.assert_allclose(extreme, [[1, 0]])
 
 
+def test_a_softmax_is_found_behind_layers_that_only_reshape_and_in_networks_within():
+    from tf_keras import Input, Model, Sequential, layers
+
+    inner = Sequential([Input((4,)), layers.Dense(3), layers.Softmax(), layers.Reshape((3, 1))])
+    given = Input((4,))
+    behind = layers.Dropout(0.1)(layers.Activation("linear")(layers.Flatten()(inner(given))))
+    (told,) = _TASK.told(Model(given, behind), _samples_of([0, 1, 2]))
+    assert told.startswith("answers probabilities")
+    dense = Sequential([Input((4,)), layers.Softmax(), layers.Dense(5)])
+    logits, classes = _TASK.told(dense, _samples_of([0, 1, 2]))
+    assert logits.startswith("answers logits")
+    assert classes == "answers 5 classes, the samples are of 3."
+
+
+def _samples_of(classes):
+    y, names = np.array(classes), np.array(list("abc"))
+    return Samples({"x": np.zeros((3, 4))}, {"y": y}, names, names, {"x": Encoding((4,))})
+
+
 @pytest.mark.parametrize("activation", [None, "softmax"])
 def test_the_loss_is_the_cross_entropy_of_logits_and_of_softmax(activation):
     import tensorflow as tf

@@ -130,7 +130,7 @@ class _Maker:
             config |= self._adapted(key)
         cls = getattr(tf_keras.layers, kind)
         known = _parameters_of(cls)
-        kept = {_KEYS.get((kind, name), name): value for name, value in config.items()}
+        kept: dict[str, Any] = {_KEYS.get((kind, name), name): value for name, value in config.items()}
         kept = {
             name: value for name, value in kept.items() if name in known and not _LEFT_OUT.fullmatch(name)
         }
