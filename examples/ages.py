@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from resnet8 import resnet8
 
-EPOCHS, BATCH = 110, 64
+EPOCHS, BATCH = 60, 64
 
 keras.utils.set_random_seed(7)
 with np.load(sys.argv[1]) as faces:

@@ -18,9 +18,9 @@ def branched():
     x = layers.ZeroPadding2D(((0, 1), (0, 1)))(x)
     x = layers.Conv2D(8, 3, strides=2, use_bias=False, activation="hard_silu")(x)
     x = layers.BatchNormalization(name="norm")(x, training=False)
-    shared = keras.Sequential(
-        [keras.Input((6, 6, 8)), layers.DepthwiseConv2D(3, padding="same"), layers.ReLU(6.0)]
-    )
+    inner = keras.Input((6, 6, 8))
+    y = layers.DepthwiseConv2D(3, padding="same", activation="hard_silu")(inner)
+    shared = keras.Model(inner, layers.ReLU(6.0)(y + inner))
     x = shared(x) + shared(layers.LeakyReLU(negative_slope=0.3)(x))
     gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
     gate = layers.Conv2D(8, 1, activation="hard_sigmoid")(gate)

@@ -54,6 +54,24 @@ def test_logits_and_probabilities_are_told_apart():
     np.testing.assert_allclose(extreme, [[1, 0]])
 
 
+def test_a_softmax_is_found_behind_layers_that_only_reshape_and_in_networks_within():
+    import tensorflow as tf
+    from tf_keras import Input, Model, Sequential, layers
+
+    inner = Sequential([Input((4,)), layers.Dense(3), layers.Softmax(), layers.Reshape((3, 1))])
+    given = Input((4,))
+    behind = layers.Dropout(0.1)(layers.Activation("linear")(layers.Flatten()(inner(given))))
+    values = {"y": tf.constant([[2.0, 1.0, 0.0]])}
+    assert _TASK.taught(values, Model(given, behind))["y"] is values["y"]
+    dense = Sequential([Input((4,)), layers.Softmax(), layers.Dense(3)])
+    np.testing.assert_allclose(_TASK.taught(values, dense)["y"], tf.nn.softmax(values["y"]))
+
+
+def _samples_of(classes):
+    y, names = np.array(classes), np.array(list("abc"))
+    return Samples({"x": np.zeros((3, 4))}, {"y": y}, names, names, {"x": Encoding((4,))})
+
+
 @pytest.mark.parametrize("activation", [None, "softmax"])
 def test_the_loss_is_the_cross_entropy_of_logits_and_of_softmax(activation):
     import tensorflow as tf

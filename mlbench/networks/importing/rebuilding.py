@@ -88,6 +88,7 @@ class _Maker:
     def __init__(self, told: Mapping[str, Any], weights: Weights) -> None:
         self._told, self._weights = told, weights
         self._layers: dict[str, Any] = {}
+        self._calls: dict[str, int] = {}
 
     def call(self, call: Mapping[str, Any], values: Mapping[int, Any]) -> list[Any]:
         """What a layer gives in one call."""
@@ -96,8 +97,12 @@ class _Maker:
         key = call["layer"]
         args, kwargs = with_tensors(call["args"], values), with_tensors(call["kwargs"], values)
         told = self._told[key]
+        self._calls[key] = turn = self._calls.get(key, 0) + 1
+        name = (
+            told["name"] if turn == 1 else f"{told['name']}_{turn}"
+        )  # a function in a network that is called twice
         if told["operation"]:
-            return [_operation(told, args, kwargs, call["shapes"][0])]
+            return [_operation({**told, "name": name}, args, kwargs, call["shapes"][0])]
         if key not in self._layers:
             self._layers[key] = self._layer(told, key)
         layer, activation = self._layers[key]
@@ -108,14 +113,15 @@ class _Maker:
         if fresh:
             self._give_weights(layer, key)
         if activation:
-            made = activated(made, activation, told["name"])
+            made = activated(made, activation, name)
         return list(tf.nest.flatten(made))
 
     def _layer(self, told: Mapping[str, Any], key: str) -> tuple[Any, str]:
         """A layer, and the activation that stands behind it as layers of its own."""
         import tf_keras
 
-        kind, config = told["class"], dict(told["config"])
+        kind: str = told["class"]
+        config: dict[str, Any] = dict(told["config"])
         if kind not in _LAYERS:
             _refuse(told["name"], f"is of the class {kind}, which is not known here")
         activation = str(config.get("activation"))
