@@ -224,7 +224,16 @@ training_options = _options(
         "--augment-strength",
         rare=True,
         default=1.0,
-        help="Extent of augmentation, 0 to 2 times the task's usual.",
+        help="Extent of augmentation, 0 to 2 times the usual.",
+    ),
+    setting(
+        "training.vary",
+        "--vary",
+        rare=True,
+        multiple=True,
+        type=click.Choice(["shift", "turn", "flip", "light"]),
+        help="How images may be changed at random, in training and tuning, beside what the task does: in ways that "
+        "leave what is true of them as it is. May be repeated.",
     ),
     setting(
         "training.patience",
@@ -338,6 +347,7 @@ _TRAINING = [
     "loss",
     "augment",
     "augment_strength",
+    "vary",
     "patience",
     "compute",
     "train_threads",

@@ -27,6 +27,7 @@ from mlbench.networks import storage
 from mlbench.networks.ports import Ports
 from mlbench.records import Epoch
 from mlbench.training.options import TrainingOptions
+from mlbench.training.varying import varied
 
 if TYPE_CHECKING:
     import tf_keras
@@ -202,6 +203,7 @@ def batches(samples: Samples, task: Task, options: TrainingOptions, epoch: int) 
                 if options.augment:
                     rng = np.random.default_rng([options.seed, epoch, number])
                     inputs, targets = task.augment(inputs, targets, options.augment_strength, rng)
+                    inputs = varied(inputs, samples.encodings, options.vary, options.augment_strength, rng)
                 put((inputs, targets))
             put(None)
         except BaseException as error:  # handed to the consumer, which raises it

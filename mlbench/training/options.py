@@ -24,11 +24,12 @@ class TrainingOptions(BaseModel):
     threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
     optimizer: Literal["adam", "muon"] = "adam"
     loss: str = ""  # of the task's; none: its first
-    augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # of the task's usual extents
+    augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # of the usual extents
+    vary: tuple[Literal["shift", "turn", "flip", "light"], ...] = ()  # images, beside what the task does
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide the weights, for keys of the cache."""
-        return self.model_dump(exclude={"threads"})
+        return self.model_dump(exclude={"threads"} if self.vary else {"threads", "vary"})
 
 
 class TuningOptions(TrainingOptions):

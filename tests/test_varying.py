@@ -1,0 +1,61 @@
+"""Images changed at random: each way changes what it says, and nothing else."""
+
+import numpy as np
+import pytest
+
+from mlbench.contracts import Encoding
+from mlbench.training.varying import varied
+
+_IMAGE = {"x": Encoding((20, 16, 1))}
+
+
+def _batch(count=40, dtype=np.uint8):
+    """Grey images with one bright pixel off the middle."""
+    images = np.full((count, 20, 16), 50, dtype)
+    images[:, 6, 4] = 200
+    return {"x": images, "other": np.arange(count)}
+
+
+def _varied(*ways, strength=1.0, dtype=np.uint8, seed=3):
+    encodings = _IMAGE | {"other": Encoding((1,))}
+    return varied(_batch(dtype=dtype), encodings, ways, strength, np.random.default_rng(seed))
+
+
+def _brightest(images):
+    flat = images.reshape(len(images), -1).argmax(axis=1)
+    return np.stack(np.unravel_index(flat, (20, 16)), axis=1)
+
+
+def test_without_a_way_or_an_extent_nothing_changes():
+    for found in (_varied(), _varied("shift", "turn", "light", strength=0)):
+        np.testing.assert_array_equal(found["x"], _batch()["x"])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int16])
+@pytest.mark.parametrize("way", ["shift", "turn", "flip", "light"])
+def test_each_image_is_changed_in_its_own_way_and_the_rest_stays(way, dtype):
+    found = _varied(way, dtype=dtype)
+    assert found["x"].shape == (40, 20, 16)
+    assert found["x"].dtype == dtype
+    assert len(np.unique(found["x"].reshape(40, -1), axis=0)) > (1 if way == "flip" else 30)
+    np.testing.assert_array_equal(found["other"], np.arange(40))
+    np.testing.assert_array_equal(found["x"], _varied(way, dtype=dtype)["x"])
+
+
+def test_a_flip_mirrors_left_and_right():
+    places = _brightest(_varied("flip")["x"])
+    assert {tuple(place) for place in places.tolist()} == {(6, 4), (6, 11)}
+
+
+def test_a_shift_moves_by_a_share_of_the_sides_and_fills_from_the_edge():
+    found = _varied("shift")["x"]
+    away = np.abs(_brightest(found) - (6, 4)).max(axis=0)
+    assert (away >= 1).all() and (away <= 2).all()
+    assert found.min() == 50
+    assert (np.abs(_brightest(_varied("shift", strength=2)["x"]) - (6, 4)).max(axis=0) > (2, 1)).all()
+
+
+def test_light_stays_within_the_type_and_moves_no_pixel():
+    found = _varied("light", strength=2)["x"]
+    assert (_brightest(found) == (6, 4)).all()
+    assert found[:, 0, 0].std() > 5
