@@ -16,6 +16,7 @@ from mlbench.networks import building, storage
 from mlbench.networks.ports import Ports, predict
 from mlbench.records import Epoch
 from mlbench.system.progress import Silent
+from mlbench.tasks.classification import Classification
 from mlbench.tasks.regression import Regression
 from mlbench.training import baselines, loop
 from mlbench.training.loop import fit
@@ -124,6 +125,16 @@ def _epochs(*errors):
         )
         for i, error in enumerate(errors)
     ]
+
+
+def test_where_the_primary_metric_is_equal_the_next_decides():
+    def epoch(number, top1, cross_entropy):
+        found = {"top1": top1, "cross_entropy": cross_entropy, "macro_f1": 0.5}
+        facts = {"loss": None, "learning_rate": 0.0, "samples_per_s": 0.0, "seconds": 0.0}
+        return Epoch(epoch=number, validation=found, **facts)
+
+    history = [epoch(0, 0.8, 0.1), epoch(1, 0.9, 0.5), epoch(2, 0.9, 0.3), epoch(3, 0.9, 0.4)]
+    assert min(history, key=lambda one: loop.merit(Classification(), one)).epoch == 2
 
 
 def test_patience_is_the_epochs_without_a_better_one():

@@ -57,6 +57,7 @@ class Classification(ArrayTask):
 
     name: ClassVar[str] = "classification"
     summary: ClassVar[str] = "one class per sample; metrics top1, cross-entropy, macro F1"
+    version: ClassVar[int] = 2  # 2: of epochs with equal top-1 the one of least cross-entropy is kept
     losses: ClassVar[tuple[str, ...]] = ("cross-entropy",)
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("top1", "top-1", "%", 0.002, per_sample=correct, better="higher", scale=100, digits=2),

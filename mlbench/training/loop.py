@@ -100,7 +100,7 @@ def fit(
 
     def finish(epoch: Epoch) -> None:
         rivals = [merit(task, e) for e in history[first_settled:]]
-        if epoch.epoch >= first_settled and merit(task, epoch) < min(rivals, default=np.inf):
+        if epoch.epoch >= first_settled and merit(task, epoch) < min(rivals, default=(np.inf,)):
             storage.save_arrays(dict(storage.enumerate_weights(trainer.current())), best)
         history.append(epoch)
         trainer.save(checkpoint, history_to_json(history))
@@ -118,15 +118,20 @@ def fit(
     return Fit(tuple(history), min(settled, key=lambda epoch: merit(task, epoch)).epoch)
 
 
-def merit(task: Task, epoch: Epoch) -> float:
-    """The primary metric on validation, lower is better."""
-    value = epoch.validation[task.primary.name]
-    return value if task.primary.better == "lower" else -value
+def merit(task: Task, epoch: Epoch) -> tuple[float, ...]:
+    """The metrics on validation, lower is better: the primary one, and where that is equal the others in order.
+
+    Few validation samples give shares of right answers that are often equal.
+    """
+    known = [(metric, epoch.validation.get(metric.name)) for metric in task.metrics]
+    return tuple(
+        value if metric.better == "lower" else -value for metric, value in known if value is not None
+    )
 
 
 def _stalled(task: Task, history: list[Epoch], patience: int) -> bool:
     merits = [merit(task, epoch) for epoch in history]
-    return bool(patience and merits) and len(merits) - 1 - int(np.argmin(merits)) >= patience
+    return bool(patience and merits) and len(merits) - 1 - merits.index(min(merits)) >= patience
 
 
 def _train_epoch(
