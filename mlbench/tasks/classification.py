@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +115,7 @@ class Classification(ArrayTask):
         if not outputs:
             return []
         values = _only(outputs).reshape(len(_only(outputs)), -1)
-        if _add_up(values) or values.min() < 0 or values.max() > 1:
+        if values.shape[1] == 1 or _add_up(values) or values.min() < 0 or values.max() > 1:
             return []
         sums = values.sum(axis=1)
         return [
@@ -125,6 +126,8 @@ class Classification(ArrayTask):
     def outputs_told(self, outputs: Arrays) -> str:
         """See `Task.outputs_told`: probabilities or logits."""
         values = _only(outputs).reshape(len(_only(outputs)), -1)
+        if values.shape[1] == 1:
+            return f"its output is {'the probability' if _in_unit(values) else 'the logit'} of class 1"
         if _add_up(values):
             return "outputs are probabilities (they add up to 1)"
         return f"outputs are logits ({values.min():.3g}…{values.max():.3g}): softmax is applied"
@@ -149,26 +152,30 @@ class Classification(ArrayTask):
     def wanted(
         self, targets: Arrays, shapes: Mapping[str, tuple[int, ...]]
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """See `Task.wanted`: one-hot [n, classes]."""
+        """See `Task.wanted`: one-hot [n, classes]; of a network with one output whether it is class 1 [n, 1]."""
         return {name: _one_hot(values, shapes[name]) for name, values in targets.items()}
 
     def answers(self, outputs: Arrays) -> dict[str, npt.NDArray[np.float32]]:
-        """See `Task.answers`: probabilities [n, classes]."""
+        """See `Task.answers`: probabilities [n, classes]; one output is that of class 1, or its logit."""
         return {name: _probabilities(values.reshape(len(values), -1)) for name, values in outputs.items()}
 
     def loss(
         self, name: str, network: tf_keras.Model
     ) -> Callable[[dict[str, tf.Tensor], dict[str, tf.Tensor]], tf.Tensor]:
-        """See `Task.loss`: the cross-entropy of softmax outputs, or of logits."""
+        """See `Task.loss`: the cross-entropy of probabilities, or of logits."""
         import tensorflow as tf
 
-        softmax = _ends_in_softmax(network)
+        one, probable = _has_one_output(network), _answers_probabilities(network)
 
         def of_batch(outputs: dict[str, tf.Tensor], targets: dict[str, tf.Tensor]) -> tf.Tensor:
             (values,), (wanted,) = outputs.values(), targets.values()
-            if softmax:
+            if one and probable:
+                values, wanted = (tf.concat([1 - part, part], axis=-1) for part in (values, wanted))
+            if probable:
                 likely = tf.math.log(tf.maximum(values, _LEAST))
                 return -tf.reduce_mean(tf.reduce_sum(wanted * likely, axis=-1))
+            if one:
+                return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(wanted, values))
             return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(wanted, values))
 
         return of_batch
@@ -177,7 +184,10 @@ class Classification(ArrayTask):
         """See `Task.taught`: the teacher's probabilities."""
         import tensorflow as tf
 
-        return outputs if _ends_in_softmax(network) else {k: tf.nn.softmax(v) for k, v in outputs.items()}
+        if _answers_probabilities(network):
+            return outputs
+        likely = tf.nn.sigmoid if _has_one_output(network) else tf.nn.softmax
+        return {name: likely(values) for name, values in outputs.items()}
 
     def picture(self, samples: Samples, row: int) -> Picture:
         """See `Task.picture`."""
@@ -216,9 +226,14 @@ def _whole(values: npt.NDArray[np.generic]) -> bool:
 
 def _one_hot(classes: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     count = int(np.prod(shape))
-    if count == 1:
-        message = "The network answers one number, a classifier one per class: let it end in Dense(classes)."
+    if count == 1 and int(classes.max()) > 1:
+        message = (
+            f"The class {int(classes.max())} has no output: the network answers one number, which tells class 0 from "
+            "class 1; let it end in Dense(classes)."
+        )
         raise UsageError(message)
+    if count == 1:
+        return classes.astype(np.float32)[:, None]
     if int(classes.max()) >= count:
         message = (
             f"The class {int(classes.max())} has no output: the network answers classes 0 to {count - 1}."
@@ -230,6 +245,9 @@ def _one_hot(classes: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.ND
 def _probabilities(outputs: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
     """Outputs that are probabilities already, within what int8 rounds, or the softmax of logits."""
     values = outputs.astype(np.float32)
+    if values.shape[1] == 1:
+        second = values.clip(0, 1) if _in_unit(values) else 1 / (1 + np.exp(-values.clip(-80, 80)))
+        return np.concatenate([1 - second, second], axis=1)
     if _add_up(values):
         return values
     shifted = np.exp(values - values.max(axis=1, keepdims=True))
@@ -241,15 +259,26 @@ def _add_up(values: npt.NDArray[np.generic]) -> bool:
     return bool(values.min() >= -0.01 and np.abs(values.sum(axis=1) - 1).max() < 0.05)
 
 
-def _ends_in_softmax(network: tf_keras.Model) -> bool:
-    """Whether outputs are probabilities: the last layer that changes values is or has a softmax."""
+def _in_unit(values: npt.NDArray[np.generic]) -> bool:
+    """Whether numbers are in 0…1, within what int8 rounds."""
+    return bool(values.min() >= -0.01 and values.max() <= 1.01)
+
+
+def _has_one_output(network: tf_keras.Model) -> bool:
+    return math.prod(int(size or 1) for size in network.outputs[0].shape[1:]) == 1
+
+
+def _answers_probabilities(network: tf_keras.Model) -> bool:
+    """Whether the last layer that changes values is or has a softmax, or a sigmoid where there is one output."""
+    one = _has_one_output(network)
     network = graph.flattened(network)
     (last,) = graph.last_layers(network)
     while _keeps_values(last) and (before := graph.producers(network, last)):
         last = before[0]
     inner = getattr(last, "layer", last)
     activation = getattr(inner, "activation", None)
-    return type(inner).__name__ == "Softmax" or getattr(activation, "__name__", "") == "softmax"
+    name = getattr(activation, "__name__", "")
+    return name == "sigmoid" if one else type(inner).__name__ == "Softmax" or name == "softmax"
 
 
 def _keeps_values(layer: tf_keras.layers.Layer) -> bool:

@@ -208,3 +208,26 @@ def test_a_whole_run_on_images_of_another_size(tmp_path, cache):
     for text in (shown, tables):
         assert "top-1" in text
         assert not re.search(r"\b(faces?|landmarks?|eyes?|px)\b", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("last", ["sigmoid", "linear"])
+def test_one_output_tells_class_one_from_class_zero(last):
+    import tensorflow as tf
+    from tf_keras import Input, Sequential, layers
+
+    logits = np.array([[-3.0], [-0.5], [0.5], [4.0]], np.float32)
+    likely = 1 / (1 + np.exp(-logits))
+    network = Sequential([Input((1,)), layers.Activation(last)])
+    values, classes = network(logits).numpy(), np.array([0, 1, 0, 1])
+    answers = _TASK.answers({"y": values})
+    np.testing.assert_allclose(answers["y"], np.hstack([1 - likely, likely]), rtol=1e-5)
+    wanted = _TASK.wanted({"y": classes}, {"y": (1,)})
+    np.testing.assert_array_equal(wanted["y"], classes[:, None])
+    loss = _TASK.loss("cross-entropy", network)({"y": tf.constant(values)}, wanted)
+    np.testing.assert_allclose(loss, _TASK.metrics[1].per_sample(answers, {"y": classes}).mean(), rtol=1e-5)
+    taught = _TASK.taught({"y": tf.constant(values)}, network)["y"]
+    np.testing.assert_allclose(taught, likely, rtol=1e-6)
+    assert ("probability" in _TASK.outputs_told({"y": values})) == (last == "sigmoid")
+    assert _TASK.doubts({"y": values}) == []
+    with pytest.raises(UsageError, match="class 2 has no output"):
+        _TASK.wanted({"y": np.array([0, 2])}, {"y": (1,)})
