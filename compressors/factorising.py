@@ -252,7 +252,7 @@ class Factorising(Tuned):
         ]
         if alone:
             beyond = [max(ranks) > max(plan.sizes) for ranks, plan in zip(asked, plans, strict=True)]
-        if all(beyond) or (any(beyond) and not alone):
+        if plans and (all(beyond) or (any(beyond) and not alone)):
             sizes = ", ".join(f"{plan.layer.name} {'×'.join(map(str, plan.sizes))}" for plan in plans)
             message = (
                 f"{self.name}(rank={self.rank}) is above the rank of the layers ({sizes}): give smaller ones."

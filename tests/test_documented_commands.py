@@ -391,6 +391,8 @@ def _mlbench(arguments: list[str], patch: pytest.MonkeyPatch) -> int:
 def _small(command: Command, baseline: str) -> list[str]:
     """The arguments to run: few epochs and faces, a network of 33 or 5 MB, names that exist."""
     has = {name for parameter in _understood(list(command.words[1:])).params for name in parameter.opts}
+    if command.words[1] == "compress" and command.words[2].endswith(".tflite"):
+        has = set()  # a finished file is neither trained nor tuned
     values = {"--variant": "middle", "--start-from": baseline, "--teacher": baseline, **_REPLACED, **_SMALL}
     if "--fail-if" in command.words:  # a verdict takes eight rounds
         values["--min-count"] = "80"

@@ -87,9 +87,9 @@ def test_ranges_are_measured_on_other_samples_than_are_compared(path, tmp_path, 
 def test_a_file_of_early_numbering_and_inner_names_of_none_is_quantised(path):
     from ai_edge_litert import schema_py_generated as schema
 
-    from mlbench.export.repacking import _packed, _read
+    from mlbench.export.repacking import _packed, model_of
 
-    model = _read(path.read_bytes())
+    model = model_of(path.read_bytes())
     for code in model.operatorCodes:
         code.builtinCode = 0
     for tensor in model.subgraphs[0].tensors[1:-1]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  mlbench inspect runs/*/two_pool-none.tflite\n"
+    epilog="\b\nExamples:\n  mlbench inspect digits.tflite\n"
     "  mlbench inspect --variant two_pool --out layers.html\n"
     "  mlbench inspect my.keras --data my.npz --task classification\n"
     "  mlbench inspect my.keras --data my.npz --task classification --technique svd --ratio 4 --json\n"

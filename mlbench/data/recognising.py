@@ -45,6 +45,9 @@ def recognised(path: Path, how: Reading = AS_STORED) -> str | None:
         return None
     if len(found) == 1:
         return found[0]
+    if not found and path.is_file() and not arrays:
+        message = f"{path}: samples are read from .npz or .csv files, or a folder with a folder of images per class."
+        raise UsageError(message)
     several = f"may be samples of {' or '.join(found)}" if found else "are not plainly samples of one task"
     message = f"{path}: these {several}{_seen(arrays)}: give --task, one of {', '.join(tasks)}."
     raise UsageError(message)

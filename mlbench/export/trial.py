@@ -40,7 +40,7 @@ class Ends:
 
     @property
     def taken(self) -> str:
-        """What it takes, for people: "1×96×96×3"."""
+        """What it takes, for people: "1×32×32×3"."""
         return " and ".join("×".join(map(str, port.shape)) or "a number" for port in self.inputs) or "nothing"
 
 

@@ -140,7 +140,7 @@ class Classification(ArrayTask):
         if len(targets) != 1:
             return False
         classes = _flat(arrays[targets[0]])
-        if classes.ndim != 1 or not len(classes) or not (classes.dtype.kind in "US" or _whole(classes)):
+        if classes.ndim != 1 or not len(classes) or classes.dtype.kind not in "biuUS":
             return False
         count = len(np.unique(classes))
         return count <= max(_FEW, len(classes) // _OF_EACH)

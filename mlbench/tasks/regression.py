@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import tf_keras
 
 
+_FEW = 20  # so many whole numbers are not plainly numbers to be learnt
+
+
 def absolute_error(answers: Arrays, targets: Arrays) -> Floats:
     """Mean absolute error of a sample's numbers [n]."""
     return np.mean([np.abs(d).mean(axis=1) for d in _differences(answers, targets)], axis=0)
@@ -71,10 +74,10 @@ class Regression(ArrayTask):
         return found
 
     def recognises(self, path: Path, arrays: Arrays) -> bool:
-        """See `Task.recognises`: fractions."""
+        """See `Task.recognises`: numbers of a type for fractions."""
         targets = [values for name, values in arrays.items() if name == "y" or name.startswith("y.")]
         return bool(targets) and all(
-            values.dtype.kind == "f" and _fractions(values) and not one_hot(values) for values in targets
+            values.dtype.kind == "f" and not one_hot(values) and not _few_whole(values) for values in targets
         )
 
     def outputs(self, samples: Samples) -> dict[str, tuple[int, ...]]:
@@ -129,9 +132,12 @@ class Regression(ArrayTask):
         return Picture(text=_told({name: values[row] for name, values in answers.items()}))
 
 
-def _fractions(values: npt.NDArray[np.generic]) -> bool:
-    """Whether these are no whole numbers, which might be classes, or several numbers per sample."""
-    return (values.ndim > 1 and values[0].size > 1) or bool(np.any(values != np.rint(values)))
+def _few_whole(values: npt.NDArray[np.generic]) -> bool:
+    """Whether these may be class numbers, written as fractions."""
+    if values.ndim > 1 and values[0].size > 1:
+        return False
+    found = np.unique(values)
+    return len(found) <= _FEW and bool(np.all(found == np.rint(found)))
 
 
 def _told(values: Mapping[str, npt.NDArray[np.generic]]) -> str:

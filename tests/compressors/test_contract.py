@@ -248,8 +248,8 @@ def test_its_memory_is_bounded(name, baseline, context):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # The network has 0.15 MB; 270 faces' convolution inputs kept at once would be hundreds.
-    assert peak < 48 * 2**20
+    # The network has 0.15 MB, and what is imported counts; 270 faces' convolution inputs kept at once are hundreds.
+    assert peak < 96 * 2**20
 
 
 class _KilledError(Exception):

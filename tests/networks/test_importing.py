@@ -520,9 +520,9 @@ def test_a_trained_network_is_the_baseline_as_it_is(kept, tmp_path, rng):
 @pytest.mark.parametrize(
     ("shape", "classes", "told"),
     [
-        ((1, 8, 8), 3, "takes x as 8×8×1, the samples hold it as 1×8×8: its channels come first"),
-        ((8, 8), 3, r"the samples hold it as 8×8: give it an axis for the channel with x\[..., None\]"),
-        ((9, 9, 1), 3, "the samples hold it as 9×9×1: give samples of that size"),
+        ((1, 8, 8), 3, "takes x as 8×8×1, the samples hold it as 1×8×8: the samples' channels come first"),
+        ((8, 8), 3, r"the samples hold it as 8×8: add the axis of the one channel, as x\[..., None\]"),
+        ((9, 9, 1), 3, "the samples hold it as 9×9×1: give images of that size"),
         ((8, 8, 1), 4, "The class 3 has no output: the network answers classes 0 to 2"),
     ],
 )
