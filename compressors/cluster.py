@@ -31,7 +31,7 @@ class Cluster(Tuned):
     positional: ClassVar[str | None] = "clusters"
     exact: ClassVar[dict[str, str]] = {"clusters": "16"}
 
-    clusters: Annotated[int, Field(ge=3, le=256, description="distinct values a layer")] = 16
+    clusters: Annotated[int, Field(ge=3, le=256, description="distinct values per layer")] = 16
 
     def compress(self, form: Form, context: Context) -> Form:
         """The network with TFMOT's clustering around its dense and convolution layers."""

@@ -78,7 +78,7 @@ class Dynamic(_PostTraining):
 
 
 class Int4(_PostTraining):
-    """Weights as 4-bit integers with a scale a channel; computed in float."""
+    """Weights as 4-bit integers with a scale per channel; computed in float."""
 
     name: ClassVar[str] = "int4"
     summary: ClassVar[str] = "4-bit weights, float32 arithmetic; needs a runtime newer than TFLite 2.16"

@@ -175,7 +175,7 @@ class TensorTrain(Factorising):
         "Novikov et al. 2015, arXiv 1509.06569; TT-SVD: Oseledets 2011, by tensorly (Kossaifi et al. 2019); "
         "last core: Zhang et al. 2016"
     )
-    works_on: ClassVar[str] = "dense layers that take a row a sample"
+    works_on: ClassVar[str] = "dense layers that take a row per sample"
     exact: ClassVar[dict[str, str]] = {"energy": "0.999999"}
     example: ClassVar[dict[str, str]] = {"rank": "4"}
 
@@ -196,11 +196,11 @@ class TensorTrain(Factorising):
         ]
 
     def refusal(self, layer: tf_keras.layers.Layer, network: tf_keras.Model) -> str:
-        """Of dense layers that are too small, or take more than a row a sample."""
+        """Of dense layers that are too small, or take more than a row per sample."""
         if type(layer).__name__ != "Dense" or not layer.trainable:
             return ""
         if len(layer.get_input_shape_at(0)) > 2:
-            return "it takes more than a row a sample: svd factorises it"
+            return "it takes more than a row per sample: svd factorises it"
         few = math.prod(layer.kernel.shape) < _SMALLEST
         return f"of fewer than {_SMALLEST:,} weights: a file's operators for cores take more" if few else ""
 

@@ -15,7 +15,7 @@ from mlbench.data.split import split
 from mlbench.errors import UsageError
 from mlbench.export.convert import static
 from mlbench.export.layer_names import carriers, layers_of
-from mlbench.export.operators import assigned, execution_order, int8_bytes, operators_of
+from mlbench.export.operators import Operator, assigned, execution_order, int8_bytes, operators_of
 from mlbench.export.precisions import Float32
 from mlbench.export.profiler import Profile, ProfilerError, collected
 from mlbench.models import FOLDER
@@ -28,6 +28,7 @@ from mlbench.system.progress import Silent
 from mlbench.tasks.regression import Regression
 from mlbench.testing.networks import NETWORKS, samples_for
 from mlbench.training.baselines import Material
+from tests.small_files import passing
 
 REAL = Path(__file__).parents[2] / "shared" / "models" / "mlperf_tiny"
 _quickly = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -304,3 +305,20 @@ def test_a_page_of_a_hostile_name_runs_nothing_of_it(tmp_path, untimed):
     layers = (found.layers[0].model_copy(update={"name": bad}), *found.layers[1:])
     text = render_inspection(found.model_copy(update={"model": bad, "layers": layers}))
     assert "<script>alert" not in text
+
+
+def test_what_a_file_says_does_not_steer_a_terminal(tmp_path, untimed):
+    (tmp_path / "bad.tflite").write_bytes(passing([1, 4]).replace(b"y\0", b"\x1b\0"))
+    found = inspect(tmp_path / "bad.tflite")
+    assert [layer.name for layer in found.layers] == ["\N{REPLACEMENT CHARACTER}"]
+
+
+def test_a_file_of_several_samples_at_a_time_is_timed(tmp_path):
+    (tmp_path / "eight.tflite").write_bytes(passing([8, 4]))
+    found = inspect(tmp_path / "eight.tflite", how=Inspecting(processes=2))
+    assert found.whole_ms is not None
+
+
+def test_an_operator_that_gives_nothing_has_a_name():
+    assign = Operator(3, "ASSIGN_VARIABLE", (0, 1), (), (None, None), (), ())
+    assert (assign.name, assign.output, assign.macs) == ("assign_variable_3", (), 0)

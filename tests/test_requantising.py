@@ -186,6 +186,25 @@ def test_the_command_prints_numbers_or_words(path, command_line, cache):
     assert (code, "off by" in told) == (0, True)
 
 
+@pytest.mark.parametrize("task", [[], ["--task", "classification"]])
+def test_ranges_are_measured_on_inputs_as_options_say(path, tmp_path, monkeypatch, command_line, cache, task):
+    seen = []
+    own = precisions.Int8.requantise
+
+    def remembered(self, content, inputs):
+        seen.extend(inputs[0])
+        return own(self, content, inputs)
+
+    monkeypatch.setattr(precisions.Int8, "requantise", remembered)
+    x = np.random.default_rng(3).integers(0, 256, (120, 16), np.uint8)
+    np.savez(tmp_path / "data.npz", images=x, y=np.arange(120) % 3)
+    reading = ["--column", "x=images", "--scale", "127.5", "--mean", "1"]
+    given = ["--chain", "int8", "--data", tmp_path / "data.npz", *task, *reading]
+    code, _, said = command_line("compress", path, *given, "--out", tmp_path / "small.tflite")
+    assert (code, "is of no use" in said) == (0, False)
+    assert -1 <= np.min(seen) < -0.9 and 0.9 < np.max(seen) <= 1
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [

@@ -10,11 +10,13 @@ from click.core import ParameterSource
 
 from mlbench.cli.options import (
     FILE,
+    READING,
     chosen_network,
     complete,
     data_options,
     making_of,
     model_option,
+    reading_of,
     task_of,
     training_options,
     tuning_options,
@@ -73,7 +75,7 @@ def compress(
 
 
 #: Parameters that mean something for a finished file.
-_OF_FILES = {"file", "chain", "out", "data", "task", "seed", "as_json"}
+_OF_FILES = {"file", "chain", "out", "data", "task", "seed", "as_json", *READING.values()}
 
 
 def _quantised(
@@ -101,7 +103,7 @@ def _quantised(
         file,
         chain,
         out,
-        None if data is None else TestSet.parse(str(data)),
+        None if data is None else TestSet.parse(str(data), reading_of(options)),
         task_of(task) if "task" in given else None,
         options["seed"],
         progress_bars(),

@@ -434,7 +434,8 @@ test_options = _options(
     click.option(
         "--task",
         shell_complete=complete("tasks"),
-        help=f"What the test samples are of. [default: {USUAL_TASK}, where the files are networks for it]",
+        help="What the test samples are of. [default: what --data is plainly for; without, "
+        f"{USUAL_TASK} where the files are networks for it]",
     ),
     click.option(
         "--data", "data", multiple=True, help="Test samples: FILE or FILE:ARRAY. [default: drawn by the task]"

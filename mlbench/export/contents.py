@@ -93,8 +93,14 @@ def _each(table: Any, field: str) -> Iterator[Any]:
 
 def _text(raw: bytes | None) -> str:
     """A file's bytes as text that may be shown."""
-    cut = (raw or b"")[: 4 * _LONGEST].rstrip(b"\0").decode("utf-8", "replace")[:_LONGEST]
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in cut)
+    return printable((raw or b"")[: 4 * _LONGEST].rstrip(b"\0").decode("utf-8", "replace"))
+
+
+def printable(text: str) -> str:
+    """A file's text as it may be shown: cut, without characters that steer a terminal."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:_LONGEST]
+    )
 
 
 def _codes(model: schema.Model) -> list[tuple[str, int]]:

@@ -45,7 +45,7 @@ def layers_of(operators: Sequence[Operator], network: tf_keras.Model) -> dict[in
 
 def _named(operator: Operator, network: str, layers: Sequence[str]) -> set[str]:
     found = set[str]()
-    for part in operator.outputs[0].name.split(";"):
+    for part in operator.made_name.split(";"):
         while part.startswith(f"{network}/"):
             part = part.removeprefix(f"{network}/")
         fitting = [name for name in layers if part == name or part.startswith(f"{name}/")]
@@ -55,7 +55,7 @@ def _named(operator: Operator, network: str, layers: Sequence[str]) -> set[str]:
 
 def _of_output(operator: Operator, network: tf_keras.Model, mentioned: set[str]) -> set[str]:
     """The layer that gives an output of the network and, up to one with a kernel, those before that no other names."""
-    match = _OUTPUT.fullmatch(operator.outputs[0].name)
+    match = _OUTPUT.fullmatch(operator.made_name)
     if not match or int(match[1]) >= len(network.outputs):
         return set()
     layer, found = graph.last_layers(network)[int(match[1])], set[str]()

@@ -63,14 +63,19 @@ class Operator:
     weights: tuple[Tensor, ...]
 
     @property
+    def made_name(self) -> str:
+        """Of the first tensor that it gives; "" where there is none (ASSIGN_VARIABLE), or its name was left out."""
+        return self.outputs[0].name if self.outputs else ""
+
+    @property
     def name(self) -> str:
         """Of the first tensor that it gives, or its kind and number where names were left out."""
-        return self.outputs[0].name or f"{self.kind.lower()}_{self.number}"
+        return self.made_name or f"{self.kind.lower()}_{self.number}"
 
     @property
     def output(self) -> Shape:
         """Shape of what it gives, without the batch."""
-        return self.outputs[0].shape[1:]
+        return self.outputs[0].shape[1:] if self.outputs else ()
 
     @property
     def parameters(self) -> int:
@@ -90,7 +95,7 @@ class Operator:
 
 
 def int8_bytes(shapes: Sequence[Shape]) -> int:
-    """Bytes of weights in int8: kernels take 1 a weight, what is a number a channel (biases) 4."""
+    """Bytes of weights in int8: kernels take 1 per weight, what has one number per channel (biases) 4."""
     return sum(math.prod(shape) * (1 if len(shape) > 1 else 4) for shape in shapes)
 
 

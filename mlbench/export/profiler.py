@@ -68,7 +68,7 @@ class Times:
     """Times over several processes, in ms.
 
     Attributes:
-        whole: median of one inference, a value a process.
+        whole: median of one inference, a value per process.
         operators: [processes, operators].
         rest: [processes]: of events that belong to no operator of the file.
         builtin: numbers of operators that no delegate took.

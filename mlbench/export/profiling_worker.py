@@ -16,10 +16,10 @@ from typing import Any
 import ai_edge_litert
 import numpy as np
 
+from mlbench.export import random_inputs
 from mlbench.export.interpreter import Network
 
 _WARM_UP_SECONDS = 0.1
-_RANDOM_SAMPLES = 8
 
 #: LiteRtElementType, by numpy's name.
 _ELEMENTS = {"float32": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9}
@@ -189,15 +189,12 @@ def main() -> None:
     """Run the file as a whole, or with the profiler; print what was found."""
     job = json.loads(sys.argv[1])
     network = Network(job["threads"], model_path=job["model"])
-    rng = np.random.default_rng(job["seed"])
-    samples = [
-        [rng.random(port.shape[1:], np.float32) for port in network.inputs] for _ in range(_RANDOM_SAMPLES)
-    ]
+    samples = random_inputs.drawn(network.inputs, job["seed"])
     if not job["profile"]:
 
         def place(turn: int) -> None:
-            for position, values in enumerate(samples[turn % _RANDOM_SAMPLES]):
-                network.set(position, values)
+            for position, stored in enumerate(samples[turn % len(samples)]):
+                network.put(position, stored)
 
         print(json.dumps({"whole_us": _whole(place, network.invoke, job)}))
         return
@@ -205,8 +202,7 @@ def main() -> None:
 
     def give(turn: int) -> None:
         for position, port in enumerate(profiled.order):
-            values = samples[turn % _RANDOM_SAMPLES][port]
-            profiled.write(position, network.inputs[port].stored(values))
+            profiled.write(position, samples[turn % len(samples)][port])
 
     print(json.dumps(_parts(give, profiled, job)))
 

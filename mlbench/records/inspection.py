@@ -22,7 +22,7 @@ class InspectedLayer(Value):
         parameters: of the layer; of an operator those that it is the first to read.
         file_bytes: of its weights in the file that was timed.
         float32_bytes: of the same weights as float32.
-        int8_bytes: of the same as int8: 1 a weight, 4 a bias; scales come on top.
+        int8_bytes: of the same as int8: 1 per weight, 4 per bias; scales come on top.
         macs: multiply-accumulates of one inference.
         operators: numbers of the file's operators that carry it out; none: see `part_of`.
         part_of: the layer whose operator does its work too; "": it has its own, or none is left of it.

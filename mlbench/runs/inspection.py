@@ -25,7 +25,8 @@ from mlbench.contracts import (
 )
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.evaluation.statistics import RESAMPLES, interval
-from mlbench.export.artifacts import loaded
+from mlbench.export.artifacts import loaded, runnable
+from mlbench.export.contents import printable
 from mlbench.export.convert import static
 from mlbench.export.layer_names import carriers, layers_of
 from mlbench.export.operators import Operator, int8_bytes, operators_of
@@ -152,7 +153,7 @@ def _untrained(source: NetworkSource, making: Making) -> tf_keras.Model:
 
 
 def _of_file(path: Path, how: Inspecting, progress: Progress) -> Inspection:
-    loaded(path)
+    runnable(path)
     content = path.read_bytes()
     operators = operators_of(content)
     times, doubts = _timed(path, operators, how, progress)
@@ -275,8 +276,8 @@ def _timing(numbers: Sequence[int], times: Times | None, seed: int) -> dict[str,
 
 def _row_of(operator: Operator, name: str) -> dict[str, Any]:
     return {
-        "name": name,
-        "kind": operator.kind,
+        "name": printable(name),
+        "kind": printable(operator.kind),
         "output": operator.output,
         "parameters": operator.parameters,
         "macs": operator.macs,
@@ -313,7 +314,7 @@ def _short_names(operators: Sequence[Operator]) -> dict[int, str]:
 def _rows_of(
     network: tf_keras.Model, operators: Sequence[Operator], times: Times | None, how: Inspecting
 ) -> Iterator[dict[str, Any]]:
-    """A row a layer, in order; behind them operators that no layer stands for."""
+    """A row per layer, in order; behind them operators that no layer stands for."""
     table = counting.layer_table(network)
     mapped = layers_of(operators, network)
     homes = carriers(mapped, {x.name: x.macs for x in table}, {x.name: x.parameters for x in table})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbench.compression.chain import Chain
-from mlbench.contracts import NetworkSource, Progress
+from mlbench.contracts import NetworkSource, Progress, Variant
 from mlbench.data.sources import Source, TestSet
 from mlbench.errors import UsageError
 from mlbench.runs.measuring import Measuring
@@ -126,7 +126,7 @@ class Plan:
         """What decides the figures besides the samples, wherever their files lie: names the run's folder."""
         return {
             "variants": [network.name for network in self.networks],
-            "models": [network.key() for network in self.networks if network.origin],
+            "models": [network.key() for network in self.networks if not isinstance(network, Variant)],
             "chains": [str(chain) for chain in self.chains],
             "tests": [str(test) for test in self.tests],
             **self.making.configuration(),

@@ -198,7 +198,7 @@ def _material(
         drawn = [np.stack(values) for values in zip(*rows, strict=True)]
         return _Material([], drawn, None, f"{_DRAWN} random inputs", drawn=True)
     if task is None:
-        samples = read_samples(data.path, targets=False)
+        samples = read_samples(data.path, how=data.how, tell=progress.say, targets=False)
         entries_of(ends, samples, f"{path}")
     else:
         samples = data.load(task, progress)

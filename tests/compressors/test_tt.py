@@ -144,7 +144,7 @@ def test_sizes_of_cores_multiply_to_the_layers_and_are_even():
 def test_what_cannot_be_decomposed_is_named_with_the_reason():
     first = tf_keras.Input((5, 8), name="given")
     network = tf_keras.Model(first, keras.Dense(16, name="each")(first))
-    with pytest.raises(RefusedCompressionError, match="each: it takes more than a row a sample"):
+    with pytest.raises(RefusedCompressionError, match="each: it takes more than a row per sample"):
         _compressed("tt", network)
     with pytest.raises(RefusedCompressionError, match="dense: of fewer than 1,024 weights"):
         _compressed("tt", _one(31, 33))

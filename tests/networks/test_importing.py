@@ -19,6 +19,7 @@ from mlbench.data.split import Split
 from mlbench.errors import UsageError
 from mlbench.networks import graph
 from mlbench.networks.importing import rebuilding, source_of
+from mlbench.networks.importing import source as importing
 from mlbench.runs import pipeline
 from mlbench.runs.measuring import Measuring
 from mlbench.runs.plan import Making, Plan
@@ -173,6 +174,22 @@ def test_the_key_tells_what_the_network_is_not_where_it_lies(kept, tmp_path):
     assert same.name == "a-name-of-its-own"
     network.set_weights([weight + 1 for weight in network.get_weights()])
     assert source_of(_stored(tmp_path, network)).key() != one.key()
+
+
+def test_networks_in_memory_of_one_name_have_runs_of_their_own(kept, tmp_path):
+    network = _small()
+    one = _plan(tmp_path, source_of(network), ["dynamic"], tmp_path / "my.npz")
+    network.set_weights([weight + 1 for weight in network.get_weights()])
+    other = _plan(tmp_path, source_of(network), ["dynamic"], tmp_path / "my.npz")
+    assert one.networks[0].name == other.networks[0].name
+    assert one.deciding() != other.deciding()
+
+
+def test_how_files_are_imported_is_in_the_key(kept, tmp_path, monkeypatch):
+    file = _stored(tmp_path, _small())
+    before = source_of(file).key()
+    monkeypatch.setattr(importing, "IMPORT_VERSION", importing.IMPORT_VERSION + 1)
+    assert source_of(file).key() != before
 
 
 _MODULE = """

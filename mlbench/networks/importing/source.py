@@ -84,7 +84,7 @@ class ImportedNetwork(NetworkSource):
 
     def key(self) -> Any:
         """See `NetworkSource.key`."""
-        return {"digest": self.digest, "trained": self.trained}
+        return {"digest": self.digest, "trained": self.trained, "version": IMPORT_VERSION}
 
     def warnings(self) -> list[str]:
         """See `NetworkSource.warnings`: whether it has seen the test samples is not known."""
