@@ -21,7 +21,7 @@ def show(found: Inspection, console: Console, frame: box.Box = box.SIMPLE_HEAD) 
     """Print one inspection."""
     of = "layer" if found.source == "keras" else "operator"
     threads = f"{found.device.threads} thread{'' if found.device.threads == 1 else 's'}"
-    _print(
+    print_table(
         console,
         f"{found.model}, {of} by {of}, on {found.device.name}, {threads}",
         _layers(found, console),
@@ -32,10 +32,10 @@ def show(found: Inspection, console: Console, frame: box.Box = box.SIMPLE_HEAD) 
     for line in summary(found):
         console.print(escape(line), highlight=False, soft_wrap=frame is box.MARKDOWN)
     if any(layer.techniques for layer in found.layers):
-        _print(console, "Who can compress what", _techniques(found), frame)
+        print_table(console, "Who can compress what", _techniques(found), frame)
     if found.sensitivities is not None:
         sensitivities = found.sensitivities
-        _print(console, sensitivity_title(sensitivities), _sensitivities(sensitivities), frame)
+        print_table(console, sensitivity_title(sensitivities), _sensitivities(sensitivities), frame)
     for warning in found.warnings:
         console.print(f"[yellow]Note:[/] {escape(warning)}", highlight=False)
 
@@ -60,7 +60,8 @@ def sensitivity_title(found: Sensitivities) -> str:
     )
 
 
-def _print(console: Console, title: str, table: Table, frame: box.Box) -> None:
+def print_table(console: Console, title: str, table: Table, frame: box.Box) -> None:
+    """A table below its title, apart from what stands around it where it is Markdown."""
     table.box = frame
     console.print(f"[bold]{escape(title)}[/]", highlight=False)
     if frame is box.MARKDOWN:

@@ -28,6 +28,7 @@ from mlbench.records import (
 )
 from mlbench.reports import inspection
 from mlbench.reports.files import Rows, file_rows, known
+from mlbench.reports.inspection import print_table
 from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PaperResult, paper_result
 from mlbench.system.files import write_atomically
 from mlbench.system.sizes import format_size
@@ -113,19 +114,21 @@ def show(record: Record, console: Console, frame: box.Box = box.HEAVY_HEAD) -> N
     for device in record.devices:
         title = f"{record.artifacts[0].variant} on {device.name}, {_count(device.threads, 'thread')}"
         for part in parts:
-            _print(console, title, _figures(record, part, device.id), frame)
+            print_table(console, title, _figures(record, part, device.id), frame)
     for part in parts if record.data is None else ():
         if files := file_rows(record, part):
-            _print(console, "The files", _files(record, part, files), frame)
+            print_table(console, "The files", _files(record, part, files), frame)
     for part in parts if record.scores else ():
-        _print(console, "Metrics of the exported files, with 95 % intervals", _metrics(record, part), frame)
+        print_table(
+            console, "Metrics of the exported files, with 95 % intervals", _metrics(record, part), frame
+        )
     if paper_result(record.artifacts[0].variant, record.task):
         console.print(_PAPER_ACCURACY, highlight=False)
     if record.differences:
         title = "Against the baseline, interleaved: metrics with 95 % intervals, latencies with 99 %"
-        _print(console, title, _differences(record), frame)
+        print_table(console, title, _differences(record), frame)
     for part in parts:
-        _print(console, "Budgets", _budgets(record, part), frame)
+        print_table(console, "Budgets", _budgets(record, part), frame)
     if record.data is not None:
         console.print(f"Data: {escape(record.data.source)}; {record.data.split.train:,} samples to train on.")
     for warning in record.warnings:
@@ -138,16 +141,6 @@ def _parts(record: Record, width: int) -> list[tuple[Artifact, ...]]:
     count = max(1, (width - _FIRST_COLUMN) // _COLUMN - 2)  # beside the baseline and the paper
     starts = range(0, max(1, len(candidates)), count)
     return [(base, *candidates[start : start + count]) for start in starts]
-
-
-def _print(console: Console, title: str, table: Table, frame: box.Box) -> None:
-    table.box = frame
-    console.print(f"[bold]{escape(title)}[/]", highlight=False)
-    if frame is box.MARKDOWN:
-        console.print()
-    console.print(table)
-    if frame is box.MARKDOWN:
-        console.print()
 
 
 def _count(number: int, noun: str) -> str:

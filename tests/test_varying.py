@@ -59,3 +59,21 @@ def test_light_stays_within_the_type_and_moves_no_pixel():
     found = _varied("light", strength=2)["x"]
     assert (_brightest(found) == (6, 4)).all()
     assert found[:, 0, 0].std() > 5
+
+
+def test_light_leaves_black_and_white_as_they_are():
+    images = np.random.default_rng(1).random((20, 8, 8)) < 0.5
+    found = varied({"x": images}, {"x": Encoding((8, 8, 1))}, ("light",), 1.0, np.random.default_rng(2))["x"]
+    np.testing.assert_array_equal(found, images)
+
+
+def test_images_of_many_channels_are_moved():
+    images = np.random.default_rng(1).random((2, 8, 8, 7)).astype(np.float32)
+    found = varied({"x": images}, {"x": Encoding((8, 8, 7))}, ("turn",), 1.0, np.random.default_rng(2))["x"]
+    assert found.shape == images.shape and (found != images).any()
+
+
+def test_what_is_asked_for_and_forbidden_is_refused(command_line):
+    code, _, said = command_line("run", "--vary", "shift", "--no-augment", "--save-config", "-")
+    assert (code, said.strip().count("\n")) == (2, 0)
+    assert "--vary" in said and "--no-augment" in said

@@ -604,6 +604,11 @@ def _usual_epochs(data: Path | None, networks: Sequence[Any]) -> int:
 def training_of(seed: int, train_threads: int, **options: Any) -> Any:
     """Options of training."""
     names = {"threads": "train_threads"}
+    if options["vary"] and not options["augment"]:
+        message = (
+            f"{place_of('vary')} changes samples at random, --no-augment forbids it: leave out one of them."
+        )
+        raise UsageError(message)
     return _validated("TrainingOptions", names, seed=seed, threads=train_threads, **options)
 
 

@@ -99,13 +99,16 @@ def inspect(
     how, progress = how or Inspecting(), progress or Silent()
     if isinstance(model, Path | str):
         if material is not None:
-            message = (
-                f"What each layer costs in accuracy needs the Keras network, not {model}: leave out --data."
-            )
-            raise UsageError(message)
+            raise _without_network(model)
         return _of_file(Path(model), how, progress)
     found = _of_network(model, material, how, progress)
     return found.model_copy(update={"model": name}) if name else found
+
+
+def _without_network(model: object) -> UsageError:
+    return UsageError(
+        f"What each layer costs in accuracy needs the Keras network, not {model}: leave out --data."
+    )
 
 
 def inspect_named(
@@ -130,10 +133,7 @@ def inspect_named(
     """
     if isinstance(model, Path) or making is None:
         if tested:
-            message = (
-                f"What each layer costs in accuracy needs the Keras network, not {model}: leave out --data."
-            )
-            raise UsageError(message)
+            raise _without_network(model)
         return inspect(str(model), None, how, progress)
     if not tested:
         return inspect(_untrained(model, making), None, how, progress, model.name)

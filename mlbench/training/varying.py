@@ -58,8 +58,11 @@ def _changed(image: Image, ways: tuple[Way, ...], strength: float, rng: np.rando
         low, high = float(image.min()), float(image.max())
         contrast, light = strength * _LIGHT * rng.uniform(-1, 1, 2)
         made = made + contrast * (made - (low + high) / 2) + light * (high - low)
-    limits = np.iinfo(image.dtype) if image.dtype.kind in "iu" else None
-    return (np.rint(made).clip(limits.min, limits.max) if limits else made).astype(image.dtype)
+    dtype = image.dtype
+    if dtype.kind == "f":
+        return made.astype(dtype)
+    least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return np.rint(made).clip(least, most).astype(dtype)
 
 
 def _moved(image: Image, ways: tuple[Way, ...], strength: float, rng: np.random.Generator) -> Image:
