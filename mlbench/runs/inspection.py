@@ -243,7 +243,7 @@ def _doubts(times: Times, whole: Interval, parts: Interval) -> Iterator[str]:
     if abs(ratio - 1) > _APART:
         yield (
             f"The parts take {ratio:.2f} of the whole's time: other programs ran, or the operators are so short "
-            "that whole microseconds are too coarse; shares are near only."
+            "that whole microseconds are too coarse; shares are approximate."
         )
     rest = float(np.median(times.rest)) / max(parts.value, 1e-12)
     if rest > _REST:

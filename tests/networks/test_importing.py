@@ -185,6 +185,16 @@ def test_networks_in_memory_of_one_name_have_runs_of_their_own(kept, tmp_path):
     assert one.deciding() != other.deciding()
 
 
+def test_a_file_that_is_nested_too_deeply_is_one_sentence(kept, tmp_path):
+    deep = json.loads("[" * 700 + "]" * 700)
+    layer = {"class_name": "Dense", "config": {"units": 2, "name": "deep", "more": deep}}
+    config = {"class_name": "Sequential", "config": {"name": "net", "layers": [layer]}}
+    with h5py.File(tmp_path / "deep.h5", "w") as file:
+        file.attrs["model_config"], file.attrs["keras_version"] = json.dumps(config), "2.4.0"
+    with pytest.raises(UsageError, match="nested too deeply"):
+        source_of(tmp_path / "deep.h5")
+
+
 def test_how_files_are_imported_is_in_the_key(kept, tmp_path, monkeypatch):
     file = _stored(tmp_path, _small())
     before = source_of(file).key()

@@ -208,6 +208,9 @@ def _import(file: NetworkFile, folder: Path, told: str = "") -> None:
         text = str(error)
         message = text if text.startswith(str(file.path)) else f"{told} {text.rstrip('.')}."
         raise UsageError(message) from error
+    except RecursionError as error:
+        message = f"{told} is nested too deeply to be a network: save the network again by model.save."
+        raise UsageError(message) from error
     _keep(network, answers, folder, told)
 
 
