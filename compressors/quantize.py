@@ -1,4 +1,4 @@
-"""Fewer bits a weight: when the file is written (post-training), or trained for it before (`qat`)."""
+"""Fewer bits per weight: when the file is written (post-training), or trained for it before (`qat`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _PostTraining(Compressor):
     order: ClassVar[Order] = Order.QUANTISE
     needs_tuning: ClassVar[bool] = False
     precision: ClassVar[str]
-    bits: ClassVar[int]  # a weight
+    bits: ClassVar[int]  # per weight
 
     def compress(self, form: Form, context: Context) -> Form:
         """The same network, to be written in this precision."""

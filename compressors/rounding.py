@@ -26,7 +26,7 @@ _SHARES = np.linspace(0.4, 1, 25, dtype=np.float32)
 
 
 class Dynamic4(Tuned):
-    """Dense layers but the last at 4 bits a weight, rounded while tuning; the others at 8 when the file is written.
+    """Dense layers but the last at 4 bits per weight, rounded while tuning; the others at 8 when the file is written.
 
     The float weights that are trained stand behind the rounded ones, which the network answers with; the gradient
     passes the rounding as if it were not there, and moves each unit's step between multiples too. 8 bits lose

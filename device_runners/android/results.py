@@ -163,7 +163,7 @@ def parse_output(data: bytes, report: OutputReport, port: Port, count: int) -> n
     size = size_of(port)
     if (report.type, report.bytes) != (port.dtype.name, size):
         message = (
-            f"the app answers {port.name} as {report.bytes} bytes of {report.type} a sample, "
+            f"the app answers {port.name} as {report.bytes} bytes of {report.type} per sample, "
             f"the file as {size} of {port.dtype}"
         )
         raise BadResultError(message)

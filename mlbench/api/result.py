@@ -21,7 +21,7 @@ class Shown(Value):
     """What shows itself."""
 
     def table(self, width: int = _WIDTH) -> str:
-        """The tables that the command prints, in so many characters a line."""
+        """The tables that the command prints, `width` characters wide."""
         return self._printed(width).export_text(clear=False)
 
     def rows(self) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ class Order(IntEnum):
 
     REPLACE = 1  # layers by smaller ones: by factors, or by fewer neurons and filters
     SHARE = 2  # zeroes or ties weights
-    QUANTISE = 3  # fewer bits a weight; last
+    QUANTISE = 3  # fewer bits per weight; last
 
 
 @dataclass(frozen=True)

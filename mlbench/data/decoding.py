@@ -172,7 +172,9 @@ def _opened(path: Path, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
 def _require_upper_bits(image: Image.Image) -> None:
     """Refuse 16-bit colour of which the upper 8 bits, all that Pillow keeps, hold next to nothing."""
     if np.asarray(image.convert("RGB")).max() < 1 << 6:
-        message = "colour of 16 bits that uses 14 bits or fewer would be black: save it with 8 bits a channel"
+        message = (
+            "colour of 16 bits that uses 14 bits or fewer would be black: save it with 8 bits per channel"
+        )
         raise BadImageError(message)
 
 
@@ -194,7 +196,7 @@ def _eight_bits(image: Image.Image, *, stretched: bool) -> tuple[Image.Image, st
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """8 bits a channel, opaque, no palette."""
+    """8 bits per channel, opaque, no palette."""
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         opaque = Image.new("RGBA", image.size, (_PAPER, _PAPER, _PAPER, 255))
         opaque.alpha_composite(image.convert("RGBA"))
