@@ -101,7 +101,7 @@ def test_narrow_colour_of_sixteen_bits_is_refused_not_black(tmp_path):
     import cv2
 
     cv2.imwrite(str(tmp_path / "a.png"), COLOUR.astype(np.uint16) * 16)
-    with pytest.raises(BadImageError, match="save it with 8 bits a channel"):
+    with pytest.raises(BadImageError, match="save it with 8 bits per channel"):
         read_rgb(tmp_path / "a.png")
     Image.fromarray(COLOUR // 8).save(tmp_path / "dark.png")  # 8 bits: as it is
     assert read_rgb(tmp_path / "dark.png").max() == 31
