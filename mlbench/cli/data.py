@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlbench.cli.options import FILE, complete, reading_of, reading_options, task_for, task_of
-from mlbench.errors import UsageError
+from mlbench.cli.options import FILE, complete, model_of, reading_of, reading_options, task_for, task_of
 
 if TYPE_CHECKING:
     from mlbench.contracts import Samples, Task
     from mlbench.data.checkup import Checkup
+    from mlbench.data.fitting import Facts, Shapes
+
+    _Looked = tuple[Shapes, Shapes, Callable[[Samples], Facts]]
 
 _SHOWN, _PICTURED = 5, 24  # samples of the table, and of the sheet
 
@@ -66,16 +69,21 @@ def _show_schema(name: str | None, as_json: bool) -> None:
 
 @data.command(
     "check",
-    epilog="\b\nExamples:\n  mlbench data check my.npz\n  mlbench data check my.npz --picture sheet.png --json",
+    epilog="\b\nExamples:\n  mlbench data check my.npz\n  mlbench data check my.npz --picture sheet.png --json\n"
+    "  mlbench data check my.npz --model my.keras",
 )
 @click.argument("file")
 @click.option("--task", shell_complete=complete("tasks"), help="[default: what the file is plainly for]")
-@click.option("--model", type=FILE, help="A .tflite that the samples shall fit.")
+@click.option(
+    "--model",
+    metavar="FILE|MODULE:FUNCTION",
+    help="A network that the samples shall fit: a .tflite, .keras or .h5 file, or a function that returns one.",
+)
 @click.option("--picture", type=FILE, help="Write pictures of samples with their labels, as a .png.")
 @click.option("--json", "as_json", is_flag=True)
 @reading_options
 def check(
-    file: str, task: str | None, model: Path | None, picture: Path | None, as_json: bool, **options: Any
+    file: str, task: str | None, model: str | None, picture: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Tell what FILE (an .npz, FILE:ARRAY for other targets, or a folder of images) holds, and all that is wrong.
 
@@ -104,29 +112,43 @@ def check(
         sys.exit(2)
 
 
-def _with_model(found: Checkup, model: Path, task: Task, samples: Samples) -> Checkup:
-    """The checkup, with what of the samples does not fit a file, or is doubtful for it."""
-    from mlbench.data.fitting import Facts, doubts_of, faults_of
-    from mlbench.export.artifacts import answers, loaded
+def _with_model(found: Checkup, model: str, task: Task, samples: Samples) -> Checkup:
+    """The checkup, with what of the samples does not fit a network, or is doubtful for it."""
+    from mlbench.data.fitting import doubts_of, faults_of
 
-    if model.suffix != ".tflite":
-        message = (
-            f"{model}: give a .tflite file; `mlbench compress` and `mlbench run` write one of other networks."
-        )
-        raise UsageError(message)
-    network = loaded(model)
-    inputs, outputs = (
-        {port.name: tuple(port.shape[1:]) for port in ports} for ports in (network.inputs, network.outputs)
-    )
-    faults = list(faults_of(samples, inputs, outputs, task, str(model)))
+    inputs, outputs, answered = _file(Path(model)) if model.endswith(".tflite") else _network(model, samples)
+    faults = list(faults_of(samples, inputs, outputs, task, model))
     doubts, told = list[str](), list[str]()
     if not faults:
-        seen = answers(model, samples.spread(64))
-        doubts = doubts_of(samples, inputs, outputs, task, Facts(outputs=seen))
-        told = [f"{model}: {text}." for text in [task.outputs_told(seen)] if text]
+        facts = answered(samples.spread(64))
+        doubts = doubts_of(samples, inputs, outputs, task, facts)
+        told = [f"{model}: {text}." for text in [task.outputs_told(facts.outputs)] if text]
     return dataclasses.replace(
         found, faults=found.faults + faults, doubts=found.doubts + doubts, notes=found.notes + told
     )
+
+
+def _file(model: Path) -> _Looked:
+    """Shapes of a file's inputs and outputs, and what it shows on samples."""
+    from mlbench.data.fitting import Facts
+    from mlbench.export.artifacts import answers, runnable
+
+    ends = runnable(model)
+    inputs, outputs = (
+        {port.name: tuple(port.shape[1:]) for port in ports} for ports in (ends.inputs, ends.outputs)
+    )
+    return inputs, outputs, lambda samples: Facts(outputs=answers(model, samples))
+
+
+def _network(model: str, samples: Samples) -> _Looked:
+    """The same of a network of a user's own."""
+    from mlbench.data.fitting import Facts
+    from mlbench.networks.facts import rescales, shapes_of
+    from mlbench.networks.ports import predict
+
+    taken = {name: encoding.shape for name, encoding in samples.encodings.items()}
+    network = model_of(model, 0).build(taken, {}, 0)
+    return *shapes_of(network), lambda samples: Facts(rescales(network), predict(network, samples))
 
 
 def _show(found: Checkup, task: Task, samples: Samples | None) -> None:

@@ -132,3 +132,17 @@ def test_the_documentation_names_every_array_of_the_schemas():
     for task in ("classification", "regression"):
         for one in plugins.load("tasks", task).expected:
             assert f"| `{one.name}`" in page, one.name
+
+
+def test_samples_are_checked_against_a_network_of_ones_own(command_line, tmp_path):
+    import tf_keras
+
+    made = tf_keras.Sequential([tf_keras.Input((6,)), tf_keras.layers.Dense(3)])
+    made.save(tmp_path / "own.h5")
+    x = np.random.default_rng(0).random((60, 6), np.float32)
+    for name, count, code in (("fitting", 3, 0), ("more", 5, 2)):
+        np.savez(tmp_path / f"{name}.npz", x=x, y=np.arange(60) % count)
+        found, report = _check(command_line, tmp_path / f"{name}.npz", "--model", tmp_path / "own.h5")
+        assert found == code
+        told = report["faults"] if code else report["notes"]
+        assert any(("class 4 has no output" if code else "outputs are logits") in one for one in told)
