@@ -76,8 +76,9 @@ class Making:
                 "split": source.rule,
                 **source.how.experiment(),
             },
-            "training": self.training.model_dump(exclude=rest) | {"start_from": self.start_from},
-            "tuning": self.tuning.model_dump(include=set(own)) | {"samples": self.tuning.sampled},
+            "training": self.training.model_dump(mode="json", exclude=rest) | {"start_from": self.start_from},
+            "tuning": self.tuning.model_dump(mode="json", include=set(own))
+            | {"samples": self.tuning.sampled},
         }
 
     def configuration(self) -> dict[str, Any]:
@@ -86,9 +87,9 @@ class Making:
             "task": self.source.task.name,
             "source": self.source.describe(),
             "split": self.source.rule,
-            "training": self.training.model_dump(),
+            "training": self.training.model_dump(mode="json"),
             "start_from": self.start_from,
-            "tuning": self.tuning.model_dump(),
+            "tuning": self.tuning.model_dump(mode="json"),
         }
 
 
