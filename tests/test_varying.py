@@ -77,3 +77,9 @@ def test_what_is_asked_for_and_forbidden_is_refused(command_line):
     code, _, said = command_line("run", "--vary", "shift", "--no-augment", "--save-config", "-")
     assert (code, said.strip().count("\n")) == (2, 0)
     assert "--vary" in said and "--no-augment" in said
+
+
+def test_ways_that_would_move_the_targets_are_refused(command_line):
+    code, _, said = command_line("run", "--vary", "shift", "--save-config", "-")
+    assert code == 2
+    assert "--vary shift" in said and "there are: light" in said

@@ -581,6 +581,12 @@ def making_of(*networks: Any, **options: Any) -> Any:
     training = training_of(seed, **{name: options[name] for name in _TRAINING} | {"epochs": epochs})
     tuning = tuning_of(training, **{name: options.get(name) for name in TUNING})
     _require_losses(task, {"loss": training.loss, "tune_loss": tuning.loss})
+    if wrong := [way for way in training.vary if way not in task.varying]:
+        message = (
+            f"{told_value('vary', wrong[0])}: it would change what targets of the task {task.name} say of an image; "
+            f"there are: {', '.join(task.varying) or 'none'}."
+        )
+        raise UsageError(message)
     return Making(source, training, tuning, options["start_from"])
 
 

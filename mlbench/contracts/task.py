@@ -93,6 +93,8 @@ class Task(ABC):
     drawn: ClassVar[str] = "samples drawn by the task"
     #: Names of losses; the first is the default.
     losses: ClassVar[tuple[str, ...]]
+    #: How images may be changed at random, by `--vary`, without changing what targets say of them.
+    varying: ClassVar[tuple[str, ...]] = ("shift", "turn", "flip", "light")
 
     @property
     def primary(self) -> Metric:

@@ -68,6 +68,7 @@ class Landmarks(Task):
     summary: ClassVar[str] = "68 landmarks of a face in a grey 96×96 crop (the paper)"
     drawn: ClassVar[str] = "faces sampled from the bundled appearance model"
     losses: ClassVar[tuple[str, ...]] = ("squared", "absolute")
+    varying: ClassVar[tuple[str, ...]] = ("light",)  # the points would stay where they are
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("mae", "MAE", "px", 0.02, per_sample=_per_face(accuracy.mae_per_face)),
         Metric("rmse", "RMSE", "px", 0.02, per_sample=_per_face(accuracy.mse_per_face), of_mean=np.sqrt),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlbench import __version__
@@ -138,7 +138,9 @@ def measure_files(
         configuration=configuration,
         environment=environment.machine() | environment.software(),
         **findings.with_warnings(
-            _notes(task, tests) if task else [*_notes(task, tests), *_peculiar(artifacts, faults)]
+            [*_notes(task, tests), *_numbered(sets)]
+            if task
+            else [*_notes(task, tests), *_peculiar(artifacts, faults)]
         ),
     )
     write_record(record, folder / "record.json")
@@ -181,6 +183,16 @@ def _notes(task: Task | None, tests: Sequence[TestSet]) -> list[str]:
             "Measured on random inputs: sizes, memory and latency alone; give --task and --data for errors."
         ]
     return [] if tests else [f"Tested on {task.drawn}: give --data with real ones."]
+
+
+def _numbered(sets: Mapping[str, Samples]) -> list[str]:
+    """How classes that have names were numbered: a file of a network does not say its own order."""
+    return [
+        f"Classes of {test} are numbered in alphabetical order, {', '.join(names[:5])}{', …' * (len(names) > 5)} "
+        "from 0: a network trained on more classes, or in another order, is scored wrongly; give class numbers then."
+        for test, samples in sets.items()
+        for names in samples.classes.values()
+    ]
 
 
 def _peculiar(artifacts: list[Artifact], faults: dict[str, str]) -> Iterator[str]:

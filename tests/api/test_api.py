@@ -95,6 +95,7 @@ def test_nothing_is_printed_unless_asked(result, network, samples, tmp_path, cap
     quick = {"min_count": 20, "min_seconds": 0.01, "out": tmp_path}
     measured = mlbench.measure(files, {"mine": samples}, **quick)
     assert [score.metrics["top1"].value > 0.95 for score in measured.scores] == [True, True]
+    assert any("numbered in alphabetical order, high & <b>, low" in note for note in measured.warnings)
     assert capfd.readouterr() == ("", "")
     mlbench.measure(files[0], progress=True, **quick)
     out, err = capfd.readouterr()
