@@ -357,12 +357,21 @@ def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
 
 def test_every_option_but_threads_is_in_the_key(sampled):
     material = material_of(sampled)
-    assert set(_OPTIONS.deciding()) == set(TrainingOptions.model_fields) - {"threads"}
+    # Where images are not varied, keys are those of before there was the option.
+    varied = _OPTIONS.model_copy(update={"vary": ("light",)})
+    assert set(varied.deciding()) == set(TrainingOptions.model_fields) - {"threads"}
+    assert set(_OPTIONS.deciding()) == set(varied.deciding()) - {"vary"}
     keys = {
         baselines.baseline_key(TINY, material, _OPTIONS.model_copy(update=changed))
-        for changed in ({}, {"optimizer": "muon"}, {"loss": "absolute"}, {"augment_strength": 0.5})
+        for changed in (
+            {},
+            {"optimizer": "muon"},
+            {"loss": "absolute"},
+            {"augment_strength": 0.5},
+            {"vary": ("light",)},
+        )
     }
-    assert len(keys) == 4
+    assert len(keys) == 5
 
 
 def test_a_checkpoint_of_more_than_a_thousand_weights_is_restored_in_order(tmp_path):
