@@ -66,6 +66,8 @@ _PARSED_ONLY = {
     r"pytest-benchmark ": "compares what the line before it wrote",
     r"python -m tests\.benchmarks\.compression_speed ": "minutes: the module is looked up",
     r"python -m mlbench\.testing\.table": "minutes: the module is looked up",
+    r"python examples/": "minutes: the script is looked up",
+    r"mlbench .*runs/(ages|digits)-\w+/|mlbench .*(ages|digits)\.keras": "needs what examples/ trains in minutes",
     r"eval ": "is for a shell: its script is asked for below",
 }
 
@@ -265,8 +267,10 @@ def test_it_is_understood(command, request, tmp_path, monkeypatch):
     elif program.endswith("pip"):
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
         assert set(re.findall(r"mlbench\[(\w+)\]", command.text)) <= set(extras)
-    elif program == "python":
+    elif program == "python" and arguments[0] == "-m":
         assert importlib.util.find_spec(arguments[1])
+    elif program == "python":
+        assert (ROOT / arguments[0]).is_file()
     elif program == "pytest":
         own = (ROOT / "tests" / "benchmarks" / "conftest.py").read_text()
         for name in re.findall(r"--[a-z-]+", command.text):
