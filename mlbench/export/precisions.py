@@ -286,6 +286,10 @@ def _dynamic(content: bytes, dense_bits: int = 8) -> quantizer.Quantizer:
 
 
 def _quantised(planned: quantizer.Quantizer, ranges: Any = None) -> bytes:
-    # It prints sizes, where --json prints records, and bars.
-    with contextlib.redirect_stdout(io.StringIO()), muted_standard_error():
+    # It prints sizes, where --json prints records, and bars; that a part is quantised already is meant.
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        muted_standard_error(),
+        warnings.catch_warnings(action="ignore"),
+    ):
         return self_contained(bytes(planned.quantize(ranges).quantized_model))
