@@ -177,8 +177,9 @@ def _show(found: Checkup, task: Task, samples: Samples | None) -> None:
         ]
         _print("Some samples", shown)
         parts = ", ".join(f"{count:,} {part}" for part, count in found.split.items())
+        of_groups = "" if found.unit == "sample" else f" of {found.groups:,} {found.unit}s"
         click.echo(
-            f"{found.samples:,} samples of {found.groups:,} {found.unit}s; {found.duplicates:,} duplicates by inputs"
+            f"{found.samples:,} samples{of_groups}; {found.duplicates:,} duplicates by inputs"
             f"{f'; {parts}' if parts else ''}."
         )
     for line in (*found.inputs, *found.notes):
