@@ -11,8 +11,8 @@ from mlbench.data.sources import TestSet
 from mlbench.errors import UsageError
 from mlbench.export import precisions
 from mlbench.export.contents import facts_of
+from mlbench.export.finished import prepared
 from mlbench.export.interpreter import Network
-from mlbench.export.repacking import prepared
 from mlbench.runs.requantising import requantise
 from mlbench.system.progress import Silent
 from mlbench.tasks.classification import Classification
@@ -87,14 +87,14 @@ def test_ranges_are_measured_on_other_samples_than_are_compared(path, tmp_path, 
 def test_a_file_of_early_numbering_and_inner_names_of_none_is_quantised(path):
     from ai_edge_litert import schema_py_generated as schema
 
-    from mlbench.export.repacking import _packed, model_of
+    from mlbench.export.repacking import model_of, packed
 
     model = model_of(path.read_bytes())
     for code in model.operatorCodes:
         code.builtinCode = 0
     for tensor in model.subgraphs[0].tensors[1:-1]:
         tensor.name = None
-    path.write_bytes(_packed(model, 1000))
+    path.write_bytes(packed(model, 1000))
     done, _ = _made(path, "dynamic")
     assert done.bytes_after < 0.5 * done.bytes_before
     assert prepared(path.read_bytes()) != path.read_bytes()

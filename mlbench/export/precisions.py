@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from mlbench.contracts.precision import ExportOptions, Precision
 from mlbench.errors import UsageError
-from mlbench.export.repacking import answering, entrance, self_contained
+from mlbench.export.finished import answering, entrance
+from mlbench.export.repacking import self_contained
 from mlbench.networks.graph import input_layers
 from mlbench.system.quiet import muted_standard_error
 

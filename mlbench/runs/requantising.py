@@ -19,7 +19,7 @@ from mlbench.data.split import GIVEN, split
 from mlbench.errors import UsageError
 from mlbench.evaluation.metrics import facts_of, figures
 from mlbench.export.artifacts import entries_of, places_of, require_fitting, runnable
-from mlbench.export.repacking import prepared, quantised, restored
+from mlbench.export.finished import prepared, quantised, restored
 from mlbench.export.trial import Ends, answered
 from mlbench.records import MetricFacts, Value
 from mlbench.system.files import require_suffix, require_writable, write_atomically
