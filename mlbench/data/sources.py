@@ -70,7 +70,7 @@ class Source:
         found = split(samples, self.rule or usual_rule(samples), self.seed)
         self.task.require_scorable(samples.take(found.test), self.describe())
         progress.say(
-            f"{len(samples):,} samples of {_groups_told(samples)}: {len(found.train):,} to train on, "
+            f"{len(samples):,} samples{_groups_told(samples)}: {len(found.train):,} to train on, "
             f"{len(found.validation):,} to validate, {len(found.test):,} to test."
         )
         for line in told(samples):
@@ -125,8 +125,10 @@ class TestSet:
 
 
 def _groups_told(samples: Samples) -> str:
-    """How many groups there are, and which have most samples: `85 persons (Ada: 530 samples, …)`."""
+    """How many groups there are, and which have most samples: ` of 85 persons (Ada: 530 samples, …)`."""
+    if samples.unit == "sample":
+        return ""
     counted = Counter(samples.groups.tolist())
     most = ", ".join(f"{name}: {count:,} samples" for name, count in counted.most_common(3) if count > 1)
-    told = f"{len(counted):,} {samples.unit}s"
+    told = f" of {len(counted):,} {samples.unit}s"
     return f"{told} ({most})" if most else f"{told}, each with one sample"
