@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 _WIDTH = 120  # characters of a table
 
 
-class Shown(Value):
+class Shown(Value, ABC):
     """What shows itself."""
 
     def table(self, width: int = _WIDTH) -> str:
         """The tables that the command prints, `width` characters wide."""
         return self._printed(width).export_text(clear=False)
 
+    @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """What `frame` holds, as plain values in base units."""
-        raise NotImplementedError
 
     def frame(self) -> pd.DataFrame:
         """The rows as a data frame.
@@ -51,8 +52,9 @@ class Shown(Value):
         self._show(console)
         return console
 
+    @abstractmethod
     def _show(self, console: Console) -> None:
-        raise NotImplementedError
+        """Print it."""
 
 
 class Result(Shown, Record):

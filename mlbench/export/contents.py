@@ -179,7 +179,7 @@ def _notes(content: bytes) -> dict[str, str]:
 def _attached(data: mmap.mmap) -> tuple[str, ...]:
     """Names of the files in the archive that TFLite Metadata hangs at the end of a file."""
     with (
-        suppress(zipfile.BadZipFile, NotImplementedError, *DAMAGED),
+        suppress(zipfile.BadZipFile, RuntimeError, *DAMAGED),  # a method that zipfile does not know
         zipfile.ZipFile(io.BytesIO(data[-_ARCHIVE:])) as archive,
     ):
         return tuple(_text(name.encode("utf-8", "replace")) for name in archive.namelist()[:_MOST])

@@ -71,7 +71,13 @@ def _with_attached(content: bytes, original: bytes) -> bytes:
                 return content
             for item in old.infolist():
                 new.writestr(item.filename, old.read(item))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, zlib.error, struct.error):
+    except (
+        zipfile.BadZipFile,
+        RuntimeError,
+        OSError,
+        zlib.error,
+        struct.error,
+    ):  # damaged, or of unknown methods
         return content
     return whole.getvalue()
 

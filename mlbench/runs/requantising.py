@@ -146,7 +146,12 @@ def requantise(
     material = _material(path, ends, precision, data, task, seed, progress)
     try:
         content = restored(precision.requantise(prepared(original), material.calibration), original)
-    except (RuntimeError, ValueError, KeyError, IndexError, TypeError, NotImplementedError) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ) as error:  # the quantizer's, of files of any origin
         why = " ".join(str(error).split())[:300] or type(error).__name__
         message = f"{path} cannot be written in {precision.name} ({why}): choose another precision."
         raise UsageError(message) from error
