@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -12,7 +11,7 @@ import numpy as np
 from mlbench.compressors import canonical
 from mlbench.compressors.canonical import Canonical, Factors
 from mlbench.compressors.evbmf import evb_rank
-from mlbench.compressors.factorising import Factorising, Plan, Ranks
+from mlbench.compressors.factorising import Factorising, Plan, Ranks, ThreeConvolutions
 from mlbench.compressors.low_rank import Powers
 from mlbench.compressors.refit import Batches, Refit, batches_of
 from mlbench.compressors.svd import CONVOLUTIONS
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 
-class CpPlan(Plan):
+class CpPlan(ThreeConvolutions):
     """A k×k convolution, as a tensor [k², in, out] of R components: 1×1 to R channels, depthwise k×k, 1×1.
 
     Lebedev et al. 2015 part the depthwise k×k into k×1 and 1×k. Of one dimension or two; the depthwise convolution has
@@ -44,19 +43,10 @@ class CpPlan(Plan):
     def _components(self) -> Canonical:
         return canonical.orthogonal(self._tensor)
 
-    def _weights_in_parts(self, ranks: Ranks) -> tuple[int, int, int]:
+    def weights_in_parts(self, ranks: Ranks) -> tuple[int, int, int]:
+        """See `ThreeConvolutions.weights_in_parts`."""
         taps, inputs, outputs = (size * ranks[0] for size in self._tensor.shape)
         return inputs, taps, outputs
-
-    def parameters(self, ranks: Ranks) -> int:
-        """Of the three convolutions, and the bias."""
-        return sum(self._weights_in_parts(ranks)) + self._tensor.shape[-1]
-
-    def macs(self, ranks: Ranks) -> int:
-        """The first at each input position, the others at each output position."""
-        first, depthwise, last = self._weights_in_parts(ranks)
-        given, made = (math.prod(shape[:-1]) for shape in self.shapes)
-        return first * given + (depthwise + last) * made
 
     def power(self) -> Powers:
         """Squared norms of the components before they are improved."""

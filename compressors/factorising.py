@@ -107,6 +107,24 @@ class Plan(ABC):
         )
 
 
+class ThreeConvolutions(Plan):
+    """A convolution as three: 1×1 at each input position, one of the layer's size and stride, 1×1 behind it."""
+
+    @abstractmethod
+    def weights_in_parts(self, ranks: Ranks) -> tuple[int, int, int]:
+        """Weights of each of the three; 0 of one that is left out."""
+
+    def parameters(self, ranks: Ranks) -> int:
+        """Of the three convolutions, and the bias."""
+        return sum(self.weights_in_parts(ranks)) + int(self.layer.kernel.shape[-1])
+
+    def macs(self, ranks: Ranks) -> int:
+        """The first at each input position, the others at each output position."""
+        before, core, after = self.weights_in_parts(ranks)
+        given, made = (math.prod(shape[:-1]) for shape in self.shapes)
+        return before * given + (core + after) * made
+
+
 class Factorising(Tuned):
     """A compressor that replaces layers by products of smaller ones, of ranks chosen by one of several rules."""
 

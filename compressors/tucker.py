@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from mlbench.compressors import multilinear
 from mlbench.compressors.evbmf import evb_rank
-from mlbench.compressors.factorising import Factorising, Plan, Ranks
+from mlbench.compressors.factorising import Factorising, Plan, Ranks, ThreeConvolutions
 from mlbench.compressors.low_rank import Powers, ResponseSums, Spectrum
 from mlbench.compressors.multilinear import Tensor, Tucker
 from mlbench.compressors.svd import CONVOLUTIONS, Svd, is_matrix, matrix_plans, refused_convolution
@@ -146,7 +146,7 @@ class TensorPlan(Plan):
         return (bias + response - approximated).astype(np.float32)
 
 
-class ConvPlan(TensorPlan):
+class ConvPlan(ThreeConvolutions, TensorPlan):
     """A k×k convolution: 1×1 to r₁ channels, k×k to r₂, 1×1 (Kim et al. 2016, equations 2 to 5).
 
     Of one to three dimensions; the k×k core has the strides, the padding and the dilation. With one input channel
@@ -162,20 +162,11 @@ class ConvPlan(TensorPlan):
     def _ends(self, ranks: Ranks) -> tuple[int, int]:
         return (ranks[0], ranks[1]) if len(ranks) == 2 else (1, ranks[0])
 
-    def _weights_in_parts(self, ranks: Ranks) -> tuple[int, int, int]:
+    def weights_in_parts(self, ranks: Ranks) -> tuple[int, int, int]:
+        """See `ThreeConvolutions.weights_in_parts`."""
         *size, inputs, outputs = self._weights.shape
         first, last = self._ends(ranks)
         return (inputs * first if inputs > 1 else 0), math.prod(size) * first * last, last * outputs
-
-    def parameters(self, ranks: Ranks) -> int:
-        """Of the three convolutions, and the bias."""
-        return sum(self._weights_in_parts(ranks)) + self._weights.shape[-1]
-
-    def macs(self, ranks: Ranks) -> int:
-        """The first at each input position, the others at each output position."""
-        before, core, after = self._weights_in_parts(ranks)
-        given, made = (math.prod(shape[:-1]) for shape in self.shapes)
-        return before * given + (core + after) * made
 
     def layers(self, ranks: Ranks, *, improved: bool = True) -> list[graph.NewLayer]:
         """1×1 → k×k → 1×1."""
