@@ -32,6 +32,7 @@ from mlbench.export.layer_names import carriers, layers_of
 from mlbench.export.operators import Operator, int8_bytes, operators_of
 from mlbench.export.profiler import ProfilerError, Times, times_of
 from mlbench.networks import building, counting, graph
+from mlbench.networks.importing.source import ImportedNetwork
 from mlbench.records import Device, InspectedLayer, Inspection, Interval, Layer, Sensitivities
 from mlbench.runs.measuring import few_groups, now
 from mlbench.runs.plan import Making
@@ -146,7 +147,7 @@ def inspect_named(
 def _untrained(source: NetworkSource, making: Making) -> tf_keras.Model:
     """A network as its source gives it: of a user's own it has its shapes, others get those of the task's samples."""
     quiet_tensorflow()
-    if source.origin:
+    if isinstance(source, ImportedNetwork):
         return source.build({}, {}, making.training.seed)
     task = making.source.task
     return building.build(source, task, task.sample(1, 0), making.training.seed)

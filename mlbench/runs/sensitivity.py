@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mlbench import plugins
-from mlbench.contracts import Alone, Compressor, Context, Form, Progress, Samples, Task
+from mlbench.contracts import Compressor, Context, Form, Progress, Samples, Task
 from mlbench.errors import UsageError
 from mlbench.evaluation.metrics import facts_of
 from mlbench.evaluation.statistics import paired_difference
@@ -63,7 +63,7 @@ def sensitivities_of(
     with progress.task("Compressing layers alone", total, "trials") as advance:
         done = 0
         for step in steps:
-            for one in _alone(step, Form(network), context, ratios):
+            for one in step.one_by_one(Form(network), context, ratios):
                 after = _scores(one.network, task, samples)
                 loss = _loss(task, after, before, seed, groups)
                 row = Sensitivity(
@@ -99,10 +99,6 @@ def _step(name: str) -> Compressor:
 def _reached(step: Compressor, ratios: Sequence[float]) -> Sequence[float]:
     """Of a technique with one ratio only, that one."""
     return ratios[:1] if hasattr(step, "bits") else ratios
-
-
-def _alone(step: Compressor, form: Form, context: Context, ratios: Sequence[float]) -> Iterator[Alone]:
-    yield from step.one_by_one(form, context, ratios)
 
 
 def _scores(network: tf_keras.Model, task: Task, samples: Samples) -> Floats:

@@ -110,6 +110,7 @@ def test_a_network_and_a_file_are_inspected(result, network, samples):
     assert [sizes[layer.name] for layer in network.layers] == [8 * 256 + 256, 256 * 2 + 2]
     assert {one.technique for one in found.sensitivities.rows} == {"svd"}
     assert network.layers[0].name in found.table(80)
+    assert len(mlbench.inspect(network, processes=2).rows()) == len(found.rows())
     of_file = mlbench.inspect(result.folder / result.artifacts[0].path, processes=2)
     assert sum(row["macs"] for row in of_file.rows()) == 8 * 256 + 256 * 2
     assert "operator by operator" in of_file._repr_html_()
