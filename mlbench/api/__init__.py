@@ -53,7 +53,7 @@ def run(
     from mlbench.cli.run import run as command
     from mlbench.runs import pipeline
 
-    named, networks = _network(model, options.get("epochs"))
+    named, networks = _network(model)
     given = {"data": None if data is None else path_of(data), "test": _files(test), "compress": compress}
     with parameters(command, {**given, **named, **options}, quiet=not progress) as found:
         plan = replace(plan_of(networks=networks, **found), command=("mlbench.run",))
@@ -102,7 +102,7 @@ def inspect(
     from mlbench.cli.inspect import inspect as command
     from mlbench.cli.inspect import inspected
 
-    named, networks = _network(model, options.get("epochs"))
+    named, networks = _network(model)
     given = {"data": None if data is None else path_of(data), "variant": named.get("variant"), **options}
     with parameters(
         command, given, [named["model"]] if "model" in named else [], quiet=not progress
@@ -118,12 +118,12 @@ def _files(given: Tests) -> list[str]:
     return [str(path) for path in ([given] if isinstance(given, (str, Path)) else given)]
 
 
-def _network(model: object, epochs: int | None) -> tuple[dict[str, Any], tuple[NetworkSource, ...]]:
+def _network(model: object) -> tuple[dict[str, Any], tuple[NetworkSource, ...]]:
     """A network as an option of the command, or itself where it is in memory."""
     from mlbench import plugins
     from mlbench.networks.importing import source_of
 
     if not isinstance(model, (str, Path)):
-        return {}, (source_of(model, trained=not epochs),)
+        return {}, (source_of(model),)
     kind = "variant" if model in plugins.names("variants") else "model"
     return {kind: str(model)}, ()

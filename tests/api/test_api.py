@@ -67,6 +67,19 @@ def test_a_network_in_memory_is_compressed_and_measured(result):
     assert result.task.name == "classification"
 
 
+def test_a_network_in_memory_is_trained_further_from_its_own_weights(samples, tmp_path):
+    """And from no prior in place of its bias, which an untrained network gets."""
+    import tf_keras
+
+    made = tf_keras.Sequential([tf_keras.Input((8,)), tf_keras.layers.Dense(1)])
+    x = samples[0] + 3
+    made.set_weights([np.eye(8, 1, dtype=np.float32), np.float32([-1])])
+    quick = {"min_count": 20, "min_seconds": 0.01, "out": tmp_path}
+    found = mlbench.run(made, (x, x[:, 0] - 1), compress=(), epochs=1, rate=1e-6, **quick)
+    history = next(iter(found.stages.values()))[0].history
+    assert [epoch.validation["mae"] < 1e-3 for epoch in history] == [True, True]
+
+
 def test_its_record_is_the_file(result):
     assert read_record(result.folder / "record.json").model_dump() == result.model_dump()
 
