@@ -105,6 +105,13 @@ def test_what_cannot_be_measured_is_one_sentence(tmp_path, content, told):
     assert record.measurements[1].failure.reason == str(refused.value)
 
 
+def test_a_network_of_keras_is_told_where_it_is_taken(tmp_path):
+    path = tmp_path / "net.keras"
+    path.write_bytes(b"PK\x03\x04 and more")
+    with pytest.raises(UsageError, match="`mlbench run` and `compress` take it by --model"):
+        runnable(path)
+
+
 def test_folders_and_files_that_are_empty_or_too_large_are_one_sentence(tmp_path):
     for ask in (described, runnable):
         with pytest.raises(UsageError, match="cannot be read"):

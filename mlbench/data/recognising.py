@@ -29,20 +29,22 @@ class _Arrays(Mapping[str, Array]):
         return len(self._entries)
 
 
-def recognised(path: Path, how: Reading = AS_STORED) -> str | None:
-    """The name of the one task that recognises a file; None where the file cannot be read.
+def recognised(path: Path, how: Reading = AS_STORED) -> str:
+    """The name of the one task that recognises a file.
 
     Raises:
-        UsageError: no task recognises it, or several do.
+        UsageError: it is absent or damaged, or no task recognises it, or several do.
     """
     if not path.exists():
-        return None
+        message = f"{path} does not exist: give an .npz or .csv of samples, or a folder of images per class."
+        raise UsageError(message)
     try:
         arrays = _Arrays(named_arrays(path, how.columns) if path.is_file() and path.suffix == ".npz" else {})
         tasks = plugins.usable("tasks")[0]
         found = [name for name, task in tasks.items() if task().recognises(path, arrays)]
-    except NPZ_ERRORS:
-        return None
+    except NPZ_ERRORS as error:
+        message = f"{path} cannot be read as samples: {error}; give an .npz that numpy.savez wrote."
+        raise UsageError(message) from error
     if len(found) == 1:
         return found[0]
     if not found and path.is_file() and not arrays:
@@ -60,4 +62,4 @@ def _seen(arrays: Mapping[str, Array]) -> str:
         for name, values in arrays.items()
         if name.partition(".")[0] == "y"
     ]
-    return f" ({', '.join(told)})" if told else ""
+    return f" ({', '.join(told) or 'there is no array y'})"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlbench.export.trial import Ends
 
 _MAGIC = b"TFL3"
+_OF_KERAS = (".keras", ".h5")
 _LARGEST = 2**31 - 1  # bytes: the format's own limit
 
 
@@ -56,6 +57,9 @@ def _require_tflite(path: Path) -> None:
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."
         raise UsageError(message) from error
+    if path.suffix.lower() in _OF_KERAS:
+        message = f"{path} is a network of Keras, not a .tflite file: `mlbench run` and `compress` take it by --model."
+        raise UsageError(message)
     if head[4:] != _MAGIC:
         message = (
             f"{path} is not a .tflite file: give a network that was converted to TensorFlow Lite (LiteRT)."
