@@ -483,9 +483,9 @@ def task_for(name: str | None, data: Path | None, how: Any) -> Any:
     from mlbench.data.recognising import recognised
 
     found = recognised(data, how)
-    if found != USUAL_TASK:
+    if found and found != USUAL_TASK:
         progress_bars().say(f"Task: {found}, by what {data} holds; --task chooses another.")
-    return task_of(found)
+    return task_of(found or USUAL_TASK)
 
 
 def reading_of(options: dict[str, Any]) -> Any:

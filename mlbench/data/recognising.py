@@ -29,22 +29,20 @@ class _Arrays(Mapping[str, Array]):
         return len(self._entries)
 
 
-def recognised(path: Path, how: Reading = AS_STORED) -> str:
-    """The name of the one task that recognises a file.
+def recognised(path: Path, how: Reading = AS_STORED) -> str | None:
+    """The name of the one task that recognises a file; None where the file cannot be read.
 
     Raises:
-        UsageError: it is absent or damaged, or no task recognises it, or several do.
+        UsageError: no task recognises it, or several do.
     """
     if not path.exists():
-        message = f"{path} does not exist: give an .npz or .csv of samples, or a folder of images per class."
-        raise UsageError(message)
+        return None
     try:
         arrays = _Arrays(named_arrays(path, how.columns) if path.is_file() and path.suffix == ".npz" else {})
         tasks = plugins.usable("tasks")[0]
         found = [name for name, task in tasks.items() if task().recognises(path, arrays)]
-    except NPZ_ERRORS as error:
-        message = f"{path} cannot be read as samples: {error}; give an .npz that numpy.savez wrote."
-        raise UsageError(message) from error
+    except NPZ_ERRORS:
+        return None
     if len(found) == 1:
         return found[0]
     if not found and path.is_file() and not arrays:

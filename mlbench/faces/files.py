@@ -91,7 +91,9 @@ def iter_faces(
 def _format_of(path: Path, label: str) -> str:
     suffix = path.suffix.lower()
     if not path.is_file():
-        message = f"{path} does not exist: give a .npz or .csv of faces, or make one with `mlbench prepare`."
+        message = (
+            f"{path} does not exist: give an .npz or .csv of samples, or make one with `mlbench prepare`."
+        )
     elif suffix not in (".npz", ".csv"):
         message = f"{path} ends in {suffix or 'nothing'}: faces are read from .npz or .csv."
     elif suffix == ".csv" and label != "points":
