@@ -508,10 +508,10 @@ def source_of(task: Any, data: Path | None, count: int, split: str | None, seed:
 
 
 def network_of(name: str) -> Any:
-    """The network of a name."""
-    from mlbench import plugins
+    """The network of a name, or a variant with other fields: `basic(filters=8-16-32)`."""
+    from mlbench.networks.changed import network_named
 
-    return plugins.load("variants", name)
+    return network_named(name)
 
 
 def model_of(text: str, epochs: int | None) -> Any:
