@@ -119,18 +119,28 @@ def _save(plan: Any, as_json: bool, where: str) -> None:
     click.echo(f"Written: {path}")
 
 
+def models_of(variants: tuple[str, ...], models: tuple[str, ...]) -> tuple[str, ...]:
+    """The networks of a user's own that are meant; none: variants. A flag of one kind beats the other kind in a file.
+
+    Raises:
+        UsageError: both kinds are given.
+    """
+    if variants and models and (given("variants") or from_experiment("variants")):
+        if given("variants") == given("models"):
+            raise UsageError(EITHER)
+        return models if given("models") else ()
+    return models
+
+
 def _networks_of(variants: tuple[str, ...], models: tuple[str, ...], **options: Any) -> tuple[Any, ...]:
-    """The networks of a run: variants, or a user's own. A flag of one kind beats the other kind in a file.
+    """The networks of a run: variants, or a user's own.
 
     Raises:
         UsageError: both kinds are given, or there is none of a name.
     """
     from mlbench import plugins
 
-    if variants and models and (given("variants") or from_experiment("variants")):
-        if given("variants") == given("models"):
-            raise UsageError(EITHER)
-        models = models if given("models") else ()
+    models = models_of(variants, models)
     if models:
         require_data(**options)
         with naming("models"):

@@ -35,6 +35,11 @@ class Aim:
         return self.latency or any(budget.quantity.name == LATENCY for budget in self.budgets)
 
     @property
+    def unjudged(self) -> list[Budget]:
+        """The budgets that a search cannot judge."""
+        return [budget for budget in self.budgets if budget.quantity.name == "memory"]
+
+    @property
     def most_bytes(self) -> float | None:
         """That a file may have, by the tightest budget of a size; None: any."""
         limits = [one.limit for one in self.budgets if one.quantity.name == SIZE and not one.against]

@@ -31,22 +31,28 @@ class InProcess(Engine):
     """Makes candidates as `mlbench run` does, one at a time; finished stages are in the cache."""
 
     def __init__(
-        self, making: Making, named: Callable[[str], NetworkSource], measuring: Measuring, progress: Progress
+        self,
+        making: Making,
+        material: Material,
+        named: Callable[[str], NetworkSource],
+        measuring: Measuring,
+        progress: Progress,
     ) -> None:
-        """Read the samples.
+        """Begin.
 
         Args:
             making: how networks are made.
+            material: what is learnt from.
             named: the network of a text.
             measuring: how files are timed.
             progress: shows how far the work is.
 
         Raises:
-            UsageError: the samples cannot be read.
+            UsageError: there is no baseline of a name that the options give.
         """
         self._making, self._named, self._measuring, self._progress = making, named, measuring, progress
         self._used = making.used()
-        self._material: Material = making.material(self._used, progress)
+        self._material = material
         self._queue: deque[Job] = deque()
 
     def submit(self, job: Job) -> None:

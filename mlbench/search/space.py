@@ -399,6 +399,25 @@ def space_of(
     return space
 
 
+def first_of(text: str, entries: Mapping[str, Any], place: Callable[[str], str]) -> str:
+    """A text with the first value of each name, before a space is made of the entries.
+
+    Raises:
+        UsageError: a name has no values, or none that make sense.
+    """
+
+    def first(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in entries:
+            message = f'"{text}" holds {{{name}}}, of which there are no values: give them by the key search.{name}.'
+            raise UsageError(message)
+        with _at(place(name)):
+            values = dimension_of(entries[name])
+        return values.text(values.ends[0]) if isinstance(values, Range) else values[0]
+
+    return _NAME.sub(first, text)
+
+
 def _end(which: Literal["low", "high"], network: str, chain: str) -> Pick:
     """Chooses the first or last of everything, for one network and chain."""
 

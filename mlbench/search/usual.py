@@ -24,7 +24,7 @@ _FLOAT = 4  # bytes of a weight
 #: A quantised file has an eighth to a quarter of its float32 weights' bytes; what stays float32 has all.
 _OF_BUDGET = (0.8, 10.0)
 #: Bytes of float32 weights that a file within a budget may have, by how it is written.
-_WRITTEN = {"dynamic": 3.4, "int8": 3.4, "dynamic4": 5.8}
+_WRITTEN = {"dynamic": 3.4, "dynamic4": 5.8}
 
 
 def usual_space(
@@ -40,8 +40,13 @@ def usual_space(
     """
     known = plugins.usable("compressors")[0].values()
     usable = [one for one in known if any(handles(one, network, context) for network in networks)]
-    size = [_FLOAT * counting.parameters_of(network) for network in networks]
+    size = [float_bytes(network) for network in networks]
     return table_of(usable, (min(size), max(size)), epochs, most_bytes)
+
+
+def float_bytes(network: tf_keras.Model) -> float:
+    """Bytes of a network's weights as float32."""
+    return float(_FLOAT * counting.parameters_of(network))
 
 
 def handles(technique: Technique, network: tf_keras.Model, context: Context) -> bool:
@@ -137,11 +142,12 @@ def recommended(size: float, most_bytes: float | None) -> list[str]:
     chains = []
     for file in files:
         targets = {name: f"{max(1.0, times * 0.93 * file / 1000):.3g}KB" for name, times in _WRITTEN.items()}
-        for before in (slim, both):
-            chains.append(
-                f"{before}+tucker(target={targets['dynamic4']},layers=map/dense)+dynamic4(rate=3e-3)"
-            )
-            chains.append(f"{before}+tucker(target={targets['dynamic']},layers=map/dense)+dynamic")
-        chains.append(f"tucker(target={targets['int8']})+int8")
-        chains.append(f"svd(target={targets['dynamic']})+dynamic")
-    return chains if most_bytes else [*chains, "slim(0.7,layers=dense)+dynamic", "dynamic"]
+        four, eight = f"target={targets['dynamic4']}", f"target={targets['dynamic']}"
+        chains += [
+            f"{slim}+tucker({four},layers=map/dense)+dynamic4(rate=3e-3)",
+            f"tucker({eight})+int8",
+            f"{both}+tucker({four},layers=map/dense)+dynamic4(rate=3e-3)",
+            f"{slim}+tucker({eight},layers=map/dense)+dynamic",
+            f"svd({eight})+dynamic",
+        ]
+    return chains if most_bytes else [*chains, f"{slim}+dynamic", "dynamic"]

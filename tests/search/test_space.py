@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlbench import plugins
@@ -73,7 +73,7 @@ def test_fields_of_a_variant_are_chosen_too():
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"t": {"low": "60XB", "high": "900KB"}}, "search.t: 60XB is not a number"),
+        ({"t": {"low": "60XB", "high": "900KB"}}, "search.t: 900KB is not a number of XB"),
         ({"t": {"low": "900KB", "high": "60KB"}}, "search.t: goes from 900KB to 60KB: give low below high"),
         (
             {"t": {"low": 0, "high": 3, "log": True}},
@@ -90,7 +90,7 @@ def test_fields_of_a_variant_are_chosen_too():
         ({"chain": 3}, "search.chain must be a text"),
         ({"chain": []}, "search.chain must be a text"),
         ({"q": ["dynamic", "{q}"]}, "q: its values hold {q} again"),
-        ({"q": ["dynamic", "slim"]}, "search.chain: slim"),
+        ({"q": ["dynamic", "int8+svd"]}, "search.chain: svd cannot follow int8"),
         ({"q": ["int9", "dynamic"]}, 'search.chain: There is no compressor "int9"'),
         ({"two words": [1]}, "search.two words: a name of values"),
     ],
@@ -103,7 +103,11 @@ def test_a_mistake_is_one_sentence_with_file_and_key(changed, told):
 
 
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["svd", "{t}", "7KB", "x=", "\0"]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["low", "high", "log", "x"]), inner)
     ),
@@ -111,7 +115,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["chain", "s1", "t", "q"]), _json))
 def test_any_table_is_a_space_or_one_sentence(changed):
     try:
