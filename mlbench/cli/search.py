@@ -25,7 +25,7 @@ from mlbench.cli.options import (
     training_options,
     tuning_options,
 )
-from mlbench.cli.output import progress_bars, write_page
+from mlbench.cli.output import progress_bars, report_of, write_page
 from mlbench.cli.run import models_of, plan_of, run
 from mlbench.errors import UsageError
 
@@ -152,9 +152,11 @@ def search(best: tuple[str, ...], as_json: bool, out: Path, **options: Any) -> N
     record, runs = finishing.measured(record, begun.plan, begun.named, begun.folder, progress_bars())
     finishing.write(record, begun.folder)
     page = write_page([one.record for one in runs], begun.folder / "report.html")
+    path = begun.folder / "search.html"
+    report_of(path).write_search(record, path)
     _show(record, as_json)
-    click.echo(f"Search: {begun.folder / finishing.NAME}", err=as_json)
-    click.echo(f"Report: {page}", err=as_json)
+    for told, place in (("Search", path), ("Report", page)):
+        click.echo(f"{told}: {place}", err=as_json)
 
 
 @dataclass(frozen=True)
