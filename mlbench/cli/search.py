@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from mlbench.runs.plan import Plan
     from mlbench.search.aim import Aim
     from mlbench.search.space import Space
-    from mlbench.search.work import Engine
     from mlbench.training.baselines import Material
 
 _SAMPLERS = ("tpe", "nsga", "random")
@@ -149,7 +147,7 @@ def search(best: tuple[str, ...], as_json: bool, out: Path, **options: Any) -> N
     record = begun.searched(options)
     finishing.write(record, begun.folder)
     _require_front(record)
-    record, runs = finishing.measured(record, begun.plan, begun.named, begun.folder, progress_bars())
+    record, runs = finishing.measured(record, begun.plan, begun.networks, begun.folder, progress_bars())
     finishing.write(record, begun.folder)
     page = write_page([one.record for one in runs], begun.folder / "report.html")
     path = begun.folder / "search.html"
@@ -164,7 +162,7 @@ class _Begun:
     """What a search needs, from its options."""
 
     plan: Plan
-    named: Callable[[str], NetworkSource]
+    networks: _Networks
     material: Material
     space: Space
     usual: bool  # whether the space is the default one
@@ -177,9 +175,9 @@ class _Begun:
         from mlbench.search.aim import Aim
         from mlbench.system.files import key_of, require_writable
 
-        texts, named = _networks(variants, models, **options)
+        texts, networks = _networks(variants, models, **options)
         options |= {"pb": False, "out": out}
-        plan = plan_of((), tuple(named(_plain(text)) for text in texts), **options)
+        plan = plan_of((), tuple(networks[_plain(text)] for text in texts), **options)
         plan = replace(plan, command=_command(options["study"]))
         progress = progress_bars()
         material = plan.making.material(plan.making.used(), progress)
@@ -187,10 +185,10 @@ class _Begun:
         aim = Aim(task.primary, plan.measuring.budgets if options["budgets"] else (), options["latency"])
         for budget in aim.unjudged:
             progress.say(f"Note: {budget.name} is judged when the front is measured, not before.")
-        space, usual = _space(texts, named, plan, material, aim, options["chain"], progress)
+        space, usual = _space(texts, networks, plan, material, aim, options["chain"], progress)
         name = key_of(
             space.configuration(),
-            [named(_plain(text)).key() for text in texts],
+            [one.key() for one in plan.networks],
             plan.making.configuration(),
             material.samples.fingerprint,
             [budget.name for budget in aim.budgets],
@@ -199,7 +197,7 @@ class _Begun:
         )[:8]
         folder = out / f"search-{name}"
         require_writable(folder / "report.html")
-        return cls(plan, named, material, space, usual, aim, name, folder)
+        return cls(plan, networks, material, space, usual, aim, name, folder)
 
     def searched(self, options: dict[str, Any]) -> SearchRecord:
         """The search itself, up to its limits; the record is written whenever the front changes."""
@@ -208,8 +206,10 @@ class _Begun:
         from mlbench.cli.search_view import SearchView
         from mlbench.evaluation.metrics import facts_of
         from mlbench.search import finishing
+        from mlbench.search.engine import open_engine
         from mlbench.search.searching import Limits, Search, Seen
         from mlbench.search.study import Study, database_in
+        from mlbench.search.work import Job
 
         metric = facts_of(self.plan.making.source.task).primary
         telling = finishing.Telling(
@@ -218,7 +218,7 @@ class _Begun:
             tuple(budget.name for budget in self.aim.budgets),
             options["sampler"],
             self.plan.command,
-            _again(options),
+            _again(options, self.networks),
         )
         limits = Limits(options["trials"], options["hours"] and options["hours"] * 3600)
         url = options["study"] or database_in(self.folder)
@@ -227,7 +227,14 @@ class _Begun:
         study = Study(url, f"mlbench-{self.name}", self.space, objectives, options["sampler"], seed, say)
         study.start_with(self._starts(options["starts"], limits.trials))
         with SearchView(Console(stderr=True), metric) as view:
-            engine = _engine(self, options["workers"], options["scheduler"], view.progress)
+            engine = open_engine(
+                self.plan.making,
+                self.networks,
+                self.plan.measuring,
+                workers=options["workers"],
+                scheduler=options["scheduler"],
+                progress=view.progress,
+            )
             try:
 
                 def watch(seen: Seen) -> None:
@@ -235,6 +242,7 @@ class _Begun:
                     finishing.write(telling.record(seen.found), self.folder)
 
                 found = Search(study, engine, self.aim, self.plan.making.tuning.epochs).run(limits, watch)
+                engine.bring([Job(row.candidate.network, row.candidate.chain) for row in found.front])
             finally:
                 engine.close()
                 study.close()
@@ -245,13 +253,13 @@ class _Begun:
         from mlbench.compression.chain import parse_chain
         from mlbench.search.usual import float_bytes, recommended
 
-        names = [self.named(_plain(text)).name for text in self.space.networks]
+        names = [self.networks[_plain(text)].name for text in self.space.networks]
         if given:
             with naming("starts"):
                 return [self._start(names, parse_chain(text)) for text in given]
         if not self.usual:
             return []
-        size = float_bytes(self._networks(self.plan.networks[:1])[0])
+        size = float_bytes(_built(self.plan.networks[:1], self.plan, self.material)[0])
         chains = [parse_chain(text) for text in recommended(size, self.aim.most_bytes)]
         found = [values for chain in chains if (values := self.space.values_of(names[0], chain)) is not None]
         return found[: max(1, trials // 2)]
@@ -263,37 +271,50 @@ class _Begun:
         message = f"--start {chain} is not in the space of the search: widen it, or leave the start out."
         raise UsageError(message)
 
-    def _networks(self, sources: Any) -> list[Any]:
-        from mlbench.networks import building
 
-        task, samples = self.material.task, self.material.samples
-        return [building.build(source, task, samples, self.plan.making.source.seed) for source in sources]
+def _built(sources: Sequence[NetworkSource], plan: Plan, material: Material) -> list[Any]:
+    from mlbench.networks import building
+
+    return [
+        building.build(source, material.task, material.samples, plan.making.source.seed) for source in sources
+    ]
 
 
-def _engine(begun: _Begun, workers: int, scheduler: str | None, progress: Progress) -> Engine:
-    """What makes candidates."""
-    from mlbench.search.inprocess import InProcess
+class _Networks(Mapping[str, Any]):
+    """Networks by name: those that a user brings, or variants with whatever fields their texts give."""
 
-    if workers > 1 or scheduler:
-        message = "--workers and --scheduler are not there yet: leave them out."
-        raise UsageError(message)
-    return InProcess(begun.plan.making, begun.material, begun.named, begun.plan.measuring, progress)
+    def __init__(self, own: Mapping[str, NetworkSource]) -> None:
+        self._own = own
+        self._made: dict[str, NetworkSource] = dict(own)
+
+    def __getitem__(self, name: str) -> NetworkSource:
+        if name not in self._made:
+            if self._own:
+                raise KeyError(name)
+            self._made[name] = network_of(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
 
 
 def _networks(
     variants: tuple[str, ...], models: tuple[str, ...], **options: Any
-) -> tuple[tuple[str, ...], Callable[[str], NetworkSource]]:
-    """The texts of networks, and what gives the network of a text."""
-    models = models_of(variants, models)
-    if models:
+) -> tuple[tuple[str, ...], _Networks]:
+    """The texts of networks, names of those that a user brings, and the networks by name."""
+    if models := models_of(variants, models):
         require_data(**options)
-    kept = cache((lambda text: model_of(text, options["epochs"])) if models else network_of)
-    texts = tuple(dict.fromkeys(models or variants))
-    if "all" in variants and not models:
+        with naming("models"):
+            own = [model_of(text, options["epochs"]) for text in dict.fromkeys(models)]
+        return tuple(one.name for one in own), _Networks({one.name: one for one in own})
+    if "all" in variants:
         from mlbench import plugins
 
-        texts = tuple(plugins.usable("variants")[0])
-    return texts, kept
+        variants = tuple(plugins.usable("variants")[0])
+    return tuple(dict.fromkeys(variants)), _Networks({})
 
 
 def _plain(text: str) -> str:
@@ -306,7 +327,7 @@ def _plain(text: str) -> str:
 
 def _space(
     texts: tuple[str, ...],
-    named: Callable[[str], NetworkSource],
+    sources: _Networks,
     plan: Plan,
     material: Material,
     aim: Aim,
@@ -316,29 +337,24 @@ def _space(
     """The space that the file asks for; where it has no chain, the default one with what the file says of its names."""
     from mlbench.compression.stages import ChainSetup
     from mlbench.contracts import Context
-    from mlbench.networks import building
     from mlbench.search.space import CHAIN, space_of
     from mlbench.search.usual import usual_space
+    from mlbench.system.progress import Silent
 
     entries, place = entries_of_space()
     if not chain:
         progress.say("Looking at what each technique can do with the network …")
         setup = ChainSetup(material, plan.making.tuning, progress)
-        context = Context(setup.calibration(), plan.making.source.seed, progress)
-        task, samples = material.task, material.samples
-        networks = [building.build(one, task, samples, plan.making.source.seed) for one in plan.networks]
+        context = Context(setup.calibration(), plan.making.source.seed, Silent())
+        networks = _built(plan.networks, plan, material)
         entries = usual_space(networks, context, plan.making.tuning.epochs, aim.most_bytes) | entries
     else:
         entries[CHAIN] = list(chain)
 
-    def name(text: str) -> str:
-        source = named(text)
-        return source.origin or source.name
-
-    return space_of(entries, texts, name, place), not chain
+    return space_of(entries, texts, lambda text: sources[text].name, place), not chain
 
 
-def _again(options: dict[str, Any]) -> Callable[[str, str], str]:
+def _again(options: dict[str, Any], networks: _Networks) -> Callable[[str, str], str]:
     """What says the command that makes a candidate again: every option that was given, by flags alone."""
     context = click.get_current_context()
     left_out = {"networks", "models", "output.json", "output.folder"}
@@ -349,8 +365,13 @@ def _again(options: dict[str, Any]) -> Callable[[str, str], str]:
         usual = source in (click.core.ParameterSource.DEFAULT, None)
         if key in known and key not in left_out and not usual:
             shared += _flags(option, options.get(str(option.name), context.params.get(str(option.name))))
-    flag = "--model" if models_of(context.params["variants"], context.params["models"]) else "--variant"
-    return lambda network, chain: shlex.join(["mlbench", "run", flag, network, "--compress", chain, *shared])
+
+    def again(network: str, chain: str) -> str:
+        origin = networks[network].origin
+        which = ["--model", origin] if origin else ["--variant", network]
+        return shlex.join(["mlbench", "run", *which, "--compress", chain, *shared])
+
+    return again
 
 
 def _flags(option: click.Option, value: Any) -> list[str]:

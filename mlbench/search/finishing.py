@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,7 +105,7 @@ def _trial(row: Row, metric: str) -> SearchTrial:
 def measured(
     record: SearchRecord,
     plan: Plan,
-    named: Callable[[str], NetworkSource],
+    networks: Mapping[str, NetworkSource],
     folder: Path,
     progress: Progress,
 ) -> tuple[SearchRecord, list[Finished]]:
@@ -114,7 +114,7 @@ def measured(
     Args:
         record: of what was found.
         plan: how networks are made and measured.
-        named: the network of a text.
+        networks: by name.
         folder: of the search.
         progress: shows how far it is.
 
@@ -127,7 +127,7 @@ def measured(
         chains.setdefault(trial.network, []).append(trial.chain)
     runs = [
         pipeline.run(
-            replace(plan, networks=(named(name),), chains=tuple(map(parse_chain, texts)), out=folder),
+            replace(plan, networks=(networks[name],), chains=tuple(map(parse_chain, texts)), out=folder),
             progress,
         )[0]
         for name, texts in chains.items()

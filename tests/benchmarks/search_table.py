@@ -17,7 +17,7 @@ from mlbench.faces.landmarks import Landmarks
 from mlbench.runs.measuring import Measuring
 from mlbench.runs.plan import Making
 from mlbench.search.halving import epochs_of, rungs_of
-from mlbench.search.inprocess import InProcess
+from mlbench.search.engine import open_engine
 from mlbench.search.work import Job
 from mlbench.system.progress import Silent
 from mlbench.training.options import TrainingOptions, TuningOptions
@@ -41,9 +41,7 @@ def main() -> None:
         TrainingOptions(epochs=24, rate=3e-3, **options),
         TuningOptions(epochs=EPOCHS, rate=2e-3, **options),
     )
-    engine = InProcess(
-        making, making.material((None, None), Silent()), lambda _: NETWORK, Measuring(), Silent()
-    )
+    engine = open_engine(making, {"small": NETWORK}, Measuring(), progress=Silent())
     kept = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     space = space_of_table()
     names = [name for name in ENTRIES if name != "chain"]
@@ -55,7 +53,7 @@ def main() -> None:
         for epochs in rungs_of(epochs_of(parse_chain(chain), EPOCHS)):
             if f"{epochs}" not in kept.get(chain, {}):
                 engine.submit(Job("small", chain, epochs))
-                [found] = engine.finished(0)
+                [found] = engine.finished(3600)
                 figures = (
                     [round(found.metrics["mae"], 5), found.file_bytes] if not found.failure else found.failure
                 )
