@@ -16,8 +16,8 @@ from mlbench.data.sources import Source
 from mlbench.faces.landmarks import Landmarks
 from mlbench.runs.measuring import Measuring
 from mlbench.runs.plan import Making
-from mlbench.search.halving import epochs_of, rungs_of
 from mlbench.search.engine import open_engine
+from mlbench.search.halving import epochs_of, rungs_of
 from mlbench.search.work import Job
 from mlbench.system.progress import Silent
 from mlbench.training.options import TrainingOptions, TuningOptions
