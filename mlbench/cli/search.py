@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlbench.cli.experiment import config_options, entries_of_space, naming, setting, settings
+from mlbench.cli.experiment import config_options, entries_of_space, naming, place_of, setting, settings
 from mlbench.cli.options import (
     complete,
     data_options,
@@ -208,7 +208,7 @@ class _Begun:
         from mlbench.search import finishing
         from mlbench.search.engine import open_engine
         from mlbench.search.searching import Limits, Search, Seen
-        from mlbench.search.study import Study, database_in
+        from mlbench.search.study import Row, Study, database_in
         from mlbench.search.work import Job
 
         metric = facts_of(self.plan.making.source.task).primary
@@ -236,10 +236,13 @@ class _Begun:
                 progress=view.progress,
             )
             try:
+                known: list[Row] = []
 
                 def watch(seen: Seen) -> None:
                     view(seen)
-                    finishing.write(telling.record(seen.found), self.folder)
+                    if seen.found.rows != known:
+                        known[:] = seen.found.rows
+                        finishing.write(telling.record(seen.found), self.folder)
 
                 found = Search(study, engine, self.aim, self.plan.making.tuning.epochs).run(limits, watch)
                 engine.bring([Job(row.candidate.network, row.candidate.chain) for row in found.front])
@@ -350,6 +353,7 @@ def _space(
         entries = usual_space(networks, context, plan.making.tuning.epochs, aim.most_bytes) | entries
     else:
         entries[CHAIN] = list(chain)
+        of_table, place = place, lambda name: place_of("chain") if name == CHAIN else of_table(name)
 
     return space_of(entries, texts, lambda text: sources[text].name, place), not chain
 

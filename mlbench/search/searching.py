@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -113,6 +114,8 @@ class Search:
         row = self._study.ask()
         if row is None:
             return False
+        if row.state == "failed":
+            return True
         self._require_baseline(row.candidate.network)
         rungs = rungs_of(epochs_of(parse_chain(row.candidate.chain), self._epochs))
         self._submit(row, rungs[min(len(row.outcomes), len(rungs) - 1)])
@@ -158,11 +161,13 @@ class Search:
     def _judge(self, outcome: Outcome, number: int, late: bool) -> None:
         """Keep what came of a candidate, and end it or let it go on."""
         baseline = self._baselines[outcome.job.network]
-        if why := outcome.failure or baseline.failure:
+        last, p50 = outcome.complete or outcome.job.epochs is None, None
+        why = outcome.failure or baseline.failure or _not_finite(outcome)
+        if last and self._aim.timed and not why:
+            p50, why = self._latency(outcome)
+        if why:
             self._study.fail(number, why)
             return
-        last = outcome.complete or outcome.job.epochs is None
-        p50 = self._latency(outcome) if last and self._aim.timed else None
         row = self._study.note(number, outcome, p50)
         excess = self._aim.excess(outcome, baseline, p50, tuned=last)
         if last:
@@ -186,14 +191,22 @@ class Search:
     def _cheap(self, outcome: Outcome) -> Point:
         return self._aim.point(outcome)[:2]
 
-    def _latency(self, outcome: Outcome) -> float:
-        """Beside its baseline's, carried over to the machine where that was timed first."""
-        timing = self._engine.timed([outcome.job])[outcome.job]
+    def _latency(self, outcome: Outcome) -> tuple[float | None, str]:
+        """Beside its baseline's, carried over to the machine where that was timed first; or why there is none."""
+        try:
+            timing = self._engine.timed([outcome.job])[outcome.job]
+        except UsageError as error:
+            return None, str(error)
         kept = dict(self._study.shared.get(_BASELINE_P50, {}))
         if outcome.job.network not in kept:
             kept[outcome.job.network] = timing.baseline_p50_ms
             self._study.share(_BASELINE_P50, kept)
-        return timing.p50_ms / timing.baseline_p50_ms * kept[outcome.job.network]
+        return timing.p50_ms / timing.baseline_p50_ms * kept[outcome.job.network], ""
+
+
+def _not_finite(outcome: Outcome) -> str:
+    wrong = [name for name, value in outcome.metrics.items() if not math.isfinite(value)]
+    return f"Its {wrong[0]} is no finite number." if wrong else ""
 
 
 def found_in(rows: Sequence[Row], baselines: dict[str, Outcome], aim: Aim) -> Found:

@@ -47,7 +47,7 @@ class PatientStorage(RDBStorage):
         Raises:
             UsageError: it cannot be opened.
         """
-        self.told, self.say = shown(url), say
+        self.told, self.say, self.patience_s = shown(url), say, PATIENCE_S
         options: dict[str, Any] = {"pool_pre_ping": True}
         if url.startswith("sqlite"):
             options["connect_args"] = {"timeout": 60}
@@ -80,21 +80,22 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def tried(self: PatientStorage, *arguments: Any, **named: Any) -> Any:
-        end, told = time.monotonic() + PATIENCE_S, False
+        end, told = time.monotonic() + self.patience_s, False
         while True:
             try:
                 return method(self, *arguments, **named)
             except _FAILURES as error:
                 if time.monotonic() > end:
+                    waited, self.patience_s = self.patience_s, 0.0  # what follows need not wait again
                     message = (
-                        f"The study's database {self.told} has been away for {PATIENCE_S:.0f} s ({reason(error)}): "
+                        f"The study's database {self.told} has been away for {waited:.0f} s ({reason(error)}): "
                         "start it, and give the same command again, which goes on."
                     )
                     raise UsageError(message) from error
                 if not told:
                     self.say(f"The study's database is away ({reason(error)}): trying again …")
                     told = True
-                time.sleep(min(1.0, PATIENCE_S / 20))
+                time.sleep(min(1.0, self.patience_s / 20))
 
     return tried
 

@@ -11,7 +11,9 @@ import platform
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -80,12 +82,12 @@ class Study:
     """A study in a database, and this process' part in it."""
 
     def __init__(
-        self, url: str, name: str, space: Space, objectives: int, sampler: Sampler, seed: int, say: Any
+        self, url: str | None, name: str, space: Space, objectives: int, sampler: Sampler, seed: int, say: Any
     ) -> None:
         """Open a study, or begin it.
 
         Args:
-            url: of the database.
+            url: of the database; None: it is kept in memory, and is gone with this process.
             name: of the study, which what decides it determines.
             space: of its candidates.
             objectives: how many.
@@ -101,16 +103,18 @@ class Study:
         warnings.filterwarnings("ignore", message="Heartbeat of storage")
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self.name, self._space, self._mine = name, space, dict[int, optuna.trial.Trial]()
-        self._storage = PatientStorage(url, _revive, say)
+        self._database = PatientStorage(url, _revive, say) if url else None
         self._study = optuna.create_study(
-            storage=self._storage, study_name=name, directions=["minimize"] * objectives, load_if_exists=True
+            storage=self._database, study_name=name, directions=["minimize"] * objectives, load_if_exists=True
         )
-        self._require_version(shown(url))
+        if url:
+            self._require_version(shown(url))
         count = len(self._study.get_trials(deepcopy=False))
         self._sampler = _sampler(sampler, seed + count)
         self._random = RandomSampler(seed + count)
         self._closed = threading.Event()
-        threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
+        if self._database:
+            threading.Thread(target=self._beat, args=(self._database,), daemon=True, name="heartbeat").start()
 
     def _require_version(self, where: str) -> None:
         of = self._study.user_attrs.get("mlbench")
@@ -136,31 +140,39 @@ class Study:
                 )
 
     def ask(self) -> Row | None:
-        """A candidate that was not asked before, or one that a client left; None: none was found."""
+        """A candidate that was not asked before, or one that a client left; None: none was found.
+
+        One that makes no sense has failed when it comes.
+        """
         self._take_over()
         for attempt in range(_TRIES):
             at_random = attempt % (_TRIES_OF_SAMPLER + 1) == _TRIES_OF_SAMPLER
             self._study.sampler = self._random if at_random else self._sampler
             trial = self._study.ask()
             trial.set_user_attr(_CLIENT, _this_process())
-            self._storage.record_heartbeat(trial._trial_id)
-            try:
-                found = self._space.candidate(
-                    lambda name, values, trial=trial: _suggested(trial, name, values)
-                )
-            except UsageError as error:
-                trial.set_user_attr(_CANDIDATE, ["", f"{sorted(trial.params.items())}"])
-                self._mine[trial.number] = trial
-                self.fail(trial.number, f"{error}")
-                continue
+            if self._database:
+                self._database.record_heartbeat(trial._trial_id)
+            found, fault = self._candidate(trial)
             trial.set_user_attr(_CANDIDATE, [found.network, found.chain])
             if any(row.candidate == found and row.number != trial.number for row in self.rows()):
                 trial.set_user_attr(_REPEATS, True)
                 self._study.tell(trial, state=TrialState.FAIL)
                 continue
             self._mine[trial.number] = trial
-            return next(row for row in self.rows() if row.number == trial.number)
+            if fault:
+                self.fail(trial.number, fault)
+            return self._row_of(trial.number)
         return None
+
+    def _candidate(self, trial: optuna.trial.Trial) -> tuple[Candidate, str]:
+        """What a trial is to try, and why it makes no sense; "": it does."""
+        try:
+            return self._space.candidate(partial(_suggested, trial)), ""
+        except UsageError as error:
+            return Candidate("", f"{dict(sorted(trial.params.items()))}"), str(error)
+
+    def _row_of(self, number: int) -> Row:
+        return next(row for row in self.rows() if row.number == number)
 
     def note(self, number: int, outcome: Outcome, p50_ms: float | None = None) -> Row:
         """Keep the figures of a trial of this process after a rung."""
@@ -169,7 +181,7 @@ class Study:
         trial.set_user_attr(_OUTCOMES, kept)
         if p50_ms is not None:
             trial.set_user_attr(_P50, p50_ms)
-        return next(row for row in self.rows() if row.number == number)
+        return self._row_of(number)
 
     def complete(self, number: int, point: Point, excess: Mapping[str, float]) -> None:
         """End a trial that was carried out."""
@@ -212,25 +224,26 @@ class Study:
     def close(self) -> None:
         """Leave the study; trials of this process that have not ended go on with who comes next."""
         self._closed.set()
-        for number in list(self._mine):
-            _release(self._study, self._storage, self._study.get_trials(deepcopy=False)[number])
-            del self._mine[number]
-        self._storage.engine.dispose()
+        if self._database:
+            with suppress(UsageError):  # the database is away: they are taken over all the same
+                for number in self._mine:
+                    _release(self._study, self._database, self._study.get_trials(deepcopy=False)[number])
+            self._database.engine.dispose()
 
     def _take_over(self) -> None:
         """Put what dead clients were at in the queue: those of this machine at once, others when they fall silent."""
+        if self._database is None:
+            return
         optuna.storages.fail_stale_trials(self._study)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if trial.number not in self._mine and _is_dead(trial.user_attrs.get(_CLIENT)):
-                _release(self._study, self._storage, trial)
+                _release(self._study, self._database, trial)
 
-    def _beat(self) -> None:
-        while not self._closed.wait(self._storage.heartbeat_interval):
-            for trial in list(self._mine.values()):
-                try:
-                    self._storage.record_heartbeat(trial._trial_id)
-                except UsageError:
-                    return  # the search itself says it
+    def _beat(self, database: PatientStorage) -> None:
+        with suppress(UsageError):  # the search itself says it
+            while not self._closed.wait(database.heartbeat_interval):
+                for trial in list(self._mine.values()):
+                    database.record_heartbeat(trial._trial_id)
 
 
 def _sampler(name: Sampler, seed: int) -> BaseSampler:

@@ -113,8 +113,8 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(server):
 
 
 def test_a_server_that_stays_away_ends_the_search_in_one_sentence(server, monkeypatch):
-    study = Study(server.url, "stays away", _space(), 2, "tpe", 7, print)
     monkeypatch.setattr(storage, "PATIENCE_S", 1.0)
+    study = Study(server.url, "stays away", _space(), 2, "tpe", 7, print)
     server.control("stop", "-m", "fast")
     try:
         with pytest.raises(UsageError, match=r"has been away for 1 s .*the same command again") as error:

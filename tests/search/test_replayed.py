@@ -24,7 +24,7 @@ def _volume(outcomes, reference):
 
 
 def _share(sampler, seed, table, reference, whole):
-    study = Study("sqlite://", "replayed", space_of_table(), 2, sampler, seed, print)
+    study = Study(None, "replayed", space_of_table(), 2, sampler, seed, print)
     try:
         found = Search(study, Looked(table.__getitem__), AIM, EPOCHS).run(Limits(TRIALS), lambda seen: None)
     finally:
