@@ -430,6 +430,25 @@ measuring_options = _options(
 )
 
 
+engine_options = _options(
+    setting(
+        "engine.workers",
+        "--workers",
+        rare=True,
+        default=1,
+        type=click.IntRange(1, 1024),
+        help="Processes of this machine that train and compress at the same time, the cores divided among them.",
+    ),
+    setting(
+        "engine.scheduler",
+        "--scheduler",
+        rare=True,
+        metavar="tcp://HOST:PORT",
+        help="A Dask cluster that trains and compresses, in place of this machine; see docs/clusters.md.",
+    ),
+)
+
+
 test_options = _options(
     click.option(
         "--task",

@@ -15,6 +15,7 @@ from mlbench.cli.experiment import config_options, entries_of_space, naming, pla
 from mlbench.cli.options import (
     complete,
     data_options,
+    engine_options,
     measuring_options,
     model_of,
     model_option,
@@ -44,7 +45,7 @@ _SAMPLERS = ("tpe", "nsga", "random")
 Examples:
   mlbench search --variant basic --faces 1000 --trials 6 --epochs 1
   mlbench search --variant basic --data faces.npz --budget size=128KB --trials 30 --hours 3
-  mlbench search --config experiment.toml --sampler nsga
+  mlbench search --config experiment.toml --sampler nsga --workers 2
   mlbench search --variant "basic(filters={f})" --set 'search.f=["8-16-32", "16-32-64"]' --chain "tucker+int8"
   mlbench search --best size=128KB
 
@@ -108,20 +109,6 @@ and of --set, as of `mlbench run`.
     metavar="URL",
     help="Database that keeps the trials, as postgresql+psycopg://USER@HOST/DATABASE. [default: a file in --out]",
 )
-@setting(
-    "search.workers",
-    "--workers",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, 256),
-    help="Processes on this machine that make candidates.",
-)
-@setting(
-    "search.scheduler",
-    "--scheduler",
-    metavar="URL",
-    help="Dask cluster that makes candidates: tcp://HOST:8786.",
-)
 @click.option(
     "--best",
     multiple=True,
@@ -132,6 +119,7 @@ and of --set, as of `mlbench run`.
 @training_options
 @tuning_options
 @measuring_options
+@engine_options
 @output_options
 def search(best: tuple[str, ...], as_json: bool, out: Path, **options: Any) -> None:
     """Find the best forms of a network: the front of its metric, bytes and latency, within budgets.
@@ -361,7 +349,7 @@ def _space(
 def _again(options: dict[str, Any], networks: _Networks) -> Callable[[str, str], str]:
     """What says the command that makes a candidate again: every option that was given, by flags alone."""
     context = click.get_current_context()
-    left_out = {"networks", "models", "output.json", "output.folder"}
+    left_out = {"networks", "models", "output.json", "output.folder", "engine.workers", "engine.scheduler"}
     shared: list[str] = []
     known = settings(run)
     for key, option in settings(context.command).items():

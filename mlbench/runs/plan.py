@@ -110,6 +110,8 @@ class Plan:
     tests: tuple[TestSet, ...]
     measuring: Measuring
     frozen_graph: bool = False
+    workers: int = 1  # processes of this machine that make the candidates
+    scheduler: str | None = None  # of a cluster that makes them in their place
     out: Path = Path("runs")
     command: tuple[str, ...] = ()
 
@@ -121,6 +123,7 @@ class Plan:
             "chains": [str(chain) for chain in self.chains],
             **self.making.experiment(),
             "measuring": self.measuring.experiment(),
+            "engine": {"workers": self.workers, "scheduler": self.scheduler},
             "output": {"folder": str(self.out), "frozen_graph": self.frozen_graph},
         }
         found["data"]["tests"] = [test.text for test in self.tests]

@@ -31,7 +31,7 @@ def engine(pool):
 def outcomes(conductor, count):
     found = []
     while len(found) < count:
-        new = list(conductor.finished(0.1))
+        new = list(conductor.finished(60))
         assert new
         found += new
     return found

@@ -48,8 +48,12 @@ def open_engine(
 
 
 def _cluster(planner: Planner, workers: int, scheduler: str | None, progress: Progress) -> Pool:
-    from mlbench.search.engine import cluster  # imports Dask
-    from mlbench.search.engine.local import LocalWorkers
+    try:
+        from mlbench.search.engine import cluster  # imports Dask
+        from mlbench.search.engine.local import LocalWorkers
+    except ModuleNotFoundError as error:
+        message = f'Many workers need {error.name}: pip install "mlbench[cluster]", or use one worker.'
+        raise UsageError(message) from error
 
     if scheduler is not None:
         client = cluster.connected(scheduler)

@@ -99,11 +99,10 @@ def listed(mark: str) -> list[tuple[str, int, str]] | None:
 
 def chunk(mark: str, name: str, offset: int) -> bytes:
     """Bytes of a file beside a mark; none behind its end."""
-    place = place_of(mark).with_name(name)
     if not _NAME.fullmatch(name):
         message = f"{name!r} is not in the cache"
         raise ValueError(message)
-    with place.open("rb") as file:
+    with place_of(mark).with_name(name).open("rb") as file:
         file.seek(offset)
         return file.read(CHUNK)
 
