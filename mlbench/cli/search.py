@@ -109,6 +109,8 @@ and of --set, as of `mlbench run`.
     metavar="URL",
     help="Database that keeps the trials, as postgresql+psycopg://USER@HOST/DATABASE. [default: a file in --out]",
 )
+@setting("chains", "--compress", "chains", multiple=True, rare=True, help="Of the file of a run: not used.")
+@setting("output.frozen_graph", "--pb", is_flag=True, rare=True, help="Likewise.")
 @click.option(
     "--best",
     multiple=True,
@@ -164,7 +166,10 @@ class _Begun:
         from mlbench.system.files import key_of, require_writable
 
         texts, networks = _networks(variants, models, **options)
-        options |= {"pb": False, "out": out}
+        options = {name: value for name, value in options.items() if name != "chains"} | {
+            "pb": False,
+            "out": out,
+        }
         plan = plan_of((), tuple(networks[_plain(text)] for text in texts), **options)
         plan = replace(plan, command=_command(options["study"]))
         progress = progress_bars()
@@ -349,13 +354,13 @@ def _space(
 def _again(options: dict[str, Any], networks: _Networks) -> Callable[[str, str], str]:
     """What says the command that makes a candidate again: every option that was given, by flags alone."""
     context = click.get_current_context()
-    left_out = {"networks", "models", "output.json", "output.folder", "engine.workers", "engine.scheduler"}
+    left_out = {"networks", "models", "chains"}
     shared: list[str] = []
     known = settings(run)
     for key, option in settings(context.command).items():
         source = context.get_parameter_source(str(option.name))
         usual = source in (click.core.ParameterSource.DEFAULT, None)
-        if key in known and key not in left_out and not usual:
+        if key in known and key not in left_out and not usual and not key.startswith(("output.", "engine.")):
             shared += _flags(option, options.get(str(option.name), context.params.get(str(option.name))))
 
     def again(network: str, chain: str) -> str:
