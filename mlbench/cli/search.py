@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,8 +219,8 @@ class _Begun:
         objectives, seed = 3 if self.aim.latency else 2, options["seed"]
         say = progress_bars().say
         study = Study(url, f"mlbench-{self.name}", self.space, objectives, options["sampler"], seed, say)
-        study.start_with(self._starts(options["starts"], limits.trials))
-        with SearchView(Console(stderr=True), metric) as view:
+        with closing(study), SearchView(Console(stderr=True), metric) as view:
+            study.start_with(self._starts(options["starts"], limits.trials))
             engine = open_engine(
                 self.plan.making,
                 self.networks,
@@ -228,20 +229,17 @@ class _Begun:
                 scheduler=options["scheduler"],
                 progress=view.progress,
             )
-            try:
-                known: list[Row] = []
+            known: list[Row] = []
 
-                def watch(seen: Seen) -> None:
-                    view(seen)
-                    if seen.found.rows != known:
-                        known[:] = seen.found.rows
-                        finishing.write(telling.record(seen.found), self.folder)
+            def watch(seen: Seen) -> None:
+                view(seen)
+                if seen.found.rows != known:
+                    known[:] = seen.found.rows
+                    finishing.write(telling.record(seen.found), self.folder)
 
+            with closing(engine):
                 found = Search(study, engine, self.aim, self.plan.making.tuning.epochs).run(limits, watch)
                 engine.bring([Job(row.candidate.network, row.candidate.chain) for row in found.front])
-            finally:
-                engine.close()
-                study.close()
         return telling.record(found)
 
     def _starts(self, given: tuple[str, ...], trials: int) -> list[dict[str, str]]:

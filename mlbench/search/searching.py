@@ -86,6 +86,7 @@ class Search:
         kept = study.shared.get(_BASELINES, {})
         self._baselines = {network: outcome_of(one) for network, one in kept.items()}
         self._asked: set[str] = set()  # networks whose baselines the engine works on
+        self._known: set[str] = set()  # networks whose baselines the engine was asked for
 
     def run(self, limits: Limits, watch: Watch) -> Found:
         """Work until a limit is reached, or the space holds nothing new."""
@@ -122,19 +123,20 @@ class Search:
         return True
 
     def _require_baseline(self, network: str) -> None:
-        if network not in self._baselines and network not in self._asked:
+        if network not in self._known:  # one of an earlier call too: candidates are timed beside it
+            self._known.add(network)
             self._asked.add(network)
             self._engine.submit(Job(network, "none"))
 
     def _submit(self, row: Row, epochs: int | None) -> None:
         job = Job(row.candidate.network, row.candidate.chain, epochs)
         self._numbers[job] = row.number
-        if job.chain != "none" or job.network not in self._asked:  # else the engine is at it
+        if job != Job(job.network, "none") or job.network not in self._asked:  # else the engine is at it
             self._engine.submit(job)
 
     def _take(self, outcome: Outcome, late: bool) -> None:
         network = outcome.job.network
-        if outcome.job.chain == "none" and network in self._asked:
+        if outcome.job == Job(network, "none") and network in self._asked:
             self._take_baseline(network, outcome)
             ready = [
                 one
@@ -216,11 +218,7 @@ def found_in(rows: Sequence[Row], baselines: dict[str, Outcome], aim: Aim) -> Fo
     volumes = list[float]()
     known = [one for one in baselines.values() if not one.failure]
     if known and points:
-        reference = (
-            tuple(map(max, *(aim.reference(one)[:2] for one in known)))
-            if len(known) > 1
-            else (aim.reference(known[0])[:2])
-        )
+        reference = tuple(max(ends) for ends in zip(*(aim.reference(one) for one in known), strict=True))
         scale = abs(aim.point(known[0])[0]) or 1.0
         flat = [point[:2] for point in points]
         volumes = [hypervolume(flat[: count + 1], reference) / scale for count in range(len(flat))]

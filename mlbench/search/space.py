@@ -232,15 +232,23 @@ class Space:
         Options that the chain leaves open have the first of their values.
         """
         for outer in self.networks:
-            if self.named(outer) != network:
+            inner = self._firsts(outer)
+            if self.named(_NAME.sub(lambda match, inner=inner: inner[match[1]], outer)) != network:  # type: ignore[misc]
                 continue
             for text in self.chains:
                 for written, values in self._written(text, {}):
                     if (found := self._matched(without_none(written), chain)) is not None:
                         first = {NETWORK: outer} if len(self.networks) > 1 else {}
                         first |= {CHAIN: text} if len(self.chains) > 1 else {}
-                        return first | values | found
+                        return first | inner | values | found
         return None
+
+    def _firsts(self, text: str) -> dict[str, str]:
+        """The first value of each name in a text."""
+        values = {name: self.dimensions[name] for name in _NAME.findall(text)}
+        return {
+            name: one.text(one.ends[0]) if isinstance(one, Range) else one[0] for name, one in values.items()
+        }
 
     def _written(self, text: str, values: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
         """A text with the names left alone that stand for an option's value, for every choice of the others."""
