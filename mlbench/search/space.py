@@ -142,6 +142,10 @@ def dimension_of(value: Any) -> Dimension:
         raise UsageError(message) from error
 
 
+class _EndlessError(Exception):
+    """There is a range among the values."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A network and the chain that it is compressed by, each in its one way of writing."""
@@ -225,6 +229,40 @@ class Space:
         network = self.networks[0] if len(self.networks) == 1 else pick(NETWORK, self.networks)
         chain = self.chains[0] if len(self.chains) == 1 else pick(CHAIN, self.chains)
         return Candidate(self.named(filled(network)), str(parse_chain(without_none(filled(chain)))))
+
+    def every(self, most: int) -> list[tuple[dict[str, str], Candidate]] | None:
+        """All candidates that make sense, each once, with values that give it; None: there are more than `most` ways.
+
+        The ways are gone through as an odometer's wheels turn, the last choice first.
+        """
+        found: dict[Candidate, dict[str, str]] = {}
+        wheels = list[int]()
+        for _ in range(most):
+            taken: list[tuple[str, tuple[str, ...]]] = []
+
+            def pick(name: str, values: Dimension, taken: list[tuple[str, tuple[str, ...]]] = taken) -> str:
+                if isinstance(values, Range):
+                    raise _EndlessError
+                taken.append((name, values))
+                place = len(taken) - 1
+                wheels.extend([0] * (len(taken) - len(wheels)))
+                return values[wheels[place]]
+
+            try:
+                candidate = self.candidate(pick)
+                values = {name: one[at] for (name, one), at in zip(taken, wheels, strict=False)}
+                found.setdefault(candidate, values)
+            except UsageError:
+                pass  # a way that makes no sense
+            except _EndlessError:
+                return None
+            del wheels[len(taken) :]
+            while wheels and wheels[-1] + 1 == len(taken[len(wheels) - 1][1]):
+                wheels.pop()
+            if not wheels:
+                return [(values, candidate) for candidate, values in found.items()]
+            wheels[-1] += 1
+        return None
 
     def values_of(self, network: str, chain: Chain) -> dict[str, str] | None:
         """What `pick` must choose for a chain, ranges cut to their ends; None: it is not in the space.

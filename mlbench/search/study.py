@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -34,8 +35,9 @@ SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 State = Literal["waiting", "running", "complete", "stopped", "failed"]
 
-_TRIES = 200  # at a candidate that was not asked before
-_TRIES_OF_SAMPLER = 5  # of them by the sampler in a row, until one is drawn at random
+_TRIES = 40  # at a candidate that was not asked before
+_TRIES_OF_SAMPLER = 5  # of them by the sampler, until one is drawn at random
+_ALL = 5000  # ways to candidates that are gone through to see which are left
 _POPULATION = 10  # of NSGA-II: a search has tens of trials, not thousands
 _STARTUP = 8  # trials before TPE models anything
 
@@ -111,7 +113,7 @@ class Study:
             self._require_version(shown(url))
         count = len(self._study.get_trials(deepcopy=False))
         self._sampler = _sampler(sampler, seed + count)
-        self._random = RandomSampler(seed + count)
+        self._random, self._chance = RandomSampler(seed + count), random.Random(seed + count)  # noqa: S311
         self._closed = threading.Event()
         if self._database:
             threading.Thread(target=self._beat, args=(self._database,), daemon=True, name="heartbeat").start()
@@ -131,13 +133,7 @@ class Study:
         """Have these values asked first, where the study is new."""
         if not self._study.get_trials(deepcopy=False):
             for values in starts:
-                self._study.enqueue_trial(
-                    {
-                        name: _encoded(self._space.dimensions.get(name) or (text,), text)
-                        for name, text in values.items()
-                    },
-                    skip_if_exists=True,
-                )
+                self._queue(values)
 
     def ask(self) -> Row | None:
         """A candidate that was not asked before, or one that a client left; None: none was found.
@@ -146,7 +142,9 @@ class Study:
         """
         self._take_over()
         for attempt in range(_TRIES):
-            at_random = attempt % (_TRIES_OF_SAMPLER + 1) == _TRIES_OF_SAMPLER
+            at_random = attempt >= _TRIES_OF_SAMPLER
+            if at_random and not self._queue_any():
+                return None
             self._study.sampler = self._random if at_random else self._sampler
             trial = self._study.ask()
             trial.set_user_attr(_CLIENT, _this_process())
@@ -163,6 +161,26 @@ class Study:
                 self.fail(trial.number, fault)
             return self._row_of(trial.number)
         return None
+
+    def _queue_any(self) -> bool:
+        """Queue one of the candidates that are left, where all can be gone through; whether any may be left."""
+        if self._every is None:
+            return True
+        asked = {row.candidate for row in self.rows()}
+        left = [values for values, candidate in self._every if candidate not in asked]
+        if left:
+            self._queue(self._chance.choice(left))
+        return bool(left)
+
+    @cached_property
+    def _every(self) -> list[tuple[dict[str, str], Candidate]] | None:
+        return self._space.every(_ALL)
+
+    def _queue(self, values: Mapping[str, str]) -> None:
+        known = self._space.dimensions
+        self._study.enqueue_trial(
+            {name: _encoded(known.get(name, (text,)), text) for name, text in values.items()}
+        )
 
     def _candidate(self, trial: optuna.trial.Trial) -> tuple[Candidate, str]:
         """What a trial is to try, and why it makes no sense; "": it does."""

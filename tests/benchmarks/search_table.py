@@ -6,7 +6,6 @@ after a quarter of its epochs, and whole: minutes; it goes on where it was.
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from mlbench.search.halving import epochs_of, rungs_of
 from mlbench.search.work import Job
 from mlbench.system.progress import Silent
 from mlbench.training.options import TrainingOptions, TuningOptions
-from tests.search.table import ENTRIES, EPOCHS, TABLE, space_of_table
+from tests.search.table import EPOCHS, TABLE, space_of_table
 
 NETWORK = Variant(
     "small",
@@ -43,12 +42,8 @@ def main() -> None:
     )
     engine = open_engine(making, {"small": NETWORK}, Measuring(), progress=Silent())
     kept = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-    space = space_of_table()
-    names = [name for name in ENTRIES if name != "chain"]
-    chains = {
-        space.chosen(dict(zip(names, values, strict=True))).chain
-        for values in itertools.product(*(space.dimensions[name] for name in names))
-    }
+    every = space_of_table().every(10_000) or []
+    chains = {candidate.chain for _, candidate in every}
     for chain in sorted(chains | {"none"}):
         for epochs in rungs_of(epochs_of(parse_chain(chain), EPOCHS)):
             if f"{epochs}" not in kept.get(chain, {}):

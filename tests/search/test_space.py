@@ -179,6 +179,29 @@ def test_recommended_chains_are_in_the_default_space(most_bytes):
         assert re.sub(r"\(,?", "(", plain).replace("()", "") == str(parse_chain(text))
 
 
+def test_every_candidate_of_a_finite_space_is_gone_through_once():
+    entries = {
+        "chain": "{first}+{q}",
+        "first": ["none", "svd({r})", "none"],
+        "r": [4, 8],
+        "q": ["none", "int8"],
+    }
+    space = _space(entries)
+    every = space.every(100)
+    assert {candidate.chain for _, candidate in every} == {
+        "none",
+        "int8",
+        "svd(rank=4)",
+        "svd(rank=4)+int8",
+        "svd(rank=8)",
+        "svd(rank=8)+int8",
+    }
+    assert len(every) == 6
+    assert all(space.chosen(values) == candidate for values, candidate in every)
+    assert space.every(5) is None
+    assert _space(_HAND_WRITTEN).every(100) is None
+
+
 def test_what_is_not_in_a_space_has_no_values():
     space = _space(_HAND_WRITTEN)
     for chain in (
