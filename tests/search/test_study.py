@@ -145,7 +145,7 @@ def test_a_candidate_that_makes_no_sense_is_a_failed_trial():
         _space(entries)
     entries["chain"] = "tucker(target={t})+{q}+{p}"
     found, _ = _search(
-        tmp_path, 8, entries=entries | {"p": ["none", "none", "svd"]} | {"q": ["none", "int8", "none"]}
+        None, 8, entries=entries | {"p": ["none", "none", "svd"]} | {"q": ["none", "int8", "none"]}
     )
     assert any("cannot follow" in row.failure for row in found.rows)
     assert any(row.state == "complete" for row in found.rows)
