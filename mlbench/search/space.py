@@ -271,7 +271,7 @@ class Space:
         """
         for outer in self.networks:
             inner = self._firsts(outer)
-            if self.named(_NAME.sub(lambda match, inner=inner: inner[match[1]], outer)) != network:  # type: ignore[misc]
+            if self.named(_filled(outer, inner)) != network:
                 continue
             for text in self.chains:
                 for written, values in self._written(text, {}):
@@ -385,6 +385,10 @@ def _same(text: str, value: object) -> bool:
         return float(text) == float(str(value))
     except ValueError:
         return text == str(value)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    return _NAME.sub(lambda match: values[match[1]], text)
 
 
 def without_none(chain: str) -> str:
