@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -40,6 +40,7 @@ MEASURING = "measuring"
 _ANSWER, _RETURN = 20, 600
 
 _LOOK = 1.0  # seconds until it is looked again which workers there are
+_LIST = 60.0  # and what they have finished, for other clients too
 
 
 class Describes(Protocol):
@@ -119,8 +120,9 @@ class Cluster(Pool):
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)  # facts of workers, by address
     _marks: dict[str, str] = field(default_factory=dict)  # who has what, by mark
     _looked: float = 0.0
+    _listed: float = 0.0
     _reserved: str = ""
-    _attempts: Iterator[int] = field(default_factory=itertools.count)
+    _attempts: Counter[str] = field(default_factory=Counter)
 
     def room(self) -> int:
         """See `Pool.room`."""
@@ -140,8 +142,9 @@ class Cluster(Pool):
     def _submit(
         self, function: Callable[[str], str], text: str, name: str, only: list[str] | None, **options: Any
     ) -> Future:
-        # A number makes a key that is asked for again another one: Dask would give the old answer.
-        key = f"{name}-{next(self._attempts)}"
+        # Two clients that ask for a step get one task. Asked for again, it is another: Dask may hold the old answer.
+        key = f"{name}-{self._attempts[name]}"
+        self._attempts[name] += 1
         return self.client.submit(function, text, key=key, pure=False, workers=only, retries=0, **options)
 
     def replies(self, timeout_s: float) -> Iterator[tuple[str, Reply]]:
@@ -273,6 +276,8 @@ class Cluster(Pool):
             for address in found.keys() - self._known.keys():
                 self._greet(address, str(found[address].get("name", address)))
             self._known = dict(found)
+            if time.monotonic() - self._listed > _LIST:
+                self._list()
         except (OSError, RuntimeError):  # not connected now
             self._known = {}
         self._looked = time.monotonic()
@@ -284,7 +289,12 @@ class Cluster(Pool):
         except UsageError as error:
             self.progress.say(f"{error} It gets no steps.")
             self._excluded[address] = str(error)
-        self._marks |= dict.fromkeys(ask(worker.marks), address)
+        self._listed = 0.0
+
+    def _list(self) -> None:
+        for address, marks in self.client.run(worker.marks, on_error="ignore").items():
+            self._marks |= dict.fromkeys(marks, address)
+        self._listed = time.monotonic()
 
 
 def _reply_of(future: Future) -> Reply:
