@@ -189,7 +189,7 @@ def test_a_worker_of_another_version_is_named_and_gets_no_steps(farm, describes,
     told = Told()
     conductor = engine(told)
     conductor.submit(Job("net", "a"))
-    with pytest.raises(UsageError, match=r"No worker is left.*The worker old has mlbench .*, here it is 99"):
+    with pytest.raises(UsageError, match=r"No worker is left.* The worker old has mlbench .*, here it is 99"):
         outcomes(conductor, 1)
     assert not describes.done()
 

@@ -244,11 +244,18 @@ class Cluster(Pool):
     def exclude(self, worker: str, why: str) -> None:
         """See `Pool.exclude`."""
         self._excluded[worker] = why
-        self._look(now=True)
-        if not self._usable():
-            told = "; ".join(f"{self.told(address)}: {reason}" for address, reason in self._excluded.items())
+        self._require_some()
+
+    def _require_some(self) -> None:
+        """See that not all workers that there are were excluded.
+
+        Raises:
+            UsageError: they were, and why.
+        """
+        if self._known and not self._known.keys() - self._excluded.keys():
+            told = " ".join(f"{self.told(address)}: {self._excluded[address]}" for address in self._known)
             message = (
-                f"No worker is left that can take steps ({told}): mend that and give the same command again."
+                f"No worker is left that can take steps; mend that and give the same command again. {told}"
             )
             raise UsageError(message)
 
@@ -271,6 +278,9 @@ class Cluster(Pool):
         if self.client.status == "closed":
             self.progress.say("The scheduler went away: waiting for it to come back …")
             self.client = self.reconnect()
+        if self.client.status != "running":
+            self._known = {}  # they are met again
+            return
         try:
             found = self.client.scheduler_info()["workers"]
             for address in found.keys() - self._known.keys():
