@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -255,6 +256,7 @@ class Reply(Form):
     times: tuple[float, ...] = ()
 
 
+@cache
 def own_versions() -> dict[str, str]:
     """The versions of mlbench, and of the packages that decide what a step leaves, here."""
     return versions("mlbench", *LIBRARIES)
