@@ -133,9 +133,10 @@ class Cluster(Pool):
     def launch(self, step: Step, holders: Holders) -> None:
         """See `Pool.launch`."""
         only = sorted(self._usable()) if self._excluded or self._reserved else None
-        future = self._submit(
-            self.perform, self.describes.step(step, holders), f"{step.kind}-{step.key}", only
-        )
+        asked = (*step.needs, *step.helps)
+        known = {mark: (self._marks[mark],) for mark in asked if mark in self._marks}
+        text = self.describes.step(step, known | {mark: holders[mark] for mark in asked if mark in holders})
+        future = self._submit(self.perform, text, f"{step.kind}-{step.key}", only)
         self._futures[step.key] = step, future
         future.add_done_callback(lambda done: self._ended.put((step.key, done)))
 
