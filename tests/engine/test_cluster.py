@@ -7,7 +7,6 @@ from collections import Counter
 
 import pytest
 
-from mlbench.errors import UsageError
 from mlbench.runs.measuring import Measuring
 from mlbench.search.engine import cluster
 from mlbench.search.engine.conductor import Conductor
@@ -181,35 +180,3 @@ def test_a_new_client_finds_what_workers_with_caches_of_their_own_have_done(
     assert found.epochs == 0
     assert found.metrics == {"mae": 1.0}
     assert set(Counter(describes.done()).values()) == {1}
-
-
-def test_a_worker_of_another_version_is_named_and_gets_no_steps(farm, describes, engine, cache, monkeypatch):
-    farm.start_worker(cache, "--name", "old")
-    monkeypatch.setattr("mlbench.search.engine.forms.own_versions", lambda: {"mlbench": "99", "numpy": "9"})
-    told = Told()
-    conductor = engine(told)
-    conductor.submit(Job("net", "a"))
-    with pytest.raises(UsageError, match=r"No worker is left.*The worker old has mlbench .*, here it is 99"):
-        outcomes(conductor, 1)
-    assert not describes.done()
-
-
-def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr(cluster, "_ANSWER", 0.2)
-    with pytest.raises(UsageError, match=r"tcp://127\.0\.0\.1:1 does not answer"):
-        cluster.connected("tcp://127.0.0.1:1")
-
-
-def test_files_are_timed_by_the_worker_that_is_for_it_alone(farm, describes, engine, cache):
-    farm.start_worker(cache, "--name", "plain")
-    conductor = engine()
-    for job in jobs("a", "none"):
-        conductor.submit(job)
-    outcomes(conductor, 2)
-    with pytest.raises(UsageError, match="--resources measuring=1"):
-        conductor.timed(jobs("a"))
-    farm.start_worker(cache, "--name", "timer", "--resources", "measuring=1")
-    conductor.pool.measure = doubles.measure
-    wait_until(lambda: conductor.pool._look(now=True) or len(conductor.workers()) == 2)
-    [timing] = conductor.timed(jobs("a")).values()
-    assert (timing.p50_ms, timing.baseline_p50_ms) == (2.0, 1.0)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import queue
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -40,6 +40,7 @@ MEASURING = "measuring"
 _ANSWER, _RETURN = 20, 600
 
 _LOOK = 1.0  # seconds until it is looked again which workers there are
+_LIST = 60.0  # and what they have finished, for other clients too
 
 
 class Describes(Protocol):
@@ -119,8 +120,9 @@ class Cluster(Pool):
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)  # facts of workers, by address
     _marks: dict[str, str] = field(default_factory=dict)  # who has what, by mark
     _looked: float = 0.0
+    _listed: float = 0.0
     _reserved: str = ""
-    _attempts: Iterator[int] = field(default_factory=itertools.count)
+    _attempts: Counter[str] = field(default_factory=Counter)
 
     def room(self) -> int:
         """See `Pool.room`."""
@@ -131,17 +133,19 @@ class Cluster(Pool):
     def launch(self, step: Step, holders: Holders) -> None:
         """See `Pool.launch`."""
         only = sorted(self._usable()) if self._excluded or self._reserved else None
-        future = self._submit(
-            self.perform, self.describes.step(step, holders), f"{step.kind}-{step.key}", only
-        )
+        asked = (*step.needs, *step.helps)
+        known = {mark: (self._marks[mark],) for mark in asked if mark in self._marks}
+        text = self.describes.step(step, known | {mark: holders[mark] for mark in asked if mark in holders})
+        future = self._submit(self.perform, text, f"{step.kind}-{step.key}", only)
         self._futures[step.key] = step, future
         future.add_done_callback(lambda done: self._ended.put((step.key, done)))
 
     def _submit(
         self, function: Callable[[str], str], text: str, name: str, only: list[str] | None, **options: Any
     ) -> Future:
-        # A number makes a key that is asked for again another one: Dask would give the old answer.
-        key = f"{name}-{next(self._attempts)}"
+        # Two clients that ask for a step get one task. Asked for again, it is another: Dask may hold the old answer.
+        key = f"{name}-{self._attempts[name]}"
+        self._attempts[name] += 1
         return self.client.submit(function, text, key=key, pure=False, workers=only, retries=0, **options)
 
     def replies(self, timeout_s: float) -> Iterator[tuple[str, Reply]]:
@@ -241,11 +245,18 @@ class Cluster(Pool):
     def exclude(self, worker: str, why: str) -> None:
         """See `Pool.exclude`."""
         self._excluded[worker] = why
-        self._look(now=True)
-        if not self._usable():
-            told = "; ".join(f"{self.told(address)}: {reason}" for address, reason in self._excluded.items())
+        self._require_some()
+
+    def _require_some(self) -> None:
+        """See that not all workers that there are were excluded.
+
+        Raises:
+            UsageError: they were, and why.
+        """
+        if self._known and not self._known.keys() - self._excluded.keys():
+            told = " ".join(f"{self.told(address)}: {self._excluded[address]}" for address in self._known)
             message = (
-                f"No worker is left that can take steps ({told}): mend that and give the same command again."
+                f"No worker is left that can take steps; mend that and give the same command again. {told}"
             )
             raise UsageError(message)
 
@@ -268,11 +279,16 @@ class Cluster(Pool):
         if self.client.status == "closed":
             self.progress.say("The scheduler went away: waiting for it to come back …")
             self.client = self.reconnect()
+        if self.client.status != "running":
+            self._known = {}  # they are met again
+            return
         try:
             found = self.client.scheduler_info()["workers"]
             for address in found.keys() - self._known.keys():
                 self._greet(address, str(found[address].get("name", address)))
             self._known = dict(found)
+            if time.monotonic() - self._listed > _LIST:
+                self._list()
         except (OSError, RuntimeError):  # not connected now
             self._known = {}
         self._looked = time.monotonic()
@@ -284,7 +300,12 @@ class Cluster(Pool):
         except UsageError as error:
             self.progress.say(f"{error} It gets no steps.")
             self._excluded[address] = str(error)
-        self._marks |= dict.fromkeys(ask(worker.marks), address)
+        self._listed = 0.0
+
+    def _list(self) -> None:
+        for address, marks in self.client.run(worker.marks, on_error="ignore").items():
+            self._marks |= dict.fromkeys(marks, address)
+        self._listed = time.monotonic()
 
 
 def _reply_of(future: Future) -> Reply:

@@ -104,7 +104,9 @@ class Conductor(Engine):
         finally:
             self.pool.release()
         if reply.status != "done":
-            raise UsageError(reply.message or f"{machine} lacks {reply.lacking[0]}")
+            why = reply.message or "what is to be timed, or the worker, was lost"
+            message = f"Nothing was timed on {machine} ({why}): give the same command again."
+            raise UsageError(message)
         ms = dict(zip(marks, reply.times, strict=True))
         return {job: Timing(ms[judged[job]], ms[first[job]], machine) for job in jobs}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +20,7 @@ from mlbench.networks.importing.source import ImportedNetwork
 from mlbench.runs.plan import Making
 from mlbench.search.engine.judging import Judgement
 from mlbench.search.engine.steps import Kind, Step
+from mlbench.search.engine.transport import place_of
 from mlbench.system.cache import cache_folder
 from mlbench.system.environment import versions
 from mlbench.training.options import TrainingOptions, TuningOptions
@@ -255,6 +258,7 @@ class Reply(Form):
     times: tuple[float, ...] = ()
 
 
+@cache
 def own_versions() -> dict[str, str]:
     """The versions of mlbench, and of the packages that decide what a step leaves, here."""
     return versions("mlbench", *LIBRARIES)
@@ -280,10 +284,12 @@ def form_of_step(
     step: Step,
     making: MakingForm,
     network: VariantForm | ImportedForm | PluginForm,
-    holders: dict[str, tuple[str, ...]],
+    holders: Mapping[str, tuple[str, ...]],
 ) -> StepForm:
     """A step as a value that travels; `holders` says which workers have what."""
-    needs = (*step.needs, *network.needs())
+    helps = [mark for mark in step.helps if mark in holders]
+    here = [mark for mark in step.helps if place_of(mark).exists()]
+    needs = (*step.needs, *network.needs(), *([] if helps else here[:1]))
     return StepForm(
         making=making,
         network=network,
@@ -292,6 +298,6 @@ def form_of_step(
         chain=step.chain,
         epochs=step.epochs,
         needs={mark: holders.get(mark, ()) for mark in needs},
-        helps={mark: holders[mark] for mark in step.helps if mark in holders},
+        helps={mark: holders[mark] for mark in helps},
         versions=own_versions(),
     )
