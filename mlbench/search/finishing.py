@@ -12,7 +12,7 @@ from mlbench import __version__
 from mlbench.compression.chain import parse_chain
 from mlbench.contracts import NetworkSource, Progress
 from mlbench.errors import UsageError
-from mlbench.evaluation.budgets import Budget
+from mlbench.evaluation.budgets import Budget, against_baseline, excess
 from mlbench.records import FrontPoint, Interval, MetricFacts, Record, SearchRecord, SearchTrial
 from mlbench.runs import pipeline, steps
 from mlbench.runs.measuring import now
@@ -210,8 +210,8 @@ def _keeps(trial: SearchTrial, record: SearchRecord, budgets: Sequence[Budget]) 
         if value is None or (budget.against and not reference):
             return False
         if budget.against and reference:
-            value = (value - reference) / (abs(reference) if budget.against == "share" else 1)
-        if budget.quantity.worse * (value - budget.limit) > 0:
+            value = against_baseline(value, reference, budget)
+        if excess(value, budget) > 0:
             return False
     return True
 
