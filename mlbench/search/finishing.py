@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -74,7 +75,7 @@ class Telling:
 
 def _trial(row: Row, metric: str) -> SearchTrial:
     last = row.last
-    figures = (
+    figures: dict[str, Any] = (
         {
             "epochs": None if row.state == "complete" else last.job.epochs,
             "value": last.metrics[metric],
@@ -195,7 +196,7 @@ def best_of(record: SearchRecord, budgets: Sequence[Budget]) -> SearchTrial | No
 
 def _keeps(trial: SearchTrial, record: SearchRecord, budgets: Sequence[Budget]) -> bool:
     base, size = record.baselines.get(trial.network, (0.0, 0))
-    known = {
+    known: dict[str, tuple[float | None, float | None]] = {
         "size": (trial.file_bytes, size),
         "p50": (trial.p50_ms, None),
         record.metric.name: (trial.value, base),
