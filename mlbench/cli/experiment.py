@@ -213,19 +213,27 @@ def _of_space(key: str, known: Mapping[str, Setting]) -> bool:
 def _take_of_space(context: click.Context, key: str, value: Any, where: str, beats: bool) -> None:
     """Keep an entry of the space, `search.t.low` as part of `t`."""
     name, _, part = key.removeprefix(_SPACE).partition(".")
-    entries, places = context.meta.setdefault(_ENTRIES, {}), context.meta.setdefault(_ENTRY_PLACES, {})
-    if name in entries and places[name][1] > beats:
-        return
-    kept = entries.get(name) if places.get(name, ("", None))[1] == beats else None
-    entries[name] = {**(kept if isinstance(kept, dict) else {}), part: value} if part else value
-    places[name] = f"{where}{_SPACE}{name}", beats
+    entries, places = context.meta.setdefault(_ENTRIES, ({}, {})), context.meta.setdefault(_ENTRY_PLACES, {})
+    before = entries[beats].get(name)
+    entries[beats][name] = {**(before if isinstance(before, dict) else {}), part: value} if part else value
+    if beats or name not in places:
+        places[name] = f"{where}{_SPACE}{name}"
 
 
 def entries_of_space() -> tuple[dict[str, Any], Callable[[str], str]]:
-    """What a file or `--set` says of what a search may choose from, and the place of each entry, for people."""
+    """What a file or `--set` says of what a search may choose from, and the place of each entry, for people.
+
+    Of a range `--set` may change one end.
+    """
     meta = click.get_current_context().meta
+    file, given = meta.get(_ENTRIES, ({}, {}))
     places = meta.get(_ENTRY_PLACES, {})
-    return dict(meta.get(_ENTRIES, {})), lambda name: places.get(name, (f"{_SPACE}{name}",))[0]
+    merged = {name: _over(file.get(name), value) for name, value in given.items()}
+    return {**file, **merged}, lambda name: places.get(name, f"{_SPACE}{name}")
+
+
+def _over(before: Any, value: Any) -> Any:
+    return {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
 
 
 def _take(context: click.Context, found: Setting, value: Any, place: str, beats: bool) -> None:

@@ -211,3 +211,24 @@ def test_what_is_not_in_a_space_has_no_values():
     ):
         assert space.values_of("basic", parse_chain(chain)) is None
     assert space.values_of("other", parse_chain("slim(0.3,layers=dense)+tucker(target=99KB)+dynamic")) is None
+
+
+def test_set_changes_an_entry_of_the_file_or_one_end_of_it(tmp_path, monkeypatch):
+    import click
+
+    from mlbench.cli.experiment import entries_of_space
+    from mlbench.cli.search import search
+
+    (tmp_path / "experiment.toml").write_text(
+        "[search]\nt = {low = 1, high = 9, log = true}\ns = [1]\ntrials = 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for order in (0, 1):
+        words = [["--config", "experiment.toml"], ["--set", "search.t.low=2", "--set", "search.s=[2, 3]"]]
+        arguments = [*words[order], *words[1 - order]]
+        with search.make_context("search", arguments) as context:
+            assert isinstance(context, click.Context)
+            entries, place = entries_of_space()
+            assert entries == {"t": {"low": 2, "high": 9, "log": True}, "s": [2, 3]}
+            assert (place("t"), place("none")) == ("--set search.t", "search.none")
+            assert context.params["trials"] == 3
