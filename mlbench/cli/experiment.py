@@ -183,7 +183,7 @@ def _take_assignments(context: click.Context, _: click.Parameter, texts: tuple[s
         if not equals:
             message = f"--set {text}: write a key and a value, as --set training.rate=1e-3."
             raise UsageError(message)
-        if _of_space(key, known):
+        if _of_space(key, known) and any(one.startswith(_SPACE) for one in known):
             _take_of_space(context, key, _toml(value), "--set ", beats=True)
             continue
         found, place = _setting_of(known, key, "--set: "), f"--set {key}"
