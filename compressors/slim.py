@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench.contracts import OTHER_KIND, Alone, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import OTHER_KIND, Alone, Context, Form, Order, Tried, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import graph
 from mlbench.networks.channels import Channels, Group, Member, channels_of
@@ -128,6 +128,13 @@ class Slim(Tuned):
     layers: Annotated[
         str, Field(pattern=r"^(conv|dense|conv/dense|dense/conv)$", description="which kinds: conv, dense")
     ] = "conv/dense"
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """Neurons, filters, or both, each by a share of their own."""
+        dense, conv = "slim({dense},layers=dense)", "slim({conv},layers=conv)"
+        shares = {"dense": {"low": 0.2, "high": 0.85}, "conv": {"low": 0.1, "high": 0.6}}
+        return Tried((dense, conv, f"{conv}+{dense}"), shares)
 
     def compress(self, form: Form, context: Context) -> Form:
         """Group by group from the input on, each on the network as it is by then."""

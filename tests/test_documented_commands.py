@@ -58,6 +58,8 @@ _REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1"}
 _PARSED_ONLY = {
     r"mlbench android ": "needs Java, Maven or a phone",
     r"mlbench .*--device android": "needs a phone",
+    r"mlbench .*--scheduler ": "needs a cluster",
+    r"mlbench search ": "minutes: tests/search/test_command.py runs searches",
     r"make ": "installs, or runs these tests: its target is looked up",
     r"(.venv/bin/)?pip ": "installs: the extra is looked up",
     r"apt ": "installs",
