@@ -39,7 +39,7 @@ from tests.faces.drawn_faces import write_faces as write_photographs
 from tests.small_files import classifying
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 #: Values in place of what takes hours; where a command has the option, it is given.
 _SMALL = {
@@ -250,7 +250,7 @@ def _understood(arguments: list[str]) -> click.Command:
 
 def _write_experiment(folder: Path, variant: str) -> None:
     """The example of a run as a file, of another network."""
-    page = (ROOT / "docs" / "experiment.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "experiment.md").read_text()
     (example,) = re.findall(r"```toml\n(.*?)```", page, re.S)
     (folder / "experiment.toml").write_text(example.replace('"basic"', f'"{variant}"'))
 

@@ -63,7 +63,7 @@ def model_option(key: str, **attributes: Any) -> Callable[[Any], Any]:
         metavar="FILE|MODULE:FUNCTION",
         holds_path=_names_file,
         help="A network of your own in place of a variant: a .keras or .h5 file, or a function that returns one; see "
-        "docs/importing.md.",
+        "docs/how-to/importing.md.",
         **attributes,
     )
 

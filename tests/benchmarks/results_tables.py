@@ -1,4 +1,4 @@
-"""Tables of docs/results.md and docs/compression.md from the records of runs.
+"""Tables of docs/evidence/index.md and docs/explanation/compression.md from the records of runs.
 
     python -m tests.benchmarks.results_tables paper  RUN…    the paper's Tables 1 and 2 beside ours
     python -m tests.benchmarks.results_tables ratios RUN…    what compression wins and costs, as in Kim et al. 2016
