@@ -30,7 +30,7 @@ class Dynamic4(Tuned):
 
     The float weights that are trained stand behind the rounded ones, which the network answers with; the gradient
     passes the rounding as if it were not there, and moves each unit's step between multiples too. 8 bits lose
-    little without tuning (docs/explanation/compression.md).
+    little without tuning (docs/reference/compressors/dynamic4.md).
     """
 
     name: ClassVar[str] = "dynamic4"
