@@ -1,7 +1,7 @@
 """What the documentation site takes from the program itself, so that it cannot differ from it.
 
 A page of each command; the options of compressors, the fields of a record and the list of commands in place of comments
-such as `<!-- options of svd -->`; and the pages that `FOLDER/*` means in the navigation of `mkdocs.yml`.
+such as `<!-- options of svd -->`; two reports; and the pages that `FOLDER/*` means in the navigation of `mkdocs.yml`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -23,16 +24,25 @@ from mlbench import plugins
 from mlbench.cli import cli
 from mlbench.contracts import Compressor, Tuned
 from mlbench.records import schema
+from mlbench.records.collection import RecordFiles
+
+#: Records of the reports to look at.
+GALLERY = {
+    "two_pool": ["docs/records/two_pool.json"],
+    "ready-models": ["models/basic.json", "models/two_pool.json", "models/one_pool.json"],
+}
 
 # --- called by MkDocs ---------------------------------------------------------------------------------------------
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of commands, and write out the patterns of the navigation."""
+    """Add the pages of commands and the reports, and write out the patterns of the navigation."""
     for name, command in commands(cli, "mlbench"):
         if not isinstance(command, click.Group):
             place = f"reference/commands/{name.removeprefix('mlbench ').replace(' ', '-')}.md"
             files.append(File.generated(config, place, content=command_page(name, command)))
+    for name, records in GALLERY.items():
+        files.append(File.generated(config, f"gallery/{name}.html", content=report_of(records)))
     pages = [file.src_uri for file in files.documentation_pages() if file.src_uri != "README.md"]
     named = set(_leaves(config.nav))
     config.nav = _expanded(config.nav, sorted(set(pages) - named))
@@ -40,10 +50,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Put tables in the place of their comments."""
+    """Put tables in the place of their comments, and give wide tables the whole page."""
+    if page.file.src_uri.startswith("evidence/"):
+        page.meta["hide"] = ["toc"]
     makers: dict[str, Callable[[str], str]] = {
         "commands": lambda _: command_table(),
         "compressors": lambda _: compressor_table(),
+        "source": lambda name: f"*{compressors()[name].source}.*",
         "options": compressor_options,
         "fields": record_fields,
     }
@@ -132,7 +145,7 @@ def _option_table(options: Iterable[click.Option], context: click.Context) -> st
         hidden, option.hidden = option.hidden, False  # click tells nothing of hidden ones
         names, told = option.get_help_record(context) or ("", "")
         option.hidden = hidden
-        rows.append([f"`{names}`", _sentence(told)])
+        rows.append([f"<code>{names.replace('|', '&#124;')}</code>", _sentence(told)])
     return _table(["option", "meaning"], rows)
 
 
@@ -209,6 +222,17 @@ def _comment(lines: list[str], field: ast.AnnAssign) -> str:
         r"#\s*(?!noqa)(.*)", lines[(field.end_lineno or field.lineno) - 1][field.end_col_offset or 0 :]
     )
     return _sentence(found[1]) if found else ""
+
+
+# --- gallery ------------------------------------------------------------------------------------------------------
+
+
+def report_of(records: list[str]) -> str:
+    """The page that `mlbench report` writes of these records."""
+    from mlbench.reports.html.digest import digest_of
+    from mlbench.reports.html.page import render
+
+    return render(digest_of(RecordFiles([Path(name) for name in records])))
 
 
 # --- Markdown -----------------------------------------------------------------------------------------------------
