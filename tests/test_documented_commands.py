@@ -303,7 +303,7 @@ def place(tmp_path_factory):
         patch.syspath_prepend(plugin)
         patch.chdir(folder)
         patch.setenv("MLBENCH_CACHE", str(folder.parent / "cache"))
-        patch.setattr(written, "_SMALL", 2**30)  # converted here: a process a file takes seconds
+        patch.setattr(written, "_SMALL", 2**30)  # converted here: a process per file takes seconds
         patch.setattr(appearance_fit, "fit", partial(appearance_fit.fit, shape_modes=6, texture_modes=8))
         plugins._found.cache_clear()
         _fill(folder)
