@@ -51,7 +51,7 @@ class Dynamic4(Tuned):
         last = {layer.name for layer in graph.last_layers(form.network) if _sums_are_answers(layer)}
         four_bits = {layer.name for layer in graph.dense_layers(form.network)} - last
         if not four_bits:
-            message = "dynamic4 found no dense layer but what gives the answers: use dynamic."
+            message = "dynamic4 found no dense layer before the output layer: use dynamic."
             raise RefusedCompressionError(message)
 
         def rounding(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:

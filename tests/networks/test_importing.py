@@ -246,7 +246,7 @@ def test_a_function_gives_the_same_network_every_time_and_is_trained_as_a_varian
         ("my_networks:number", "gave int: give a network"),
         ("my_networks:absent", "gave no network .AttributeError"),
         ("no_such_module:network", "gave no network .ModuleNotFoundError"),
-        ("my_networks:__name__", "is no function"),
+        ("my_networks:__name__", "is not a function"),
     ],
 )
 def test_a_function_that_gives_no_network_is_refused(module, text, told):
