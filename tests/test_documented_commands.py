@@ -193,12 +193,9 @@ def _of_help() -> Iterator[Command]:
                 yield Command(f"{name} --help", tuple(shlex.split(line)))
 
 
-def _documented() -> list[Command]:
-    every = [*_of_help(), *(command for page in PAGES for command in of_page(page))]
-    return list({command.words: command for command in reversed(every)}.values())[::-1]
-
-
-DOCUMENTED = _documented()
+EVERY = [*_of_help(), *(command for page in PAGES for command in of_page(page))]
+#: Each once, where it stands first.
+DOCUMENTED = list({command.words: command for command in reversed(EVERY)}.values())[::-1]
 
 
 def _each(commands: list[Command]) -> pytest.MarkDecorator:
@@ -208,7 +205,7 @@ def _each(commands: list[Command]) -> pytest.MarkDecorator:
 
 
 def test_commands_are_found_on_each_page_and_in_each_help():
-    found = {command.where.split(":")[0] for command in DOCUMENTED}
+    found = {command.where.split(":")[0] for command in EVERY}
     assert found >= {str(page.relative_to(ROOT)) for page in PAGES if any(_fenced(page))}
     assert found >= {
         f"mlbench {name} --help" for name in ("run", "train", "compress", "measure", "faces join")
