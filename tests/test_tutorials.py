@@ -7,10 +7,7 @@ Limits on latency are lifted: no test asserts a time.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -69,9 +66,7 @@ def test_a_tutorial_runs_from_its_first_line_to_its_last(name, place, monkeypatc
 
 
 def _run_script(text: str) -> None:
-    """A script as it stands, but for the epochs of its training and its measuring."""
+    """A script as it stands, but for the epochs of its training and what it measures."""
     text = re.sub(r"epochs=\d+", "epochs=1", text)
-    text = re.sub(r"(mlbench\.run\()", r"\1min_count=20, min_seconds=0.05, tune_epochs=1, ", text)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    text = text.replace("compress=[", "min_count=20, min_seconds=0.05, tune_epochs=1, compress=[")
+    exec(compile(text, "tutorial", "exec"), {})  # noqa: S102 - it is ours
