@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import fnmatch
 import functools
+import html
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -145,7 +146,7 @@ def _option_table(options: Iterable[click.Option], context: click.Context) -> st
         hidden, option.hidden = option.hidden, False  # click tells nothing of hidden ones
         names, told = option.get_help_record(context) or ("", "")
         option.hidden = hidden
-        rows.append([f"<code>{names.replace('|', '&#124;')}</code>", _sentence(told)])
+        rows.append([_code(names), _sentence(told)])
     return _table(["option", "meaning"], rows)
 
 
@@ -210,7 +211,7 @@ def record_fields(name: str) -> str:
     """The fields of a class of the schema: types, and what the comments say."""
     lines, classes = _classes()
     rows = [
-        [f"`{field.target.id}`", f"`{ast.unparse(field.annotation)}`", _comment(lines, field)]
+        [_code(field.target.id), _code(ast.unparse(field.annotation)), _comment(lines, field)]
         for field in classes[name].body
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     ]
@@ -241,6 +242,11 @@ def report_of(records: list[str]) -> str:
 def _table(head: list[str], rows: Iterable[list[str]]) -> str:
     cells = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _code(text: str) -> str:
+    """Code in a cell, where a backslash would show."""
+    return f"<code>{html.escape(text).replace('|', '&#124;')}</code>"
 
 
 def _sentence(text: str) -> str:

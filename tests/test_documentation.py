@@ -57,7 +57,7 @@ def test_a_page_of_a_command_has_synopsis_options_and_examples(generated):
 
 def test_fields_of_a_record_come_with_their_comments(generated):
     table = generated.record_fields("MetricFacts")
-    assert "| `scale` | `float` | shown value / stored value |" in table
+    assert "| <code>scale</code> | <code>float</code> | shown value / stored value |" in table
 
 
 def test_a_pattern_in_the_navigation_takes_the_pages_that_are_not_named(generated):
