@@ -55,6 +55,9 @@ _SMALL = {
 #: Values in place of what the command gives, if it does.
 _REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1"}
 
+#: Why commands on the files of examples/ are not run here; the tutorials train their own.
+TRAINED = "needs what examples/ trains in minutes"
+
 #: What is not run, and why. It is parsed all the same.
 _PARSED_ONLY = {
     r"mlbench android ": "needs Java, Maven or a phone",
@@ -69,7 +72,7 @@ _PARSED_ONLY = {
     r"python -m mlbench\.testing\.table": "minutes: the module is looked up",
     r"python examples/": "minutes: the script is looked up",
     r"git ": "needs a repository of theirs",
-    r"mlbench .*runs/(ages|digits)-\w+/|mlbench .*(ages|digits)\.keras": "needs what examples/ trains in minutes",
+    r"mlbench .*runs/(ages|digits)-\w+/|mlbench .*(ages|digits)\.keras": TRAINED,
     r"eval ": "is for a shell: its script is asked for below",
 }
 
