@@ -103,7 +103,7 @@ def ratios(records: list[Record]) -> Iterator[Row]:
         "MACs ×",
         "latency × (99 %)",
         "memory ×",
-        "validation MAE untuned → tuned, px",
+        "validation MAE before → after tuning, px",
         *(f"{name}: MAE change, px" for name in _sets(records)),
     ]
     for record in records:
@@ -199,7 +199,7 @@ def stages(records: list[Record]) -> Iterator[Row]:
         "parameters",
         "MACs",
         "bytes",
-        "validation MAE untuned → tuned, px",
+        "validation MAE before → after tuning, px",
         "epochs",
     ]
     for record in records:
@@ -256,7 +256,7 @@ def techniques(records: list[Record]) -> Iterator[Row]:
         "MACs",
         "p50, ms",
         "memory, MB",
-        "validation MAE untuned → tuned, px",
+        "validation MAE before → after tuning, px",
         "test MAE, px (95 %)",
     ]
     for record, artifact in _artifacts(records):
