@@ -1,5 +1,6 @@
 # make run    the main job, on an empty machine too: environment, installation, faces, training, table
 # make test   all tests        make lint   format, lint, types, imports        make bench   benchmarks
+# make docs   the documentation site, in build/site
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& { echo $$p; break; }; done)
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint format bench clean
+.PHONY: help run test lint format bench docs clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -34,6 +35,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,7 +2,7 @@
 
 Artifacts take turns, in an order that the seed shuffles anew each round, so that whatever else the machine does
 falls on all alike. Each burst of the network has a process of its own: where a process's pages lie changes its
-speed by several percent for as long as it lives, which one process an artifact would show as a difference.
+speed by several percent for as long as it lives, which one process per artifact would show as a difference.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ from tests.faces.drawn_faces import write_faces as write_photographs
 from tests.small_files import classifying
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
 
 #: Values in place of what takes hours; where a command has the option, it is given.
 _SMALL = {
@@ -53,6 +54,9 @@ _SMALL = {
 }
 #: Values in place of what the command gives, if it does.
 _REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1"}
+
+#: Why commands on the files of examples/ are not run here; the tutorials train their own.
+TRAINED = "needs what examples/ trains in minutes"
 
 #: What is not run, and why. It is parsed all the same.
 _PARSED_ONLY = {
@@ -69,7 +73,8 @@ _PARSED_ONLY = {
     r"python -m tests\.benchmarks\.compression_speed ": "minutes: the module is looked up",
     r"python -m mlbench\.testing\.table": "minutes: the module is looked up",
     r"python examples/": "minutes: the script is looked up",
-    r"mlbench .*runs/(ages|digits)-\w+/|mlbench .*(ages|digits)\.keras": "needs what examples/ trains in minutes",
+    r"git ": "needs a repository of theirs",
+    r"mlbench .*runs/(ages|digits)-\w+/|mlbench .*(ages|digits)\.keras": TRAINED,
     r"eval ": "is for a shell: its script is asked for below",
 }
 
@@ -139,7 +144,7 @@ def _fenced(page: Path) -> Iterator[tuple[int, str]]:
                 whole = ""
 
 
-def _of_page(page: Path) -> Iterator[Command]:
+def of_page(page: Path) -> Iterator[Command]:
     """Commands of blocks, and those in running text that are whole."""
     known: dict[str, str] = {}
 
@@ -150,7 +155,7 @@ def _of_page(page: Path) -> Iterator[Command]:
         if assigned := re.fullmatch(r'([A-Z]+)="(.*)"', line):
             known[assigned[1]] = _expanded(assigned[2], known)
         elif words(line):
-            yield Command(f"{page.name}:{number}", words(line))
+            yield Command(f"{page.relative_to(ROOT)}:{number}", words(line))
     for number, code in _inline(page):
         whole = (
             code.startswith("mlbench ")
@@ -158,7 +163,7 @@ def _of_page(page: Path) -> Iterator[Command]:
             and not re.search(r"…|(?<!\$)\b[A-Z]{3,}\b", code)
         )
         if whole or re.match(r"(make|apt|pip|python -m) [^|]*$", code):
-            yield Command(f"{page.name}:{number}", words(code))
+            yield Command(f"{page.relative_to(ROOT)}:{number}", words(code))
 
 
 def _expanded(text: str, known: dict[str, str]) -> str:
@@ -193,12 +198,9 @@ def _of_help() -> Iterator[Command]:
                 yield Command(f"{name} --help", tuple(shlex.split(line)))
 
 
-def _documented() -> list[Command]:
-    every = [*_of_help(), *(command for page in PAGES for command in _of_page(page))]
-    return list({command.words: command for command in reversed(every)}.values())[::-1]
-
-
-DOCUMENTED = _documented()
+EVERY = [*_of_help(), *(command for page in PAGES for command in of_page(page))]
+#: Each once, where it stands first.
+DOCUMENTED = list({command.words: command for command in reversed(EVERY)}.values())[::-1]
 
 
 def _each(commands: list[Command]) -> pytest.MarkDecorator:
@@ -208,8 +210,8 @@ def _each(commands: list[Command]) -> pytest.MarkDecorator:
 
 
 def test_commands_are_found_on_each_page_and_in_each_help():
-    found = {command.where.split(":")[0] for command in DOCUMENTED}
-    assert found >= {page.name for page in PAGES}
+    found = {command.where.split(":")[0] for command in EVERY}
+    assert found >= {str(page.relative_to(ROOT)) for page in PAGES if any(_fenced(page))}
     assert found >= {
         f"mlbench {name} --help" for name in ("run", "train", "compress", "measure", "faces join")
     }
@@ -252,7 +254,7 @@ def _understood(arguments: list[str]) -> click.Command:
 
 def _write_experiment(folder: Path, variant: str) -> None:
     """The example of a run as a file, of another network."""
-    page = (ROOT / "docs" / "experiment.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "experiment.md").read_text()
     (example,) = re.findall(r"```toml\n(.*?)```", page, re.S)
     (folder / "experiment.toml").write_text(example.replace('"basic"', f'"{variant}"'))
 
@@ -303,7 +305,7 @@ def place(tmp_path_factory):
         patch.syspath_prepend(plugin)
         patch.chdir(folder)
         patch.setenv("MLBENCH_CACHE", str(folder.parent / "cache"))
-        patch.setattr(written, "_SMALL", 2**30)  # converted here: a process a file takes seconds
+        patch.setattr(written, "_SMALL", 2**30)  # converted here: a process per file takes seconds
         patch.setattr(appearance_fit, "fit", partial(appearance_fit.fit, shape_modes=6, texture_modes=8))
         plugins._found.cache_clear()
         _fill(folder)
@@ -378,7 +380,7 @@ def _records(folder: Path, patch: pytest.MonkeyPatch) -> str:
         "--out",
         "made",
     ]
-    assert _mlbench([*run, "--no-pipeline", "--min-count", "20", "--min-seconds", "0.1"], patch) == 0
+    assert mlbench([*run, "--no-pipeline", "--min-count", "20", "--min-seconds", "0.1"], patch) == 0
     (made,) = (path.parent for path in (folder / "made").glob("*/record.json"))
     for name in ("two_pool-1a2b3c4d", "two_pool-5e6f7a8b", "matrix/basic-1a2b3c4d"):
         shutil.copytree(made, folder / "runs" / name)
@@ -387,14 +389,14 @@ def _records(folder: Path, patch: pytest.MonkeyPatch) -> str:
     return baseline.name
 
 
-def _mlbench(arguments: list[str], patch: pytest.MonkeyPatch) -> int:
+def mlbench(arguments: list[str], patch: pytest.MonkeyPatch) -> int:
     patch.setattr(sys, "argv", ["mlbench", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
 
 
-def _small(command: Command, baseline: str) -> list[str]:
+def small(command: Command, baseline: str) -> list[str]:
     """The arguments to run: few epochs and faces, a network of 33 or 5 MB, names that exist."""
     has = {name for parameter in _understood(list(command.words[1:])).params for name in parameter.opts}
     if command.words[1] == "compress" and command.words[2].endswith(".tflite"):
@@ -458,7 +460,9 @@ def _thinned(commands: list[Command]) -> list[Command]:
 
 
 @pytest.mark.slow
-@_each(_thinned([command for command in DOCUMENTED if not command.not_run]))
+@_each(
+    _thinned([each for each in DOCUMENTED if not (each.not_run or each.where.startswith("docs/tutorials/"))])
+)
 def test_it_runs(command, place, monkeypatch, tmp_path, capsys):
     folder, baseline = place
     monkeypatch.chdir(folder)
@@ -477,7 +481,7 @@ def test_it_runs(command, place, monkeypatch, tmp_path, capsys):
     if "--clear" in command.words:
         monkeypatch.setenv("MLBENCH_CACHE", str(tmp_path))
     may_find = {"--fail-if", "doctor"} & set(command.words)  # and then end with 1
-    ended = _mlbench(_small(command, baseline), monkeypatch)
+    ended = mlbench(small(command, baseline), monkeypatch)
     shown = capsys.readouterr()
     assert ended == 0 or (may_find and ended == 1), shown.err
     # On samples so few, a rank that is chosen by the data can leave a later step nothing to gain.

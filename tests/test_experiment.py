@@ -19,7 +19,7 @@ from mlbench.cli.experiment import settings as keys_of
 from mlbench.cli.run import plan_of, run
 from mlbench.runs.experiment import flat, read_experiment
 
-PAGE = Path(__file__).parents[1] / "docs" / "experiment.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "experiment.md"
 KEYS = keys_of(run)
 _FILES = ["faces.npz", "deep/faces.npz"]
 

@@ -38,7 +38,7 @@ Examples:
     "--not-interleaved",
     "anyway",
     is_flag=True,
-    help="Compare latencies of other machines or times all the same, and say so.",
+    help="Compare latencies even if they are of two machines or two times, and say so.",
 )
 @test_options
 @measuring_options

@@ -33,15 +33,27 @@ from mlbench.errors import UsageError
     "\nRarer options of training and tuning are flags too: `mlbench list options`."
 )
 @click.argument("file", required=False, type=FILE)
-@click.option("--variant", default="two_pool", show_default=True, shell_complete=complete("variants"))
+@click.option(
+    "--variant",
+    default="two_pool",
+    show_default=True,
+    shell_complete=complete("variants"),
+    help="Network by name: see `mlbench list variants`.",
+)
 @model_option("model")
-@click.option("--chain", default="svd", show_default=True, shell_complete=complete("compressors", "none"))
+@click.option(
+    "--chain",
+    default="svd",
+    show_default=True,
+    shell_complete=complete("compressors", "none"),
+    help="Compressors joined by +, as svd(rank=32)+int8.",
+)
 @click.option("--out", type=FILE, required=True, help="The .tflite to write.")
 @data_options
 @training_options
 @tuning_options
 @click.option("--pb", is_flag=True, help="Write the paper's frozen .pb graph too.")
-@click.option("--json", "as_json", is_flag=True, help="Of a finished file: print numbers as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="For a finished file: print numbers as JSON.")
 @click.pass_context
 def compress(
     context: click.Context,

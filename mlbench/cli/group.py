@@ -28,7 +28,7 @@ class _Commands(click.Group):
 
         command = loaded(next(iter(plugged)), "command")
         if not isinstance(command, click.Command):
-            message = f'The plug-in of the command "{cmd_name}" is no command of click: remove its package.'
+            message = f'The plug-in of the command "{cmd_name}" is not a click command: remove its package.'
             raise UsageError(message)
         return command
 

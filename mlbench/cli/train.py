@@ -25,7 +25,13 @@ from mlbench.cli.output import progress_bars
     "  mlbench train --variant one_pool --data faces.npz --start-from two_pool-1a2b3c4d5e6f7a8b --epochs 20\n"
     "\nRarer options of training are flags too: `mlbench list options`."
 )
-@click.option("--variant", default="two_pool", show_default=True, shell_complete=complete("variants"))
+@click.option(
+    "--variant",
+    default="two_pool",
+    show_default=True,
+    shell_complete=complete("variants"),
+    help="Network by name: see `mlbench list variants`.",
+)
 @model_option("model")
 @data_options
 @training_options

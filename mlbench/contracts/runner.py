@@ -72,7 +72,7 @@ class DeviceRunner(ABC):
 
     @abstractmethod
     def measure(self, job: Job, progress: Progress) -> Iterator[Outcome]:
-        """One outcome an artifact and device.
+        """One outcome per artifact and device.
 
         An artifact that does not load or run gives a measurement with a `failure`, never an exception.
 

@@ -28,7 +28,7 @@ _ALIVE = 4  # tensors that a network holds at a time on its way
 
 Array = npt.NDArray[Any]
 
-#: What a network is given: its one input, or its inputs by name; encoded, an entry a sample.
+#: What a network is given: its one input, or its inputs by name; encoded, one entry per sample.
 Inputs = Array | Mapping[str, Array]
 
 #: A layer to build, and its weights; None: it has them already.
@@ -336,7 +336,7 @@ def given(network: tf_keras.Model, inputs: Inputs, rows: slice = slice(None)) ->
 
 
 def answers_of(network: tf_keras.Model, inputs: Inputs) -> list[npt.NDArray[np.float32]]:
-    """What a network answers, an array an output [n,…]."""
+    """What a network answers, one array [n,…] per output."""
     parts = list(_values(network, list(network.outputs), inputs))
     return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
