@@ -371,8 +371,8 @@ measuring_options = _options(
         default=["host"],
         show_default=True,
         shell_complete=complete("device_runners"),
-        help="Where to measure; android:SERIAL for one of several phones; arm64:cortex-a53 and the like for answers on an "
-        "ARM CPU's kernels. May be repeated.",
+        help="Where to measure; android:SERIAL for one of several phones; arm64:cortex-a53 and the like for answers on "
+        "an ARM CPU's kernels. May be repeated.",
     ),
     setting(
         "measuring.threads",
