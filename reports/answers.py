@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mlbench.compression.chain import short_names
@@ -27,15 +28,27 @@ class AnswersTable:
         named = metric.title if metric else "metric"
         short = short_names(artifact.chain for artifact in record.artifacts)
         chains = {artifact.id: short[artifact.chain] for artifact in record.artifacts}
-        headings = ("chain", "on", "test set", f"{named} on {reference}", f"{named} here", "change")
+        rows = [
+            *_failures(record, chains),
+            *(_row(one, chains[one.artifact], metric) for one in record.agreements),
+        ]
+        headings = ["chain", "on", "test set", f"{named} on {reference}", f"{named} here", "change"]
+        headings += [f"answers differ by, mean{unit}", f"at most{unit}", "verdict"]
+        tested = {row[_TEST_SET] for row in rows} - {""}
+        alone = len(tested) == 1
         return cls(
-            f"Answers on other kernels beside those on {reference}: the same samples, changes with 95 % intervals",
-            (*headings, f"answers differ by, mean{unit}", f"at most{unit}", "verdict"),
-            (
-                *_failures(record, chains),
-                *(_row(one, chains[one.artifact], metric) for one in record.agreements),
-            ),
+            f"Answers on other kernels beside those on {reference}: {min(tested) if alone else 'the same samples'}, "
+            "changes with 95 % intervals",
+            tuple(_without(headings, alone)),
+            tuple(tuple(_without(row, alone)) for row in rows),
         )
+
+
+_TEST_SET = 2  # the column that goes into the title where all rows are of one
+
+
+def _without(cells: Sequence[str], test_set: bool) -> Iterator[str]:
+    return (cell for place, cell in enumerate(cells) if not (test_set and place == _TEST_SET))
 
 
 def answers_only(record: Record) -> bool:
@@ -62,7 +75,7 @@ def _row(one: Agreement, chain: str, metric: MetricFacts | None) -> tuple[str, .
     return (
         chain,
         one.device,
-        f"{one.test_set}, {one.samples:,} samples",
+        f"{one.samples:,} samples of {one.test_set}",
         _shown(metric, one.reference_metrics),
         _shown(metric, one.metrics),
         f"{value} ({ends})",

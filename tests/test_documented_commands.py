@@ -58,6 +58,8 @@ _REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1"}
 _PARSED_ONLY = {
     r"mlbench android ": "needs Java, Maven or a phone",
     r"mlbench .*--device android": "needs a phone",
+    r"mlbench arm64 |mlbench .*--device arm64": "needs QEMU, which is fetched",
+    r"python -m tests\.benchmarks\.arm64_answers ": "minutes, and needs QEMU: the module is looked up",
     r"make ": "installs, or runs these tests: its target is looked up",
     r"(.venv/bin/)?pip ": "installs: the extra is looked up",
     r"apt ": "installs",

@@ -1,15 +1,19 @@
 """How far answers move on ARM kernels: each precision of the ready models and of the small networks, on CPU models.
 
-python -m tests.benchmarks.arm64_answers FOLDER ready|small [--samples 32] [--cpu cortex-a53]…
+python -m tests.benchmarks.arm64_answers FOLDER ready|small|kernels [--samples 64] [--cpu cortex-a53]…
 
-Writes the files into FOLDER, where it finds them again, and prints the table of docs/arm64.md. Answers are kept in the
-cache, so that a run that was stopped goes on. What is timed, and what takes memory, is not asked.
+Writes the files into FOLDER, where it finds them again, and prints a table of docs/arm64.md. Answers are kept in the
+cache, so that a run that was stopped goes on. `kernels` tells which instructions multiply, by what QEMU translates.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from rich.console import Console
 
 from mlbench import plugins
 from mlbench.contracts import ExportOptions, Job, Precision, Samples
+from mlbench.device_runners.arm64 import emulator, installation
 from mlbench.device_runners.arm64.runner import Arm64Runner
 from mlbench.export.artifacts import answers, described
 from mlbench.export.convert import allowed_error, spread_of, static
@@ -32,24 +37,52 @@ from mlbench.testing.networks import NETWORKS, samples_for
 _CPUS = ["cortex-a53", "cortex-a76", "max"]
 _CALIBRATION = 100
 _SEED = 7
+_SHIPPED = "as shipped"
+_NUDGED = "inputs · (1 + 10⁻⁶)"
+
+_RUN_ONCE = """
+import sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+for file in sys.argv[1:]:
+    network = Interpreter(model_path=file, num_threads=1)
+    network.allocate_tensors()
+    entry = network.get_input_details()[0]
+    network.set_tensor(entry["index"], np.full(entry["shape"], 0.5, entry["dtype"]))
+    network.invoke()
+"""
+
+#: Instructions that multiply and add, and the width of what they give: "sdot", "4s".
+_INSTRUCTION = re.compile(
+    r"\s((?:[su]|us|f|bf)?(?:ml[as]l?2?|mmla|dot|mopa|madd)|fmul)\s+[vz]?\w*?(?:\.(\w+))?[,\s]"
+)
+
+Answers = dict[str, np.ndarray]
 
 
 def main() -> None:
     """Write, answer, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("which", choices=["ready", "small"])
-    parser.add_argument("--samples", type=int, default=32)
+    parser.add_argument("which", choices=["ready", "small", "kernels"])
+    parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--cpu", action="append", dest="cpus")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     cpus = given.cpus or _CPUS
-    print(f"| network | precision | {' | '.join(cpus)} |\n" + "|---" * (2 + len(cpus)) + "|")
+    if given.which == "kernels":
+        _print_kernels(given.folder, cpus)
+        return
+    print(
+        f"| network | precision | {' | '.join(cpus)} | here, {_NUDGED} |\n" + "|---" * (3 + len(cpus)) + "|"
+    )
     subjects = _ready if given.which == "ready" else _small
     for name, samples, files in subjects(given.folder, given.samples):
-        moved = [_moved(files, samples, cpu) for cpu in cpus]
+        here = {path.stem: answers(path, samples) for path in files.values()}
+        columns = [_moved(files, samples, here, cpu) for cpu in cpus] + [_nudged(files, samples, here)]
         for precision, file in files.items():
-            print(f"| {name} | {precision} | {' | '.join(found[file.stem] for found in moved)} |", flush=True)
+            cells = " | ".join(column[file.stem] for column in columns)
+            print(f"| {name} | {precision} | {cells} |", flush=True)
 
 
 Subject = tuple[str, Samples, dict[str, Path]]
@@ -63,10 +96,10 @@ def _ready(folder: Path, count: int) -> Iterator[Subject]:
     for shipped in sorted(READY.glob("*.tflite")):
         content = _in_float(shipped.read_bytes())
         files = {
-            "as shipped": folder / f"{shipped.stem}.tflite",
+            _SHIPPED: folder / f"{shipped.stem}.tflite",
             "float32": folder / f"{shipped.stem}-float32.tflite",
         }
-        files["as shipped"].write_bytes(shipped.read_bytes())
+        files[_SHIPPED].write_bytes(shipped.read_bytes())
         files["float32"].write_bytes(content)
         for precision in _precisions():
             if precision.name != "float32":
@@ -114,34 +147,88 @@ def _in_float(content: bytes) -> bytes:
     return packed(model, 4 * len(content))
 
 
-def _moved(files: dict[str, Path], samples: Samples, cpu: str) -> dict[str, str]:
-    """How far the answers of each file move on a CPU: at most and in the mean, in hundredths of their spread."""
+def _moved(files: dict[str, Path], samples: Samples, here: dict[str, Answers], cpu: str) -> dict[str, str]:
+    """How far the answers of each file, by its name, are on a CPU from those here."""
     known = {path.stem: precision for precision, path in files.items()}
     artifacts = tuple(described(path) for path in files.values())
     job = Job(artifacts, next(iter(files.values())).parent, {"samples": samples})
     found = {}
     for outcome in Arm64Runner(cpu).measure(job, Bars(Console(stderr=True))):
         name, failure = outcome.measurement.artifact, outcome.measurement.failure
-        path = next(path for path in files.values() if path.stem == name)
         found[name] = (
-            failure.reason
-            if failure
-            else _cell(answers(path, samples), outcome.predictions["samples"], known[name])
+            failure.reason if failure else _cell(here[name], outcome.predictions["samples"], known[name])
         )
     return found
 
 
-def _cell(here: dict[str, np.ndarray], there: dict[str, np.ndarray], precision: str) -> str:
-    """Largest and mean difference in % of the spread; bold where it is more than float32 may differ."""
-    worst, mean, bold = 0.0, 0.0, ""
+def _nudged(files: dict[str, Path], samples: Samples, here: dict[str, Answers]) -> dict[str, str]:
+    """The same for this machine's kernels, with inputs that are hardly different: what rounding alone does."""
+    encodings = {
+        name: replace(one, scale=tuple(np.atleast_1d(one.scale) / (1 + 1e-6)))
+        for name, one in samples.encodings.items()
+    }
+    nudged = replace(samples, encodings=encodings)
+    return {
+        path.stem: _cell(here[path.stem], answers(path, nudged), precision)
+        for precision, path in files.items()
+    }
+
+
+def _cell(here: Answers, there: Answers, precision: str) -> str:
+    """Largest and mean difference in % of the spread.
+
+    Bold where a number differs by more than float32 may from its network, marked where the mean is more than the
+    precision's own tolerance.
+    """
+    largest, mean, bold, mark = 0.0, 0.0, "", ""
+    own = plugins.load("precisions", "dynamic" if precision == _SHIPPED else precision)()
     for name, expected in here.items():
         off, spread = np.abs(there[name].reshape(expected.shape) - expected), spread_of(expected)
-        worst, mean = max(worst, off.max() / spread), max(mean, off.mean() / spread)
+        largest, mean = max(largest, off.max() / spread), max(mean, off.mean() / spread)
         bold = "**" if off.max() > allowed_error(Float32(), expected) else bold
-        own = plugins.load("precisions", "dynamic" if precision == "as shipped" else precision)()
-        if off.mean() > allowed_error(own, expected):
-            bold = "!! "
-    return f"{bold}{100 * worst:.2g} % ({100 * mean:.1g} %){bold.strip() if bold == '**' else ''}"
+        mark = " over its tolerance" if off.mean() > allowed_error(own, expected) else mark
+    return f"{bold}{_percent(largest)}{bold} ({_percent(mean)}){mark}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1g} %" if share >= 1e-6 else "0" if share == 0 else "<0.0001 %"
+
+
+def _print_kernels(folder: Path, cpus: list[str]) -> None:
+    """Which instructions multiply, on each CPU, in the files that `ready` wrote of basic: beyond those of imports."""
+    print(f"| precision | {' | '.join(cpus)} |\n" + "|---" * (1 + len(cpus)) + "|")
+    idle = {cpu: _instructions(cpu) for cpu in cpus}
+    for file in sorted(folder.glob("basic-*.tflite")):
+        found = (sorted(_instructions(cpu, file) - idle[cpu]) for cpu in cpus)
+        print(f"| {file.stem.removeprefix('basic-')} | {' | '.join(map(', '.join, found))} |", flush=True)
+
+
+def _instructions(cpu: str, *model: Path) -> set[str]:
+    """Multiplying instructions, with the width of vectors, that QEMU translates on a CPU while a model runs once."""
+    home = installation.require_installed()
+    with tempfile.NamedTemporaryFile(prefix="mlbench-", suffix=".log") as log:
+        command = [
+            str(emulator.require_qemu(home)),
+            "-cpu",
+            cpu,
+            "-L",
+            str(home.root),
+            "-d",
+            "in_asm",
+            "-D",
+            log.name,
+        ]
+        command += [str(home.python), "-c", _RUN_ONCE, *map(str, model)]
+        environment = {"PYTHONPATH": str(home.site), "PYTHONPYCACHEPREFIX": str(home.bytecode)}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        with Path(log.name).open(encoding="utf-8", errors="replace") as lines:
+            return {name for line in lines if (name := _multiplying(line))}
+
+
+def _multiplying(line: str) -> str:
+    """`sdot v1.4s` of a line of QEMU's log; "" where it multiplies nothing."""
+    match = _INSTRUCTION.search(line)
+    return " ".join(filter(None, match.groups())) if match else ""
 
 
 if __name__ == "__main__":
