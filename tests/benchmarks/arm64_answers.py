@@ -1,9 +1,10 @@
 """How far answers move on ARM kernels: each precision of the ready models and of the small networks, on CPU models.
 
-python -m tests.benchmarks.arm64_answers FOLDER ready|small|kernels [--samples 64] [--cpu cortex-a53]…
+python -m tests.benchmarks.arm64_answers FOLDER ready|small|kernels|layers [--samples 32] [--cpu cortex-a53]…
 
 Writes the files into FOLDER, where it finds them again, and prints a table of docs/arm64.md. Answers are kept in the
-cache, so that a run that was stopped goes on. `kernels` tells which instructions multiply, by what QEMU translates.
+cache, so that a run that was stopped goes on. `kernels` tells which instructions multiply, by what QEMU translates;
+`layers` where the answers of basic in dynamic precision part, in the sample that moves most. Both need `ready` before.
 """
 
 from __future__ import annotations
@@ -64,14 +65,14 @@ def main() -> None:
     """Write, answer, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("which", choices=["ready", "small", "kernels"])
-    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("which", choices=["ready", "small", "kernels", "layers"])
+    parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--cpu", action="append", dest="cpus")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     cpus = given.cpus or _CPUS
-    if given.which == "kernels":
-        _print_kernels(given.folder, cpus)
+    if given.which in ("kernels", "layers"):
+        (_print_kernels if given.which == "kernels" else _print_layers)(given.folder, cpus, given.samples)
         return
     print(
         f"| network | precision | {' | '.join(cpus)} | here, {_NUDGED} |\n" + "|---" * (3 + len(cpus)) + "|"
@@ -107,7 +108,8 @@ def _ready(folder: Path, count: int) -> Iterator[Subject]:
                 if not files[precision.name].exists():
                     made = precision.requantise(prepared(content), inputs)
                     files[precision.name].write_bytes(restored(made, content))
-        yield shipped.stem, samples, files
+        spread = spread_of(next(iter(answers(files[_SHIPPED], samples).values())))
+        yield f"{shipped.stem}, 1 % is {spread / 100:.2g} px", samples, files
 
 
 def _small(folder: Path, count: int) -> Iterator[Subject]:
@@ -187,20 +189,66 @@ def _cell(here: Answers, there: Answers, precision: str) -> str:
         largest, mean = max(largest, off.max() / spread), max(mean, off.mean() / spread)
         bold = "**" if off.max() > allowed_error(Float32(), expected) else bold
         mark = " over its tolerance" if off.mean() > allowed_error(own, expected) else mark
-    return f"{bold}{_percent(largest)}{bold} ({_percent(mean)}){mark}"
+    return f"{bold}{_percent(largest)}{bold} ({_percent(mean)}){mark}" if largest else "0"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1g} %" if share >= 1e-6 else "0" if share == 0 else "<0.0001 %"
 
 
-def _print_kernels(folder: Path, cpus: list[str]) -> None:
+def _print_kernels(folder: Path, cpus: list[str], _: int) -> None:
     """Which instructions multiply, on each CPU, in the files that `ready` wrote of basic: beyond those of imports."""
     print(f"| precision | {' | '.join(cpus)} |\n" + "|---" * (1 + len(cpus)) + "|")
     idle = {cpu: _instructions(cpu) for cpu in cpus}
     for file in sorted(folder.glob("basic-*.tflite")):
         found = (sorted(_instructions(cpu, file) - idle[cpu]) for cpu in cpus)
         print(f"| {file.stem.removeprefix('basic-')} | {' | '.join(map(', '.join, found))} |", flush=True)
+
+
+def _print_layers(folder: Path, cpus: list[str], count: int) -> None:
+    """Operator by operator, how many numbers differ from this machine's, and how far, in the sample that moves most."""
+    print(
+        "| after operator | on | numbers that differ | at most, of the largest number |\n" + "|---" * 4 + "|"
+    )
+    samples, whole = Landmarks().sample(count, _SEED, "test"), folder / "basic-dynamic.tflite"
+    for cpu in cpus:
+        off = _off(cpu, samples, [whole])[whole.stem][0]
+        worst = samples.take(np.argmax(off.max(axis=1, keepdims=True), axis=0))
+        for name, (off, expected) in _off(cpu, worst, list(_cut(whole))).items():
+            share = off.max() / np.abs(expected).max()
+            print(f"| {name} | {cpu} | {np.count_nonzero(off):,} of {off.size:,} | {share:.1g} |", flush=True)
+
+
+def _off(cpu: str, samples: Samples, files: list[Path]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By file: how far numbers [n, …] on a CPU are from those here, and those here."""
+    job, found = Job(tuple(map(described, files)), files[0].parent, {"samples": samples}), {}
+    for outcome, file in zip(Arm64Runner(cpu).measure(job, Bars(Console(stderr=True))), files, strict=True):
+        [expected] = answers(file, samples).values()
+        [given] = outcome.predictions["samples"].values()
+        found[file.stem] = (
+            np.abs(given - expected).reshape(len(samples), -1),
+            expected.reshape(len(samples), -1),
+        )
+    return found
+
+
+def _cut(file: Path) -> Iterator[Path]:
+    """The network up to each of its operators, as files that answer what that operator gives."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    kinds = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
+    content = file.read_bytes()
+    folder = file.parent / "cut"
+    folder.mkdir(exist_ok=True)
+    for last in range(len(model_of(content).subgraphs[0].operators)):
+        model = model_of(content)
+        graph, model.signatureDefs = model.subgraphs[0], None
+        graph.operators = graph.operators[: last + 1]
+        graph.outputs = [int(graph.operators[-1].outputs[0])]
+        kind = kinds[model.operatorCodes[graph.operators[-1].opcodeIndex].builtinCode]
+        path = folder / f"{last + 1} {kind}.tflite"
+        path.write_bytes(packed(model, len(content)))
+        yield path
 
 
 def _instructions(cpu: str, *model: Path) -> set[str]:
