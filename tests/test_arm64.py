@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from mlbench.device_runners.arm64 import emulator, fetching, installation, pinned, runner, unpacking
+from mlbench.device_runners.arm64 import home as places
 from mlbench.device_runners.arm64.runner import Arm64Runner
 from mlbench.errors import UsageError
 from mlbench.records import Record, read_record
@@ -72,7 +73,7 @@ def mode(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """An installation with a double in place of QEMU; sets how it behaves."""
     monkeypatch.setattr(pinned, "brings_qemu", lambda: True)
     emulator._output.cache_clear()
-    home = installation.home()
+    home = places.home()
     home.python.parent.mkdir(parents=True)
     home.python.touch()
     home.site.mkdir()
@@ -124,7 +125,7 @@ def measured(command_line: CommandLine, net: Path, data: Path, tmp_path: Path) -
 
 
 def _asked() -> int:
-    return len((installation.home().folder / "asked").read_text().splitlines())
+    return len((places.home().folder / "asked").read_text().splitlines())
 
 
 def test_answers_are_compared_with_the_hosts_sample_by_sample(mode, measured):
@@ -312,7 +313,7 @@ def test_without_a_client_the_folder_of_packages_is_named(lacking, cache, tmp_pa
 def test_what_was_installed_is_removed(mode, command_line, cache):
     code, shown, _ = command_line("arm64", "remove")
     assert (code, shown.startswith("Removed ")) == (0, True)
-    assert not installation.installed()
+    assert not places.installed()
     assert not (cache / "arm64").exists()
 
 
@@ -404,11 +405,11 @@ def real(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real QEMU, of the cache that the tests were started with; answers are kept elsewhere."""
     with monkeypatch.context() as patch:
         patch.delenv("MLBENCH_CACHE") if _REAL is None else patch.setenv("MLBENCH_CACHE", _REAL)
-        there = installation.home().folder
+        there = places.home().folder
     if not there.is_dir():
         pytest.skip("the emulated ARM system is not installed: mlbench arm64 install")
-    installation.base().mkdir(parents=True)
-    installation.home().folder.symlink_to(there)
+    places.base().mkdir(parents=True)
+    places.home().folder.symlink_to(there)
 
 
 def test_real_arm_kernels_answer_as_the_host_does(real, measured):

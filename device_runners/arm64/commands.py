@@ -31,17 +31,17 @@ def install(mirror: str | None, given: Path | None) -> None:
     """
     from rich.console import Console
 
-    from mlbench.device_runners.arm64 import installation
+    from mlbench.device_runners.arm64 import home, installation
     from mlbench.system.progress import Bars
 
     new = installation.install(mirror, given, Bars(Console(stderr=True)))
-    click.echo(f"{installation.home().folder}: {'installed' if new else 'is installed already'}")
+    click.echo(f"{home.home().folder}: {'installed' if new else 'is installed already'}")
 
 
 @arm64.command()
 def remove() -> None:
     """Remove what was installed, and kept answers."""
-    from mlbench.device_runners.arm64 import installation
+    from mlbench.device_runners.arm64 import home
     from mlbench.system.sizes import format_size
 
-    click.echo(f"Removed {format_size(installation.remove())}")
+    click.echo(f"Removed {format_size(home.remove())}")

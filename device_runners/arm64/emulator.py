@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mlbench
-from mlbench.device_runners.arm64.installation import INSTALL, Home
+from mlbench.device_runners.arm64.home import INSTALL, Home
 from mlbench.errors import UsageError
 from mlbench.plugins import did_you_mean
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress, Samples
-from mlbench.device_runners.arm64 import emulator, installation, pinned
+from mlbench.device_runners.arm64 import emulator, home, pinned
 from mlbench.device_runners.arm64.emulator import Emulated, EmulatorError
 from mlbench.errors import UsageError
 from mlbench.networks import storage
@@ -51,7 +51,7 @@ class Arm64Runner(DeviceRunner):
 
     def require_ready(self) -> None:
         """See `DeviceRunner.require_ready`."""
-        emulator.require_cpu(emulator.require_qemu(installation.require_installed()), self._cpu)
+        emulator.require_cpu(emulator.require_qemu(home.require_installed()), self._cpu)
 
     def device(self, threads: int) -> Device:
         """The emulated CPU; it has one thread, whatever is asked for."""
@@ -67,29 +67,28 @@ class Arm64Runner(DeviceRunner):
     @cached_property
     def _details(self) -> dict[str, str]:
         versions = {wheel.name: wheel.version for wheel in pinned.wheels()}
-        qemu = installation.home().qemu
+        qemu = home.home().qemu
         return {"qemu": emulator.version_of(qemu)} | versions if qemu else versions
 
     @classmethod
     def requirements(cls) -> list[tuple[str, bool, str]]:
         """The installation, and an emulator that is new enough."""
-        home = installation.home()
-        there = installation.installed()
-        rows = [("emulated system", there, str(home.folder) if there else installation.INSTALL)]
+        place, there = home.home(), home.installed()
+        rows = [("emulated system", there, str(place.folder) if there else home.INSTALL)]
         try:
-            qemu = emulator.require_qemu(home)
+            qemu = emulator.require_qemu(place)
         except UsageError as error:
-            return [*rows, ("QEMU", False, str(error) if there or home.qemu else installation.INSTALL)]
+            return [*rows, ("QEMU", False, str(error) if there or place.qemu else home.INSTALL)]
         return [*rows, ("QEMU", True, f"{emulator.version_of(qemu)} at {qemu}")]
 
     def measure(self, job: Job, progress: Progress) -> Iterator[Outcome]:
         """See `DeviceRunner.measure`. Answers are kept as they come, so that a run that was killed goes on there."""
-        home = installation.require_installed()
-        emulator.require_qemu(home)
+        place = home.require_installed()
+        emulator.require_qemu(place)
         total = len(job.artifacts) * sum(map(len, job.test_sets.values()))
         with ExitStack() as stack:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlbench-")))
-            process = _Process(home, self._cpu)
+            process = _Process(place, self._cpu)
             stack.callback(process.end)
             title = f"Answers on {self._cpu}, emulated"
             advance = stack.enter_context(progress.task(title, total, "samples"))
@@ -105,19 +104,19 @@ class Arm64Runner(DeviceRunner):
 
     def _kept_at(self, artifact: Artifact) -> Path:
         key = key_of(_VERSION, artifact.sha256, self._cpu, self._details)
-        return installation.base() / "answers" / key
+        return home.base() / "answers" / key
 
 
 class _Process:
     """The emulated process; it starts when it is first asked, and anew after it died."""
 
-    def __init__(self, home: installation.Home, cpu: str) -> None:
-        self._home, self._cpu = home, cpu
+    def __init__(self, place: home.Home, cpu: str) -> None:
+        self._place, self._cpu = place, cpu
         self._emulated: Emulated | None = None
 
     def ask(self, message: dict[str, Any], seconds: float) -> None:
         try:
-            self._emulated = self._emulated or Emulated(self._home, self._cpu)
+            self._emulated = self._emulated or Emulated(self._place, self._cpu)
             self._emulated.ask(message, seconds)
         except EmulatorError:
             self.end()

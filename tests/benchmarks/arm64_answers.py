@@ -22,7 +22,7 @@ from rich.console import Console
 
 from mlbench import plugins
 from mlbench.contracts import ExportOptions, Job, Precision, Samples
-from mlbench.device_runners.arm64 import emulator, installation
+from mlbench.device_runners.arm64 import emulator, home
 from mlbench.device_runners.arm64.runner import Arm64Runner
 from mlbench.export.artifacts import answers, described
 from mlbench.export.convert import allowed_error, spread_of, static
@@ -253,21 +253,21 @@ def _cut(file: Path) -> Iterator[Path]:
 
 def _instructions(cpu: str, *model: Path) -> set[str]:
     """Multiplying instructions, with the width of vectors, that QEMU translates on a CPU while a model runs once."""
-    home = installation.require_installed()
+    place = home.require_installed()
     with tempfile.NamedTemporaryFile(prefix="mlbench-", suffix=".log") as log:
         command = [
-            str(emulator.require_qemu(home)),
+            str(emulator.require_qemu(place)),
             "-cpu",
             cpu,
             "-L",
-            str(home.root),
+            str(place.root),
             "-d",
             "in_asm",
             "-D",
             log.name,
         ]
-        command += [str(home.python), "-c", _RUN_ONCE, *map(str, model)]
-        environment = {"PYTHONPATH": str(home.site), "PYTHONPYCACHEPREFIX": str(home.bytecode)}
+        command += [str(place.python), "-c", _RUN_ONCE, *map(str, model)]
+        environment = {"PYTHONPATH": str(place.site), "PYTHONPYCACHEPREFIX": str(place.bytecode)}
         subprocess.run(command, env=environment, check=True, capture_output=True)
         with Path(log.name).open(encoding="utf-8", errors="replace") as lines:
             return {name for line in lines if (name := _multiplying(line))}
