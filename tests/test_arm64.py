@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import re
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -308,6 +309,46 @@ def test_without_a_client_the_folder_of_packages_is_named(lacking, cache, tmp_pa
         monkeypatch.setattr(fetching.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="--packages"):
         installation.install("http://127.0.0.1:9/debian", None, Silent())
+
+
+_HELPER = """#!{python}
+import shutil, sys
+_, _, address, part, _ = sys.argv
+if "gone" in address:
+    sys.exit("E: Failed to fetch " + address + "  404  Not Found")
+shutil.copyfile({given!r} + "/" + address.rsplit("/", 1)[1], part)
+"""
+
+
+def test_a_mirror_that_lost_a_version_is_told_with_where_it_is_kept(cache, tmp_path, monkeypatch):
+    given = tmp_path / "given"
+    given.mkdir()
+    package = _package_of(given, "first")
+    helper = tmp_path / "apt-helper"
+    helper.write_text(_HELPER.format(python=sys.executable, given=str(given)))
+    helper.chmod(0o755)
+    monkeypatch.setattr(fetching, "_HELPER", helper)
+    monkeypatch.setattr(pinned, "packages", lambda: (package,))
+    monkeypatch.setattr(pinned, "wheels", tuple)
+    with pytest.raises(UsageError, match=rf"404  Not Found.*--mirror.* at {pinned.SNAPSHOT}"):
+        fetching.fetch(cache, "http://mirror.test/gone", None, Silent())
+    [file] = fetching.fetch(cache, "http://mirror.test/debian/", None, Silent())
+    assert file == cache / "first.deb"
+    helper.unlink()  # what is there is not fetched again
+    assert fetching.fetch(cache, "http://mirror.test/debian/", None, Silent()) == [file]
+
+
+def test_a_version_without_a_wheel_for_arm_is_named(cache, monkeypatch):
+    monkeypatch.setattr(pinned, "packages", tuple)
+    monkeypatch.setattr(pinned, "version", lambda name: "99.0")
+    failed = subprocess.CompletedProcess([], 1, "", "ERROR: No matching distribution found for numpy==99.0\n")
+    monkeypatch.setattr(fetching, "_run", lambda command, late: failed)
+    said = list[str]()
+    progress = Silent()
+    monkeypatch.setattr(progress, "say", said.append)
+    with pytest.raises(UsageError, match=r"pip cannot fetch numpy 99\.0 for aarch64 \(ERROR: No matching"):
+        fetching.fetch(cache, None, None, progress)
+    assert said == ["No hash is pinned for numpy 99.0: it is taken as pip finds it."]
 
 
 def test_what_was_installed_is_removed(mode, command_line, cache):
