@@ -21,7 +21,7 @@ from mlbench.cli.options import (
     training_options,
     tuning_options,
 )
-from mlbench.cli.output import progress_bars
+from mlbench.cli.output import progress_bars, telling
 from mlbench.errors import UsageError
 
 
@@ -40,6 +40,7 @@ from mlbench.errors import UsageError
 @data_options
 @training_options
 @tuning_options
+@telling
 @click.option("--pb", is_flag=True, help="Write the paper's frozen .pb graph too.")
 @click.option("--json", "as_json", is_flag=True, help="Of a finished file: print numbers as JSON.")
 @click.pass_context

@@ -16,7 +16,7 @@ from mlbench.cli.options import (
     model_option,
     training_options,
 )
-from mlbench.cli.output import progress_bars
+from mlbench.cli.output import progress_bars, telling
 
 
 @click.command(
@@ -29,6 +29,7 @@ from mlbench.cli.output import progress_bars
 @model_option("model")
 @data_options
 @training_options
+@telling
 @click.option("--out", type=FILE, help="Write the network's .tflite here too.")
 @click.option("--pb", is_flag=True, help="With --out: write the paper's frozen .pb graph too.")
 def train(variant: str, model: str | None, out: Path | None, pb: bool, **options: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,8 +147,23 @@ def compress(baseline: Trained, chain: Chain, setup: ChainSetup) -> Compressed:
     return current
 
 
-def _stage(compressor: Compressor, before: Compressed, baseline: Trained, setup: ChainSetup) -> Compressed:
-    setup = setup.tuning_as(compressor)
+def unfinished(key: str, chain: Chain, setup: ChainSetup) -> Iterator[tuple[str, int]]:
+    """The stages of a chain that tune and are not in the cache: their keys, and how many samples they tune on.
+
+    Args:
+        key: of the baseline.
+        chain: to carry out.
+        setup: as of `compress`.
+    """
+    for compressor in chain.compressors:
+        own = setup.tuning_as(compressor)
+        key = _key(compressor, key, own)
+        if compressor.needs_tuning and not _done(compressor, key).exists():
+            yield key, own.tuning.epochs * (len(own.material.split.train) + own.tuning.sampled)
+
+
+def _key(compressor: Compressor, before: str, setup: ChainSetup) -> str:
+    """The hash of what determines a stage, after another of the key `before`."""
     writers = [plugins.identity(one) for one in plugins.usable("precisions")[0].values()]
     code = (
         COMPRESSION_VERSION,
@@ -157,9 +173,19 @@ def _stage(compressor: Compressor, before: Compressed, baseline: Trained, setup:
         versions(*_LIBRARIES),
     )
     options = compressor.model_dump(exclude=_OWN_TUNING)  # they are in the tuning's
-    key = key_of("stage", *code, before.key, options, setup.deciding(compressor))
-    folder = cache_folder() / "stages" / f"{compressor.name}-{key}"
-    done = folder / "stage.json"
+    return key_of("stage", *code, before, options, setup.deciding(compressor))
+
+
+def _done(compressor: Compressor, key: str) -> Path:
+    """The file that is there once a stage is kept."""
+    return cache_folder() / "stages" / f"{compressor.name}-{key}" / "stage.json"
+
+
+def _stage(compressor: Compressor, before: Compressed, baseline: Trained, setup: ChainSetup) -> Compressed:
+    setup = setup.tuning_as(compressor)
+    key = _key(compressor, before.key, setup)
+    done = _done(compressor, key)
+    folder = done.parent
     if not done.exists():
         with one_at_a_time(folder, setup.progress.say):
             if not done.exists():

@@ -7,7 +7,7 @@ a plug-in imports it inside the methods that need it.
 from mlbench.contracts.compressor import OTHER_KIND, Alone, Compressor, Context, Form, Order, Tuned, unchanged
 from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import ExportOptions, Precision
-from mlbench.contracts.progress import Progress
+from mlbench.contracts.progress import Advance, Progress
 from mlbench.contracts.reading import AS_STORED, Expected, Reading
 from mlbench.contracts.report import Report
 from mlbench.contracts.runner import DeviceRunner, Job, Outcome, Pipeline
@@ -18,6 +18,7 @@ from mlbench.contracts.variant import Block, Variant
 __all__ = [
     "AS_STORED",
     "OTHER_KIND",
+    "Advance",
     "Alone",
     "Block",
     "Compressor",

@@ -19,11 +19,11 @@ from mlbench.export.artifacts import artifact_of, described, require_fitting, ru
 from mlbench.export.trial import Ends
 from mlbench.records import Artifact, Record, write_record
 from mlbench.runs.measuring import Measuring, measure, now
-from mlbench.runs.pipeline import Finished, told
+from mlbench.runs.pipeline import Finished, told, trained
 from mlbench.runs.plan import Making, require_own_names
 from mlbench.system import environment
 from mlbench.system.files import key_of, require_suffix, require_writable
-from mlbench.training.baselines import Material, Trained, train_baseline
+from mlbench.training.baselines import Material, Trained
 from mlbench.training.doubts import learnt_nothing, slow_arithmetic
 
 #: Samples that are drawn to test files on where none are given.
@@ -43,7 +43,8 @@ def train_only(
     told(slow_arithmetic(making.training), progress)
     used, metric = making.used(), making.source.task.primary
     material = _material(making, used, progress)
-    baseline = train_baseline(network, material, making.training, progress, used[0])
+    setup = ChainSetup(material, making.tuning, progress)
+    baseline = trained(network, (), making.training, setup, used[0])
     error = f"{metric.told(baseline.best.validation[metric.name])} in epoch {baseline.best.epoch}"
     done = f"{network.name}: validation {metric.title} {error}, kept in {baseline.folder}."
     lines = [*learnt_nothing(network.name, baseline, metric, making.training.rate), done]
@@ -64,9 +65,9 @@ def compress_only(
     told(slow_arithmetic(making.training, making.tuning), progress)
     used, metric = making.used(), making.source.task.primary
     material = _material(making, used, progress)
-    baseline = train_baseline(network, material, making.training, progress, used[0])
-    told(learnt_nothing(network.name, baseline, metric, making.training.rate), progress)
     setup = ChainSetup(material, making.tuning, progress)
+    baseline = trained(network, (chain,), making.training, setup, used[0])
+    told(learnt_nothing(network.name, baseline, metric, making.training.rate), progress)
     compressed = compress(baseline, chain, setup)
     artifact = export(
         compressed,
@@ -129,6 +130,7 @@ def measure_files(
     configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
     prints = {name: samples.fingerprint for name, samples in sets.items()}
     folder = out / f"measure-{key_of(configuration, prints)[:8]}"
+    progress.say(f"Results will be in {folder}.")
     faults = _faults(artifacts[1:], task, sets)
     findings = measure(artifacts, folder, task, sets, measuring, runners, progress, faults)
     record = Record(

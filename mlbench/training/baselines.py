@@ -117,7 +117,7 @@ def train_baseline(
     if start is not None:
         require_apart(start, material)
     key = baseline_key(source, material, options, start)
-    folder = cache_folder() / "baselines" / f"{source.name}-{key}"
+    folder = baseline_folder(source, key)
     if (done := finished(folder, key, material.task)) is not None:
         return done
     with one_at_a_time(folder, progress.say):
@@ -146,7 +146,7 @@ def _fit(
     # For all samples: one class, say, may be in the test part alone.
     network = building.build(source, task, material.samples, options.seed)
     for doubt in doubts_of_network(network, task, train):
-        progress.say(f"Warning: {doubt}")
+        progress.warn(doubt)
     if start is None and not source.trained:
         building.start_from_prior(network, task.prior(train))
     elif start is not None:
@@ -188,6 +188,11 @@ def baseline_key(
         versions(*LIBRARIES),
         *before,
     )
+
+
+def baseline_folder(source: NetworkSource, key: str) -> Path:
+    """Where the baseline of a key is kept."""
+    return cache_folder() / "baselines" / f"{source.name}-{key}"
 
 
 def baseline_named(name: str, task: Task) -> Trained:
