@@ -68,6 +68,6 @@ def test_train_says_that_nothing_was_learnt(cache):
 
     source = Source(Landmarks(), None, 60, "file-order", 7)
     making = Making(source, TrainingOptions(epochs=1, rate=1.0), TuningOptions())
-    said = train_only(TINY, making, None, False, Silent())
+    said = train_only(TINY, making, None, False, Silent()).told()
     assert "The training of tiny learnt nothing" in said
     assert "smaller --rate than 1." in said

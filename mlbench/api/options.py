@@ -14,6 +14,9 @@ from mlbench.cli.output import QUIET, SILENT, TELLING, VERBOSE
 from mlbench.errors import UsageError
 from mlbench.plugins import did_you_mean
 
+#: Flags that Python needs not: it has `progress`, and the models of `mlbench.records`.
+_ELSEWHERE = (QUIET, VERBOSE, "schema")
+
 
 @contextmanager
 def parameters(
@@ -61,7 +64,7 @@ def _flags(command: click.Command) -> dict[str, tuple[click.Option, bool]]:
     """Options by the names of their flags, with whether it is the flag of the opposite, as `no_gallery`."""
     found: dict[str, tuple[click.Option, bool]] = {}
     for option in command.params:
-        if isinstance(option, click.Option) and option.name not in (QUIET, VERBOSE):  # Python has `progress`
+        if isinstance(option, click.Option) and option.name not in _ELSEWHERE:
             for opposite, flags in ((False, option.opts), (True, option.secondary_opts)):
                 found |= {flag.removeprefix("--").replace("-", "_"): (option, opposite) for flag in flags}
     return found

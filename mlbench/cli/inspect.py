@@ -16,7 +16,7 @@ from mlbench.cli.options import (
     network_of,
     training_options,
 )
-from mlbench.cli.output import progress_bars, report_of, telling
+from mlbench.cli.output import progress_bars, report_of, schema_option, telling
 from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     help="Of sensitivity: validation samples, at most.",
 )
 @telling
+@schema_option("Inspection", "what --json prints")
 @click.option("--out", type=FILE, help="Write a page (.html) or tables (.md) here too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def inspect(model: str | None, variant: str | None, out: Path | None, as_json: bool, **options: Any) -> None:

@@ -53,6 +53,26 @@ def progress_bars() -> Progress:
     return progress_on(Console(stderr=True), quiet=how == QUIET, verbose=how == VERBOSE)
 
 
+def schema_option(kind: str, told: str) -> Any:
+    """`--schema`: prints the JSON Schema of a kind of values in `mlbench.records`."""
+
+    def show_schema(context: click.Context, _: click.Parameter, asked: bool) -> None:
+        if asked:
+            from mlbench import records
+
+            click.echo(json.dumps(getattr(records, kind).model_json_schema(), indent=1))
+            context.exit()
+
+    return click.option(
+        "--schema",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show_schema,
+        help=f"Print the JSON Schema of {told}, and end.",
+    )
+
+
 def show(records: list[Record], as_json: bool) -> None:
     """Print records as tables, or as JSON."""
     from mlbench import plugins

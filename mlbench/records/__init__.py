@@ -34,6 +34,7 @@ from mlbench.records.schema import (
     TaskFacts,
     Timing,
     Value,
+    facts_told,
 )
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "TaskFacts",
     "Timing",
     "Value",
+    "facts_told",
     "parse_record",
     "read_record",
     "write_record",

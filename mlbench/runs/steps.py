@@ -15,9 +15,11 @@ from mlbench.contracts import NetworkSource, Progress, Samples, Task
 from mlbench.data.fitting import doubts_of_samples
 from mlbench.data.sources import TestSet
 from mlbench.errors import UsageError
+from mlbench.evaluation.metrics import facts_of
 from mlbench.export.artifacts import artifact_of, described, require_fitting, runnable
 from mlbench.export.trial import Ends
 from mlbench.records import Artifact, Record, write_record
+from mlbench.runs.made import TrainedBaseline, WrittenFile
 from mlbench.runs.measuring import Measuring, measure, now
 from mlbench.runs.pipeline import Finished, told, trained
 from mlbench.runs.plan import Making, require_own_names
@@ -32,8 +34,8 @@ _DRAWN = 500
 
 def train_only(
     network: NetworkSource, making: Making, out: Path | None, frozen_graph: bool, progress: Progress
-) -> str:
-    """Train a baseline into the cache and, where `out` is given, write its file; says what was done.
+) -> TrainedBaseline:
+    """Train a baseline into the cache and, where `out` is given, write its file.
 
     Raises:
         UsageError: bad input.
@@ -45,18 +47,25 @@ def train_only(
     material = _material(making, used, progress)
     setup = ChainSetup(material, making.tuning, progress)
     baseline = trained(network, (), making.training, setup, used[0])
-    error = f"{metric.told(baseline.best.validation[metric.name])} in epoch {baseline.best.epoch}"
-    done = f"{network.name}: validation {metric.title} {error}, kept in {baseline.folder}."
-    lines = [*learnt_nothing(network.name, baseline, metric, making.training.rate), done]
-    if out is not None:
-        lines.append(compress_only(network, Chain(()), making, out, frozen_graph, progress))
-    return "\n".join(lines)
+    return TrainedBaseline(
+        network=network.name,
+        baseline=baseline.folder.name,
+        folder=str(baseline.folder),
+        reused=baseline.reused,
+        epochs=len(baseline.history) - 1,
+        best_epoch=baseline.best.epoch,
+        seconds=sum(epoch.seconds for epoch in baseline.history),
+        metric=facts_of(making.source.task).primary,
+        validation=baseline.best.validation[metric.name],
+        warnings=tuple(learnt_nothing(network.name, baseline, metric, making.training.rate)),
+        file=None if out is None else compress_only(network, Chain(()), making, out, frozen_graph, progress),
+    )
 
 
 def compress_only(
     network: NetworkSource, chain: Chain, making: Making, out: Path, frozen_graph: bool, progress: Progress
-) -> str:
-    """Compress a baseline and write its file to `out`, without measuring; says what was done.
+) -> WrittenFile:
+    """Compress a baseline and write its file to `out`, without measuring.
 
     Raises:
         UsageError: bad input, or the compression was refused.
@@ -78,10 +87,13 @@ def compress_only(
         name=out.stem,
         frozen_graph=frozen_graph,
     )
-    stage = compressed.stages[-1]
-    return (
-        f"Wrote {out.parent / artifact.path}: {artifact.file_bytes:,} bytes, {artifact.parameters:,} parameters, "
-        f"validation {metric.title} {metric.told(stage.validation)}."
+    return WrittenFile(
+        path=str(out.parent / artifact.path),
+        file_bytes=artifact.file_bytes,
+        parameters=artifact.parameters,
+        macs=artifact.macs,
+        metric=facts_of(making.source.task).primary,
+        validation=compressed.stages[-1].validation,
     )
 
 
