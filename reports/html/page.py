@@ -51,6 +51,7 @@ def render(digest: Digest) -> str:
             headline=verdict.headline(digest),
             badges=verdict.badges(digest),
             columns=columns,
+            hidden=[not column.starts_shown(digest.rows) for column in columns],
             table=[_cells(row, columns) for row in digest.rows],
             paper=paper.paper_rows(digest),
             detector_fps=PAPER_DETECTOR_FPS,
