@@ -12,6 +12,7 @@ from mlbench.contracts import NetworkSource, Progress, Variant
 from mlbench.data.sources import Source, TestSet
 from mlbench.errors import UsageError
 from mlbench.runs.measuring import Measuring
+from mlbench.training import accelerators
 from mlbench.training.baselines import Material, Trained, baseline_named, require_apart
 from mlbench.training.options import TrainingOptions, TuningOptions
 
@@ -46,8 +47,9 @@ class Making:
         """What is learnt from, of which the baselines that are used have seen nothing that is kept back.
 
         Raises:
-            UsageError: the samples cannot be read or split, or a baseline has seen what it must not.
+            UsageError: the samples cannot be read or split, a baseline has seen what it must not, or there is no GPU.
         """
+        accelerators.prepare(self.training.accelerator)
         found = Material(self.source.task, *self.source.divided(progress))
         for baseline in filter(None, used):
             require_apart(baseline, found)
