@@ -259,7 +259,7 @@ class HostRunner(DeviceRunner):
     def device(self, threads: int) -> Device:
         """This machine."""
         facts = environment.machine()
-        return Device(id="host", runner=self.name, name=facts["cpu"], threads=threads, details=facts)
+        return Device(id="host", runner=self.name, name=str(facts["cpu"]), threads=threads, details=facts)
 
     def measure(self, job: Job, progress: Progress) -> Iterator[Outcome]:
         """See `DeviceRunner.measure`."""

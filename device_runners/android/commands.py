@@ -86,6 +86,6 @@ def install(serial: str | None, models: tuple[str, ...]) -> None:
 def _progress() -> Progress:
     from rich.console import Console
 
-    from mlbench.system.progress import Bars
+    from mlbench.system.progress import progress_on
 
-    return Bars(Console(stderr=True))
+    return progress_on(Console(stderr=True))

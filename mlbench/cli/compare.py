@@ -11,6 +11,7 @@ import click
 
 from mlbench.cli.measure import measure_files, measured_task, tests_of
 from mlbench.cli.options import FILE, measuring_options, output_options, test_options
+from mlbench.cli.output import telling
 from mlbench.errors import UsageError
 
 
@@ -43,6 +44,7 @@ Examples:
 @test_options
 @measuring_options
 @output_options
+@telling
 def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **options: Any) -> None:
     """Say what CANDIDATE changed against BASE, and how surely: two runs, or two .tflite files with --measure."""
     from rich.console import Console

@@ -54,8 +54,8 @@ Examples:
   mlbench doctor
 
 \b
-Tab completion (bash; zsh and fish likewise):
-  eval "$(_MLBENCH_COMPLETE=bash_source mlbench)"
+Tab completion in bash, zsh and fish:
+  mlbench completion --install
 """,
 )
 @click.version_option(__version__, prog_name="mlbench")

@@ -16,7 +16,7 @@ from mlbench.cli.options import (
     network_of,
     training_options,
 )
-from mlbench.cli.output import progress_bars, report_of
+from mlbench.cli.output import progress_bars, report_of, schema_option, telling
 from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="For sensitivity: most validation samples to use.",
 )
+@telling
+@schema_option("Inspection", "what --json prints")
 @click.option("--out", type=FILE, help="Write a page (.html) or tables (.md) here too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def inspect(model: str | None, variant: str | None, out: Path | None, as_json: bool, **options: Any) -> None:

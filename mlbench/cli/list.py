@@ -24,10 +24,9 @@ def list_plugins(what: str | None, as_json: bool) -> None:
     """
     from mlbench.cli import listing
 
-    tables = listing.tables(what)
     if as_json:
-        click.echo(json.dumps(tables))
+        click.echo(json.dumps(listing.facts(what)))
     else:
-        listing.show(tables)
+        listing.show(listing.tables(what))
     for fault in listing.faults(what):
         click.echo(f"Note: {fault}", err=True)

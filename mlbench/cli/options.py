@@ -10,6 +10,7 @@ import click
 
 from mlbench.cli.experiment import from_experiment, naming, place_of, require_files, setting
 from mlbench.errors import UsageError
+from mlbench.system.cpu import computes_bfloat16, cpu_flags
 
 FILE = click.Path(path_type=Path)
 
@@ -180,6 +181,15 @@ data_options = _options(
 )
 
 
+def _seen_by_tensorflow(_: click.Context, __: click.Parameter, accelerator: str) -> str:
+    """Let TensorFlow see GPUs before a network of a user's own makes us import it."""
+    from mlbench.system.quiet import see_accelerators
+
+    if accelerator != "cpu":
+        see_accelerators()
+    return accelerator
+
+
 training_options = _options(
     setting(
         "training.epochs",
@@ -246,9 +256,19 @@ training_options = _options(
         "training.compute",
         "--compute",
         rare=True,
-        type=click.Choice(["float32", "bfloat16"]),
+        type=click.Choice(["float32", "bfloat16", "auto"]),
         default="float32",
-        help="Arithmetic of training and tuning; bfloat16 is faster on CPUs that have it.",
+        help="Arithmetic of training and tuning; bfloat16 is faster on CPUs that have it, auto is bfloat16 there and "
+        "float32 elsewhere.",
+    ),
+    setting(
+        "training.accelerator",
+        "--accelerator",
+        rare=True,
+        type=click.Choice(["auto", "cpu", "gpu"]),
+        default="auto",
+        callback=_seen_by_tensorflow,
+        help="What trains: a GPU where TensorFlow sees one, the CPU, or a GPU alone. Measuring is on the CPU always.",
     ),
     setting(
         "training.threads",
@@ -351,6 +371,7 @@ _TRAINING = [
     "patience",
     "compute",
     "train_threads",
+    "accelerator",
 ]
 
 
@@ -656,7 +677,15 @@ def training_of(seed: int, train_threads: int, **options: Any) -> Any:
             f"{place_of('vary')} changes samples at random, --no-augment forbids it: leave out one of them."
         )
         raise UsageError(message)
+    options["compute"] = _arithmetic(options["compute"])
     return _validated("TrainingOptions", names, seed=seed, threads=train_threads, **options)
+
+
+def _arithmetic(compute: str) -> str:
+    """What `auto` is on this CPU: the record holds that, since it decides the weights."""
+    if compute != "auto":
+        return compute
+    return "bfloat16" if computes_bfloat16(cpu_flags()) else "float32"
 
 
 def _validated(kind: str, names: dict[str, str], /, **options: Any) -> Any:

@@ -20,7 +20,17 @@ from mlbench.errors import UsageError
 from mlbench.evaluation import statistics
 from mlbench.evaluation.quantities import Quantity, quantity_named
 from mlbench.evaluation.within_run import metric_verdict, numbers_of
-from mlbench.records import Artifact, Device, Interval, Measurement, MetricFacts, Record, Scores, TaskFacts
+from mlbench.records import (
+    Artifact,
+    Device,
+    Interval,
+    Measurement,
+    MetricFacts,
+    Record,
+    Scores,
+    TaskFacts,
+    facts_told,
+)
 
 Said = Literal["faster", "slower", "smaller", "larger", "better", "worse", "same", "cannot tell"]
 
@@ -361,7 +371,7 @@ def difference_of_machines(one: Device, other: Device) -> str:
     facts: Callable[[Device], dict[str, str]] = lambda device: {  # noqa: E731
         "device": device.name,
         "threads": str(device.threads),
-        **device.details,
+        **facts_told(device.details),
     }
     ours, theirs = facts(one), facts(other)
     told = [

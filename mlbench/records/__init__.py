@@ -35,6 +35,7 @@ from mlbench.records.schema import (
     TaskFacts,
     Timing,
     Value,
+    facts_told,
 )
 from mlbench.records.search import FrontPoint, SearchRecord, SearchTrial
 
@@ -79,6 +80,7 @@ __all__ = [
     "TaskFacts",
     "Timing",
     "Value",
+    "facts_told",
     "parse_record",
     "read_record",
     "write_record",

@@ -6,11 +6,20 @@ Reports are pure functions of records, so whatever a report shows is in here. Un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 # 1  2026-11  first version: errors in px.
 # 2  2026-11  metrics by name, the task and its metrics, encodings; 1 is read by a migration (`mlbench.migrations`).
@@ -30,6 +39,33 @@ class Value(BaseModel):
     """Base of everything in a record: immutable, no unknown keys, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _in_base_units(facts: Any) -> Any:
+    """Facts of a machine as early records hold them, `cores: "2"` and `memory: "23.5 GiB"`, as numbers."""
+    if not isinstance(facts, dict):
+        return facts
+    found = dict(facts)
+    if isinstance(cores := found.get("cores"), str) and cores.isdecimal():
+        found["cores"] = int(cores)
+    if size := re.fullmatch(r"(\d{1,6}(?:\.\d)?) GiB", str(found.get("memory", ""))):
+        del found["memory"]
+        found["memory_bytes"] = round(float(size[1]) * 2**30)
+    return found
+
+
+#: What is known of a machine: text, and numbers in base units.
+Facts = Annotated[dict[str, Text | Count], BeforeValidator(_in_base_units)]
+
+
+def facts_told(facts: Mapping[str, str | int]) -> dict[str, str]:
+    """Facts of a machine for people: `memory: "23.5 GiB"`."""
+    return {
+        name.removesuffix("_bytes"): f"{int(value) / 2**30:.1f} GiB"
+        if name.endswith("_bytes")
+        else str(value)
+        for name, value in facts.items()
+    }
 
 
 class Interval(Value):
@@ -270,7 +306,7 @@ class Device(Value):
     runner: Text
     name: Text  # CPU or phone model
     threads: Count
-    details: dict[str, Text] = {}
+    details: Facts = {}
     answers_only: bool = False  # nothing was measured there: it answered samples
 
 
@@ -436,7 +472,7 @@ class Record(Value):
     created: Text  # ISO 8601, UTC
     command: tuple[Text, ...]
     configuration: dict[str, object]
-    environment: dict[str, Text]
+    environment: Facts
     task: TaskFacts | None = None  # None: nothing was tested
     encodings: dict[str, EncodingFacts] = {}  # by input
     data: Data | None = None  # None: files were measured that no run made
