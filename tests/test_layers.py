@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "mlbench"
 CORE = [
     *("contracts", "data", "networks", "training", "compression", "export", "evaluation", "records", "runs"),
-    *("system", "tasks"),
+    *("search", "system", "tasks"),
 ]
 
 #: Whole words, also within names such as `face_count`; numbers that stand alone, also before a unit.

@@ -128,7 +128,7 @@ def _judged(budget: Budget, ours: _Found, base: _Found) -> BudgetVerdict:
     elif budget.against == "share" and not reference:
         value, reason = None, "the baseline has 0, of which nothing is a share"
     elif budget.against and reference is not None:
-        value = (value - reference) / (abs(reference) if budget.against == "share" else 1)
+        value = against_baseline(value, reference, budget)
     return BudgetVerdict(
         artifact=ours.artifact.id,
         budget=budget.name,
@@ -136,15 +136,23 @@ def _judged(budget: Budget, ours: _Found, base: _Found) -> BudgetVerdict:
         limit=budget.limit,
         against_baseline=budget.against,
         value=value,
-        fits=value is not None and _within(value, budget),
+        fits=value is not None and excess(value, budget) <= 0,
         reason=reason,
     )
 
 
-def _within(value: float, budget: Budget) -> bool:
-    """Whether a value keeps the limit; a difference of two rounded numbers may miss it by what rounding does."""
-    excess = budget.quantity.worse * (value - budget.limit)
-    return excess <= (1e-9 * max(1.0, abs(budget.limit)) if budget.against else 0)
+def against_baseline(value: float, reference: float, budget: Budget) -> float:
+    """The change of a value against the baseline's, as the budget means it; a reference of 0 has no shares."""
+    return (value - reference) / (abs(reference) if budget.against == "share" else 1)
+
+
+def excess(value: float, budget: Budget) -> float:
+    """By how much a value, or a change, breaks the limit, in its unit; 0 or less: it is kept.
+
+    A difference of two rounded numbers may miss it by what rounding does.
+    """
+    slack = 1e-9 * max(1.0, abs(budget.limit)) if budget.against else 0.0
+    return budget.quantity.worse * (value - budget.limit) - slack
 
 
 def _badness(verdict: BudgetVerdict, quantity: Quantity) -> float:

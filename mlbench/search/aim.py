@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlbench.contracts import Metric
-from mlbench.evaluation.budgets import Budget
+from mlbench.evaluation.budgets import Budget, against_baseline, excess
 from mlbench.search.front import Point
 from mlbench.search.work import Outcome
 
@@ -78,10 +78,10 @@ class Aim:
             if value is None or (budget.quantity.name not in (SIZE, LATENCY) and not tuned):
                 continue
             if budget.against:
-                if reference is None:
+                if not reference:
                     continue
-                value = (value - reference) / (abs(reference) or 1 if budget.against == "share" else 1)
-            found[budget.name] = budget.quantity.worse * (value - budget.limit)
+                value = against_baseline(value, reference, budget)
+            found[budget.name] = excess(value, budget)
         return found
 
 

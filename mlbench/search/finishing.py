@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -12,7 +13,7 @@ from mlbench import __version__
 from mlbench.compression.chain import parse_chain
 from mlbench.contracts import NetworkSource, Progress
 from mlbench.errors import UsageError
-from mlbench.evaluation.budgets import Budget
+from mlbench.evaluation.budgets import Budget, against_baseline, excess
 from mlbench.records import FrontPoint, Interval, MetricFacts, Record, SearchRecord, SearchTrial
 from mlbench.runs import pipeline, steps
 from mlbench.runs.measuring import now
@@ -74,7 +75,7 @@ class Telling:
 
 def _trial(row: Row, metric: str) -> SearchTrial:
     last = row.last
-    figures = (
+    figures: dict[str, Any] = (
         {
             "epochs": None if row.state == "complete" else last.job.epochs,
             "value": last.metrics[metric],
@@ -195,7 +196,7 @@ def best_of(record: SearchRecord, budgets: Sequence[Budget]) -> SearchTrial | No
 
 def _keeps(trial: SearchTrial, record: SearchRecord, budgets: Sequence[Budget]) -> bool:
     base, size = record.baselines.get(trial.network, (0.0, 0))
-    known = {
+    known: dict[str, tuple[float | None, float | None]] = {
         "size": (trial.file_bytes, size),
         "p50": (trial.p50_ms, None),
         record.metric.name: (trial.value, base),
@@ -210,8 +211,8 @@ def _keeps(trial: SearchTrial, record: SearchRecord, budgets: Sequence[Budget]) 
         if value is None or (budget.against and not reference):
             return False
         if budget.against and reference:
-            value = (value - reference) / (abs(reference) if budget.against == "share" else 1)
-        if budget.quantity.worse * (value - budget.limit) > 0:
+            value = against_baseline(value, reference, budget)
+        if excess(value, budget) > 0:
             return False
     return True
 

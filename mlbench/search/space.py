@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -442,10 +442,10 @@ def space_of(
         space = Space(
             tuple(networks), (chains,) if isinstance(chains, str) else tuple(chains), dimensions, named
         )
-        for end in ("low", "high"):
+        for last in (False, True):
             for network in space.networks:
                 for chain in space.chains:
-                    space.candidate(_end(end, network, chain))
+                    space.candidate(_end(last, network, chain))
     return space
 
 
@@ -468,15 +468,15 @@ def first_of(text: str, entries: Mapping[str, Any], place: Callable[[str], str])
     return _NAME.sub(first, text)
 
 
-def _end(which: Literal["low", "high"], network: str, chain: str) -> Pick:
+def _end(last: bool, network: str, chain: str) -> Pick:
     """Chooses the first or last of everything, for one network and chain."""
 
     def pick(name: str, values: Dimension) -> str:
         if name in (NETWORK, CHAIN):
             return network if name == NETWORK else chain
         if isinstance(values, Range):
-            return values.text(values.ends[which == "high"])
-        return values[-(which == "high")]
+            return values.text(values.ends[last])
+        return values[-last]
 
     return pick
 

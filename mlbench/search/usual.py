@@ -113,12 +113,12 @@ def _in_bytes(values: Any, size: tuple[float, float], most_bytes: float | None) 
     low, high = values["low"] * size[0], values["high"] * size[1]
     if most_bytes is not None:
         low, high = max(low, _OF_BUDGET[0] * most_bytes), min(high, _OF_BUDGET[1] * most_bytes)
-    low = max(1.0, low / 1000)
-    return {
-        "low": f"{low:.3g}KB",
-        "high": f"{max(2 * low, high / 1000):.6g}KB",
-        "log": bool(values.get("log")),
-    }
+    return {"low": _size(low), "high": _size(max(2 * low, 2000, high)), "log": bool(values.get("log"))}
+
+
+def _size(count: float) -> str:
+    """Bytes as a chain holds them: in KB, one at least, of three digits."""
+    return f"{float(f'{max(1.0, count / 1000):.3g}'):.12g}KB"
 
 
 def _reached(entries: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def recommended(size: float, most_bytes: float | None) -> list[str]:
     slim, both = "slim(0.7,layers=dense)", "slim(0.25,layers=conv)+slim(0.7,layers=dense)"
     chains = []
     for file in files:
-        targets = {name: f"{max(1.0, times * 0.93 * file / 1000):.3g}KB" for name, times in _WRITTEN.items()}
+        targets = {name: _size(times * 0.93 * file) for name, times in _WRITTEN.items()}
         four, eight = f"target={targets['dynamic4']}", f"target={targets['dynamic']}"
         chains += [
             f"{slim}+tucker({four},layers=map/dense)+dynamic4(rate=3e-3)",

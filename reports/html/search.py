@@ -69,12 +69,12 @@ def _front(found: SearchRecord) -> Chart | None:
     for value in values:
         if interval := tested.get(value["trial"]):
             value |= {"low": interval.low * metric.scale, "high": interval.high * metric.scale}
-    unit = f", {metric.unit}" if metric.unit else ""
-    title = f"{metric.title}{unit}, on validation samples"
+    named = f"{metric.title}, {metric.unit}" if metric.unit else metric.title
+    heading = f"{named}, on validation samples"
     x = log_axis(alt.X, "bytes", "file, bytes", "~s", padding=16)
     y = alt.Y(
         "value:Q",
-        title=title,
+        title=heading,
         scale=alt.Scale(zero=False, padding=12, reverse=metric.better == "higher"),
     )
     hue = colour("kind", _KINDS, "trial")
@@ -90,7 +90,7 @@ def _front(found: SearchRecord) -> Chart | None:
     spread = (
         base.transform_filter("isValid(datum.low)")
         .mark_rule(aria=False)
-        .encode(y=alt.Y("low:Q", title=title), y2="high:Q", color=hue)
+        .encode(y=alt.Y("low:Q", title=heading), y2="high:Q", color=hue)
     )
     points = base.mark_point(size=90, filled=True).encode(
         y=y, color=hue, shape=shape("kind", _KINDS, "trial"), tooltip=tips

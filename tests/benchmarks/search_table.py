@@ -34,11 +34,11 @@ NETWORK = Variant(
 
 def main() -> None:
     """Carry out every candidate, and write what it gave."""
-    options = {"batch": 60, "optimizer": "muon", "loss": "absolute", "augment": False, "teacher_share": 0.0}
+    options = {"batch": 40, "loss": "absolute", "augment": False, "teacher_share": 0.0}
     making = Making(
         Source(Landmarks(), None, 800, "shuffled", 7, Reading()),
-        TrainingOptions(epochs=24, rate=3e-3, **options),
-        TuningOptions(epochs=EPOCHS, rate=2e-3, **options),
+        TrainingOptions(epochs=80, rate=2e-3, **options),
+        TuningOptions(epochs=EPOCHS, rate=1e-3, **options),
     )
     engine = open_engine(making, {"small": NETWORK}, Measuring(), progress=Silent())
     kept = json.loads(TABLE.read_text()) if TABLE.exists() else {}

@@ -13,7 +13,7 @@ from mlbench.search.searching import Limits, Search
 from mlbench.search.study import Study
 from mlbench.search.work import Job
 from tests.search.doubles import Looked
-from tests.search.table import EPOCHS, replayed, space_of_table
+from tests.search.table import EPOCHS, TABLE, replayed, space_of_table
 
 AIM = Aim(Landmarks().primary)
 TRIALS, SEEDS = 30, range(20)
@@ -35,6 +35,8 @@ def _share(sampler, seed, table, reference, whole):
 
 @pytest.fixture(scope="module")
 def shares():
+    if not TABLE.exists():
+        pytest.skip("no table of results: python -m tests.benchmarks.search_table makes it in some minutes")
     table = replayed()
     reference = AIM.reference(table[Job("small", "none")])
     whole = _volume([one for one in table.values() if one.complete], reference)
