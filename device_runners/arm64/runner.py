@@ -94,8 +94,8 @@ class Arm64Runner(DeviceRunner):
             advance = stack.enter_context(progress.task(title, total, "samples"))
             sets = [_Set.write(*item, scratch / f"set-{i}") for i, item in enumerate(job.test_sets.items())]
             for artifact in job.artifacts:
-                file, kept = job.folder / artifact.path, self._kept_at(artifact)
-                lane = _Lane(artifact, file, self.device(1).id, process, kept)
+                kept = self._kept_at(artifact)
+                lane = _Lane(artifact, job.folder / artifact.path, self.device(1).id, process, kept)
                 for one in sets:
                     for rows in one.chunks():
                         lane.answer(one, rows, scratch / "out.npz")

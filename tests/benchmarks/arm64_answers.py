@@ -1,6 +1,6 @@
 """How far answers move on ARM kernels: each precision of the ready models and of the small networks, on CPU models.
 
-python -m tests.benchmarks.arm64_answers FOLDER ready|small|kernels|layers [--samples 32] [--cpu cortex-a53]…
+python -m tests.benchmarks.arm64_answers FOLDER (ready|small|kernels|layers) [--samples N] [--cpu NAME]… [--network NAME]…
 
 Writes the files into FOLDER, where it finds them again, and prints a table of docs/how-to/arm64.md. Answers are kept
 in the cache, so that a run that was stopped goes on.
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("which", choices=["ready", "small", "kernels", "layers"])
     parser.add_argument("--samples", type=int, default=32)
     parser.add_argument("--cpu", action="append", dest="cpus")
+    parser.add_argument("--network", action="append", dest="networks")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     cpus = given.cpus or _CPUS
@@ -79,7 +80,7 @@ def main() -> None:
         f"| network | precision | {' | '.join(cpus)} | here, {_NUDGED} |\n" + "|---" * (3 + len(cpus)) + "|"
     )
     subjects = _ready if given.which == "ready" else _small
-    for name, samples, files in subjects(given.folder, given.samples):
+    for name, samples, files in subjects(given.folder, given.samples, given.networks):
         here = {path.stem: answers(path, samples) for path in files.values()}
         columns = [_moved(files, samples, here, cpu) for cpu in cpus] + [_nudged(files, samples, here)]
         for precision, file in files.items():
@@ -90,12 +91,12 @@ def main() -> None:
 Subject = tuple[str, Samples, dict[str, Path]]
 
 
-def _ready(folder: Path, count: int) -> Iterator[Subject]:
+def _ready(folder: Path, count: int, only: list[str] | None = None) -> Iterator[Subject]:
     """The files that ship, and their networks in each precision: their weights as the shipped codes say."""
     task = Landmarks()
     samples, learnt = task.sample(count, _SEED, "test"), task.sample(_CALIBRATION, _SEED)
     inputs = [values[:, None] for values in learnt.encoded().values()]  # each with a batch of 1
-    for shipped in sorted(READY.glob("*.tflite")):
+    for shipped in sorted(path for path in READY.glob("*.tflite") if path.stem in (only or [path.stem])):
         content = _in_float(shipped.read_bytes())
         files = {
             _SHIPPED: folder / f"{shipped.stem}.tflite",
@@ -113,9 +114,9 @@ def _ready(folder: Path, count: int) -> Iterator[Subject]:
         yield f"{shipped.stem}, 1 % is {spread / 100:.2g} px", samples, files
 
 
-def _small(folder: Path, count: int) -> Iterator[Subject]:
+def _small(folder: Path, count: int, only: list[str] | None = None) -> Iterator[Subject]:
     """The networks that the contract's checks use."""
-    for name, build in NETWORKS.items():
+    for name, build in ((name, NETWORKS[name]) for name in only or NETWORKS):
         network = build(_SEED)
         samples, learnt = samples_for(network, count, 4), samples_for(network, _CALIBRATION, 3)
         encoded = learnt.encoded()
@@ -194,7 +195,9 @@ def _cell(here: Answers, there: Answers, precision: str) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1g} %" if share >= 1e-6 else "0" if share == 0 else "<0.0001 %"
+    if share < 1e-6:
+        return "<0.0001 %" if share else "0"
+    return f"{100 * share:.{2 if share >= 0.01 else 1}g} %"
 
 
 def _print_kernels(folder: Path, cpus: list[str], _: int) -> None:
