@@ -69,7 +69,7 @@ def fit(
 ) -> Fit:
     """Train a network in place and leave it with its best weights by the primary metric on validation.
 
-    The network as it came counts as epoch 0, so that tuning never leaves it worse.
+    The network as given counts as epoch 0, so that tuning never leaves it worse.
 
     Args:
         network: its inputs and outputs are those of the samples.
