@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from mlbench.contracts import Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import Context, Form, Order, Tried, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -32,6 +32,11 @@ class Cluster(Tuned):
     exact: ClassVar[dict[str, str]] = {"clusters": "16"}
 
     clusters: Annotated[int, Field(ge=3, le=256, description="distinct values per layer")] = 16
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """Numbers of values."""
+        return Tried(("cluster({clusters},epochs={epochs})",), {"clusters": [8, 16, 32, 64]})
 
     def compress(self, form: Form, context: Context) -> Form:
         """The network with TFMOT's clustering around its dense and convolution layers."""

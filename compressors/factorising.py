@@ -15,7 +15,17 @@ import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from mlbench.compressors.allocation import allocate, growing_path, interpolated
-from mlbench.contracts import OTHER_KIND, Alone, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import (
+    OTHER_KIND,
+    SHARES_OF_BYTES,
+    Alone,
+    Context,
+    Form,
+    Order,
+    Tried,
+    Tuned,
+    unchanged,
+)
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import counting, graph
 from mlbench.records import LayerChange
@@ -25,6 +35,9 @@ if TYPE_CHECKING:
     import tf_keras
 
 Ranks = tuple[int, ...]
+
+#: Targets that a search tries: from 250 times smaller to a third of the weights.
+TARGETS = {"low": 0.004, "high": 0.3, "log": True, "of": SHARES_OF_BYTES}
 
 _FLOAT_BYTES = 4
 _PROBED_SAMPLES = 64  # on which errors for a target are measured
@@ -216,6 +229,11 @@ class Factorising(Tuned):
             return plan.layers(ranks)
 
         return Form(graph.rebuild(form.network, replace), form.export, (*changes, *left))
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """Ranks by a target of the whole network's weights."""
+        return Tried((f"{cls.name}(target={{target}},epochs={{epochs}})",), {"target": TARGETS})
 
     def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
         """Those of `refusal`; or that the ranks, chosen on the weights, would not make a layer smaller."""

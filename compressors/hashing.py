@@ -24,7 +24,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from mlbench.compressors import multilinear
-from mlbench.contracts import OTHER_KIND, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import OTHER_KIND, Context, Form, Order, Tried, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -122,6 +122,12 @@ class Hashing(Tuned):
             raise RefusedCompressionError(message)
         network = graph.rebuild(form.network, lambda layer: made.get(layer.name))
         return Form(network, form.export, (*changes, *left))
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """Ratios of the largest dense layer."""
+        ratios = {"low": 8, "high": 512, "log": True}
+        return Tried(("hashing({ratio},epochs={epochs})",), {"ratio": ratios})
 
     def reasons(self, form: Form, context: Context) -> Mapping[str, str]:
         """Of dense layers the options, of others that they are none."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench.contracts import OTHER_KIND, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import OTHER_KIND, Context, Form, Order, Tried, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -68,6 +68,11 @@ class Prune(Tuned):
     smallest: Annotated[
         int, Field(ge=0, description="weights below which a layer stays dense: little to gain, much to lose")
     ] = 20_000
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """Shares of zeros."""
+        return Tried(("prune({sparsity},epochs={epochs})",), {"sparsity": [0.5, 0.7, 0.8, 0.9, 0.95]})
 
     def compress(self, form: Form, context: Context) -> Form:
         """The network with TFMOT's pruning around its dense layers."""

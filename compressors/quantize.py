@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from mlbench.contracts import Alone, Compressor, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts import Alone, Compressor, Context, Form, Order, Tried, Tuned, unchanged
 from mlbench.errors import RefusedCompressionError, UsageError
 from mlbench.networks import graph
 from mlbench.records import LayerChange
@@ -122,6 +122,11 @@ class QuantizationAware(Tuned):
     summary: ClassVar[str] = "tuned with int8 arithmetic simulated, then written as int8; last layer in float"
     source: ClassVar[str] = "Jacob et al. 2018; TFMOT quantization-aware training"
     order: ClassVar[Order] = Order.QUANTISE
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """Epochs."""
+        return Tried(("qat(epochs={epochs})",))
 
     def compress(self, form: Form, context: Context) -> Form:
         """The network with fake quantisation, its ranges measured on calibration samples to start with."""

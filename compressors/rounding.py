@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.contracts import Context, Form, Order, Tuned
+from mlbench.contracts import Context, Form, Order, Tried, Tuned
 from mlbench.errors import RefusedCompressionError
 from mlbench.networks import graph
 
@@ -41,6 +41,11 @@ class Dynamic4(Tuned):
         "Esser et al. 2020 (learned steps), section 2; Jacob et al. 2018, section 3; ai-edge-quantizer"
     )
     order: ClassVar[Order] = Order.QUANTISE
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """Rates: learned steps take larger ones than other tuning."""
+        return Tried(("dynamic4(epochs={epochs},rate={rate})",), {"rate": [3e-4, 1e-3, 3e-3]})
 
     def compress(self, form: Form, context: Context) -> Form:
         """The network with rounding layers in the place of its dense layers but the last."""

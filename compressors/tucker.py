@@ -14,11 +14,11 @@ from pydantic import Field, field_validator
 
 from mlbench.compressors import multilinear
 from mlbench.compressors.evbmf import evb_rank
-from mlbench.compressors.factorising import Factorising, Plan, Ranks, ThreeConvolutions
+from mlbench.compressors.factorising import TARGETS, Factorising, Plan, Ranks, ThreeConvolutions
 from mlbench.compressors.low_rank import Powers, ResponseSums, Spectrum
 from mlbench.compressors.multilinear import Tensor, Tucker
 from mlbench.compressors.svd import CONVOLUTIONS, Svd, is_matrix, matrix_plans, refused_convolution
-from mlbench.contracts import Context
+from mlbench.contracts import Context, Tried
 from mlbench.networks import graph
 
 if TYPE_CHECKING:
@@ -328,6 +328,14 @@ class TuckerDecomposition(Factorising):
             message = f"layers are some of {'/'.join(_KINDS)}"
             raise ValueError(message)
         return value
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """All kinds of layers, or those alone that hold most weights."""
+        options = "target={target},epochs={epochs}"
+        return Tried(
+            (f"{cls.name}({options})", f"{cls.name}({options},layers=map/dense)"), {"target": TARGETS}
+        )
 
     def default_ranks(self, plan: Plan) -> Ranks:
         """Half the channels of convolutions; of the map 10×10×24×64 at most; of dense layers as svd."""

@@ -62,6 +62,8 @@ TRAINED = "needs what examples/ trains in minutes"
 _PARSED_ONLY = {
     r"mlbench android ": "needs Java, Maven or a phone",
     r"mlbench .*--device android": "needs a phone",
+    r"mlbench .*--scheduler ": "needs a cluster",
+    r"mlbench search ": "minutes: tests/search/test_command.py runs searches",
     r"make ": "installs, or runs these tests: its target is looked up",
     r"(.venv/bin/)?pip ": "installs: the extra is looked up",
     r"apt ": "installs",

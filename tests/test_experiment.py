@@ -80,6 +80,7 @@ def _values_of(option):
         "measuring.devices": st.sampled_from(["host", "android:SERIAL"]),
         "measuring.budgets": st.sampled_from(["size=68MB", "size<=2MB", "p50=10ms", "size=-50%"]),
         "measuring.photos": st.just("deep"),
+        "engine.scheduler": st.sampled_from(["tcp://host:8786", "tls://10.0.0.1:8786"]),
         "output.folder": st.sampled_from(["runs", "deep/runs", "/absolute", "../ünï côdé"]),
         "training.augment_strength": st.floats(0, 2),
         "tuning.augment_strength": st.floats(0, 2),

@@ -1,7 +1,6 @@
 """What names a finished step in the cache: all that decides it."""
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -10,9 +9,9 @@ import pytest
 
 from mlbench import plugins
 from mlbench.compression import stages
-from mlbench.compression.stages import ChainSetup, Compressed
+from mlbench.compression.chain import Chain
+from mlbench.compression.stages import ChainSetup, stages_ahead
 from mlbench.compressors.svd import Svd
-from mlbench.contracts import ExportOptions
 from mlbench.data import split as splitting
 from mlbench.faces.landmarks import Landmarks
 from mlbench.system.progress import Silent
@@ -40,26 +39,14 @@ class _Dist(NamedTuple):
     version: str
 
 
-class _FoundError(Exception):
-    pass
-
-
 @pytest.fixture
-def folder_of(monkeypatch, cache, sampled):
+def folder_of(cache, sampled):
     """The place in the cache of a stage, by what is changed about it."""
-
-    def stop(*arguments):
-        raise _FoundError(arguments[-1])
-
-    monkeypatch.setattr(stages, "_carry_out", stop)
     usual = material_of(sampled)
-    before = Compressed("before", Path(), ExportOptions(), ())
 
     def find(compressor=None, material=usual, tuning=None):
         setup = ChainSetup(material, TuningOptions(**tuning or {}), Silent())
-        with pytest.raises(_FoundError) as found:
-            stages._stage(compressor or Svd(), before, None, setup)
-        return found.value.args[0]
+        return stages_ahead("before", Chain((compressor or Svd(),)), setup)[0].folder
 
     return find
 
@@ -99,10 +86,9 @@ def test_rows_of_a_split_are_in_the_key_not_its_rule_alone(sampled):
 
 
 def test_the_rule_that_decides_a_split_has_its_version_in_the_key(sampled, monkeypatch):
-    material = material_of(sampled)
-    before = _key(material)
+    before = _key(material_of(sampled))
     monkeypatch.setattr(splitting, "SPLIT_VERSION", 99)
-    assert _key(material) != before
+    assert _key(material_of(sampled)) != before
 
 
 def test_library_versions_are_in_the_keys(sampled, monkeypatch, folder_of):

@@ -51,13 +51,13 @@ def run(
     from mlbench.cli.output import progress_bars
     from mlbench.cli.run import plan_of
     from mlbench.cli.run import run as command
-    from mlbench.runs import pipeline
+    from mlbench.search.engine import filling
 
     named, networks = _network(model)
     given = {"data": None if data is None else path_of(data), "test": _files(test), "compress": compress}
     with parameters(command, {**given, **named, **options}, quiet=not progress) as found:
         plan = replace(plan_of(networks=networks, **found), command=("mlbench.run",))
-        (finished,) = pipeline.run(plan, progress_bars())
+        (finished,) = filling.run(plan, progress_bars())
     return Result.of(finished.record, finished.folder)
 
 

@@ -17,6 +17,7 @@ from mlbench.cli.predict import predict
 from mlbench.cli.prepare import prepare
 from mlbench.cli.report import report
 from mlbench.cli.run import run
+from mlbench.cli.search import search
 from mlbench.cli.train import train
 
 __all__ = ["cli", "main"]
@@ -35,6 +36,7 @@ for _command in (
     prepare,
     report,
     run,
+    search,
     train,
 ):
     cli.add_command(_command)

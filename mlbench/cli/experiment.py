@@ -18,6 +18,11 @@ import click
 
 from mlbench.errors import UsageError
 
+_SPACE = "search."  # keys of a file's table that are no options are of what a search may choose from
+_ENTRIES, _ENTRY_PLACES = (
+    "mlbench.entries",
+    "mlbench.entry_places",
+)  # in a context: these, and where they come from
 _PLACES = "mlbench.places"  # in a context: where values that are no flags come from, by parameter
 
 _KINDS: list[tuple[type, tuple[type, ...], str]] = [
@@ -74,14 +79,18 @@ def settings(command: click.Command) -> dict[str, Setting]:
 
 def experiment_options(function: Any) -> Any:
     """`--config`, `--set` and `--save-config`, of a command whose options are settings."""
+    return click.option(
+        "--save-config",
+        is_flag=False,
+        flag_value="-",
+        metavar="[FILE]",
+        help="Write the run as a file for --config, and do nothing else. Without FILE: print it.",
+    )(config_options(function))
+
+
+def config_options(function: Any) -> Any:
+    """`--config` and `--set`, of a command whose options are settings."""
     for option in (
-        click.option(
-            "--save-config",
-            is_flag=False,
-            flag_value="-",
-            metavar="[FILE]",
-            help="Write the run as a file for --config, and do nothing else. Without FILE: print it.",
-        ),
         click.option(
             "--set",
             multiple=True,
@@ -158,6 +167,9 @@ def _take_file(context: click.Context, _: click.Parameter, path: Path | None) ->
     known = settings(context.command)
     for key, value in read_experiment(path).items():
         place = f"{path}: {key}"
+        if _of_space(key, known):
+            _take_of_space(context, key, value, f"{path}: ", beats=False)
+            continue
         found = _setting_of(known, key, f"{path}: ")
         checked = _checked(found, value, place, context)
         moved = found.moved(checked, folder_of(path), Path.cwd())
@@ -171,18 +183,49 @@ def _take_assignments(context: click.Context, _: click.Parameter, texts: tuple[s
         if not equals:
             message = f"--set {text}: write a key and a value, as --set training.rate=1e-3."
             raise UsageError(message)
+        if _of_space(key, known):
+            _take_of_space(context, key, _toml(value), "--set ", beats=True)
+            continue
         found, place = _setting_of(known, key, "--set: "), f"--set {key}"
         _take(context, found, _checked(found, _read(found, value), place, context), place, beats=True)
 
 
 def _read(found: Setting, text: str) -> Any:
     """A value as TOML; what is none, and anything but text and lists where text is asked, is text as it stands."""
+    value = _toml(text)
+    return text if _kind(found) == _TEXT and not isinstance(value, (str, list)) else value
+
+
+def _toml(text: str) -> Any:
+    """A value as TOML; what is none is text as it stands."""
     try:
         table = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         return text
-    value = table["value"]
-    return text if len(table) > 1 or (_kind(found) == _TEXT and not isinstance(value, (str, list))) else value
+    return text if len(table) > 1 else table["value"]
+
+
+def _of_space(key: str, known: Mapping[str, Setting]) -> bool:
+    """Whether a key is of what a search may choose from, and no option of the command."""
+    return key.startswith(_SPACE) and key not in known
+
+
+def _take_of_space(context: click.Context, key: str, value: Any, where: str, beats: bool) -> None:
+    """Keep an entry of the space, `search.t.low` as part of `t`."""
+    name, _, part = key.removeprefix(_SPACE).partition(".")
+    entries, places = context.meta.setdefault(_ENTRIES, {}), context.meta.setdefault(_ENTRY_PLACES, {})
+    if name in entries and places[name][1] > beats:
+        return
+    kept = entries.get(name) if places.get(name, ("", None))[1] == beats else None
+    entries[name] = {**(kept if isinstance(kept, dict) else {}), part: value} if part else value
+    places[name] = f"{where}{_SPACE}{name}", beats
+
+
+def entries_of_space() -> tuple[dict[str, Any], Callable[[str], str]]:
+    """What a file or `--set` says of what a search may choose from, and the place of each entry, for people."""
+    meta = click.get_current_context().meta
+    places = meta.get(_ENTRY_PLACES, {})
+    return dict(meta.get(_ENTRIES, {})), lambda name: places.get(name, (f"{_SPACE}{name}",))[0]
 
 
 def _take(context: click.Context, found: Setting, value: Any, place: str, beats: bool) -> None:

@@ -430,6 +430,25 @@ measuring_options = _options(
 )
 
 
+engine_options = _options(
+    setting(
+        "engine.workers",
+        "--workers",
+        rare=True,
+        default=1,
+        type=click.IntRange(1, 1024),
+        help="Processes of this machine that train and compress at the same time, the cores divided among them.",
+    ),
+    setting(
+        "engine.scheduler",
+        "--scheduler",
+        rare=True,
+        metavar="tcp://HOST:PORT",
+        help="A Dask cluster that trains and compresses, in place of this machine; see docs/how-to/clusters.md.",
+    ),
+)
+
+
 test_options = _options(
     click.option(
         "--task",
@@ -511,10 +530,10 @@ def source_of(task: Any, data: Path | None, count: int, split: str | None, seed:
 
 
 def network_of(name: str) -> Any:
-    """The network of a name."""
-    from mlbench import plugins
+    """The network of a name, or a variant with other fields: `basic(filters=8-16-32)`."""
+    from mlbench.networks.changed import network_named
 
-    return plugins.load("variants", name)
+    return network_named(name)
 
 
 def model_of(text: str, epochs: int | None) -> Any:

@@ -21,6 +21,7 @@ from mlbench.cli.options import (
     MEASURING,
     complete,
     data_options,
+    engine_options,
     given,
     making_of,
     measuring_of,
@@ -78,6 +79,7 @@ Rarer options are keys of the file and of --set; the last command lists all.
 @training_options
 @tuning_options
 @measuring_options
+@engine_options
 @output_options
 @setting(
     "output.frozen_graph", "--pb", rare=True, is_flag=True, help="Write the paper's frozen .pb graph too."
@@ -91,9 +93,9 @@ def run(chains: tuple[str, ...], save_config: str | None, **options: Any) -> Non
     if save_config is not None:
         _save(plan, options["as_json"], save_config)
         return
-    from mlbench.runs import pipeline
+    from mlbench.search.engine import filling
 
-    finished = pipeline.run(plan, progress_bars())
+    finished = filling.run(plan, progress_bars())
     page = write_page([done.record for done in finished], plan.out / "report.html")
     show([done.record for done in finished], options["as_json"])
     for done in finished:
@@ -119,18 +121,28 @@ def _save(plan: Any, as_json: bool, where: str) -> None:
     click.echo(f"Written: {path}")
 
 
+def models_of(variants: tuple[str, ...], models: tuple[str, ...]) -> tuple[str, ...]:
+    """The networks of a user's own that are meant; none: variants. A flag of one kind beats the other kind in a file.
+
+    Raises:
+        UsageError: both kinds are given.
+    """
+    if variants and models and (given("variants") or from_experiment("variants")):
+        if given("variants") == given("models"):
+            raise UsageError(EITHER)
+        return models if given("models") else ()
+    return models
+
+
 def _networks_of(variants: tuple[str, ...], models: tuple[str, ...], **options: Any) -> tuple[Any, ...]:
-    """The networks of a run: variants, or a user's own. A flag of one kind beats the other kind in a file.
+    """The networks of a run: variants, or a user's own.
 
     Raises:
         UsageError: both kinds are given, or there is none of a name.
     """
     from mlbench import plugins
 
-    if variants and models and (given("variants") or from_experiment("variants")):
-        if given("variants") == given("models"):
-            raise UsageError(EITHER)
-        models = models if given("models") else ()
+    models = models_of(variants, models)
     if models:
         require_data(**options)
         with naming("models"):
@@ -160,6 +172,8 @@ def plan_of(chains: tuple[str, ...], networks: tuple[Any, ...] = (), **options: 
         tests=tests,
         measuring=measuring_of(making.source.task, seed=options["seed"], **measuring),
         frozen_graph=options["pb"],
+        workers=options["workers"],
+        scheduler=options["scheduler"],
         out=options["out"],
         command=("mlbench", *sys.argv[1:]),
     )

@@ -26,9 +26,10 @@ from mlbench.networks.ports import predict
 from mlbench.records import Epoch, Stage
 from mlbench.system.cache import cache_folder, one_at_a_time
 from mlbench.system.environment import versions
-from mlbench.system.files import key_of, write_atomically
-from mlbench.training.baselines import LIBRARIES, Material, Trained, baseline_named, require_apart
-from mlbench.training.loop import fit
+from mlbench.system.files import key_of, place_also, write_atomically
+from mlbench.training.baselines import LIBRARIES as _OF_TRAINING
+from mlbench.training.baselines import Material, Trained, baseline_named, require_apart
+from mlbench.training.loop import BEST, CHECKPOINT, epochs_behind, fit
 from mlbench.training.options import TuningOptions
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 #: Raised when a change of the code changes what equal options give.
 COMPRESSION_VERSION = 7
 
-_LIBRARIES = (*LIBRARIES, "tensorflow-model-optimization", "ai-edge-quantizer", "ai-edge-litert")
+#: Packages that decide what a stage leaves.
+LIBRARIES = (*_OF_TRAINING, "tensorflow-model-optimization", "ai-edge-quantizer", "ai-edge-litert")
 
 _CALIBRATION = 1000
 #: Options of a step that are its tuning's.
@@ -131,44 +133,152 @@ def start(baseline: Trained, metric: str) -> Compressed:
     return Compressed(baseline.key, baseline.folder, ExportOptions(), (stage,))
 
 
-def compress(baseline: Trained, chain: Chain, setup: ChainSetup) -> Compressed:
+def compress(baseline: Trained, chain: Chain, setup: ChainSetup, epochs: int | None = None) -> Compressed:
     """Carry out a chain; stages found in the cache are not repeated.
+
+    Args:
+        baseline: what is compressed.
+        chain: of compressors.
+        setup: what every stage works with.
+        epochs: of tuning that are spent, over the whole chain in order; None: all.
 
     Raises:
         RefusedCompressionError: a stage would not make the network smaller.
     """
-    from mlbench.training.step import use_threads  # imports TensorFlow
-
-    use_threads(setup.tuning.threads)
     current = start(baseline, setup.material.task.primary.name)
-    for compressor in chain.compressors:
-        current = _stage(compressor, current, baseline, setup)
+    for ahead in stages_ahead(baseline.key, chain, setup, epochs):
+        current = carried_out(ahead, current, baseline, setup)
     return current
 
 
-def _stage(compressor: Compressor, before: Compressed, baseline: Trained, setup: ChainSetup) -> Compressed:
-    setup = setup.tuning_as(compressor)
+@dataclass(frozen=True)
+class StageAhead:
+    """A stage by what names it in the cache, known before it is carried out.
+
+    Attributes:
+        compressor: what is done.
+        key: of all that decides what it leaves.
+        whole: key of the same stage, tuned to its end: equal to `key` where it is.
+        epochs: of tuning that it runs.
+        of: epochs of the whole tuning.
+    """
+
+    compressor: Compressor
+    key: str
+    whole: str
+    epochs: int
+    of: int
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return self._folder(self.key)
+
+    @property
+    def done(self) -> Path:
+        """The file that marks it finished."""
+        return self.folder / STAGE_DONE
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is tuned to its end."""
+        return self.key == self.whole
+
+    def began(self) -> list[Path]:
+        """Where its tuning may have begun: its own folder, and those of the same stage that paused earlier."""
+        return [self.folder, *(self._folder(_paused(self.whole, epoch)) for epoch in range(1, self.epochs))]
+
+    def behind(self) -> int:
+        """Epochs of its tuning that need not be run again."""
+        return max(map(epochs_behind, self.began()), default=0)
+
+    def _folder(self, key: str) -> Path:
+        return cache_folder() / "stages" / f"{self.compressor.name}-{key}"
+
+    @property
+    def whole_folder(self) -> Path:
+        """Where the same stage, tuned to its end, is kept."""
+        return self._folder(self.whole)
+
+
+#: Written last: marks a stage done.
+STAGE_DONE = "stage.json"
+
+
+def stages_ahead(
+    baseline_key: str, chain: Chain, setup: ChainSetup, epochs: int | None = None
+) -> list[StageAhead]:
+    """The stages of a chain on a baseline, none of which needs to be carried out yet.
+
+    Args:
+        baseline_key: of the baseline.
+        chain: of compressors.
+        setup: what every stage works with.
+        epochs: see `compress`.
+    """
+    found, before, left = list[StageAhead](), baseline_key, epochs
+    for compressor in chain.compressors:
+        of = setup.tuning_as(compressor).tuning.epochs if compressor.needs_tuning else 0
+        spent = of if left is None else min(of, left)
+        whole = _key(compressor, before, setup)
+        before = whole if spent == of else _paused(whole, spent)
+        found.append(StageAhead(compressor, before, whole, spent, of))
+        left = None if left is None else left - spent
+    return found
+
+
+def _key(compressor: Compressor, before: str, setup: ChainSetup) -> str:
     writers = [plugins.identity(one) for one in plugins.usable("precisions")[0].values()]
     code = (
         COMPRESSION_VERSION,
         EXPORT_VERSION,
         plugins.identity(type(compressor)),
         writers,
-        versions(*_LIBRARIES),
+        versions(*LIBRARIES),
     )
     options = compressor.model_dump(exclude=_OWN_TUNING)  # they are in the tuning's
-    key = key_of("stage", *code, before.key, options, setup.deciding(compressor))
-    folder = cache_folder() / "stages" / f"{compressor.name}-{key}"
-    done = folder / "stage.json"
-    if not done.exists():
-        with one_at_a_time(folder, setup.progress.say):
-            if not done.exists():
-                _keep(*_carry_out(compressor, before, baseline, setup, folder), done)
-                for leftover in ("checkpoint.npz", "best.npz"):  # of use until the stage is kept
-                    (folder / leftover).unlink(missing_ok=True)
+    return key_of("stage", *code, before, options, setup.tuning_as(compressor).deciding(compressor))
+
+
+def _paused(whole: str, epochs: int) -> str:
+    """The key of a stage whose tuning pauses: never that of a finished one."""
+    return key_of("paused", whole, epochs)
+
+
+def carried_out(ahead: StageAhead, before: Compressed, baseline: Trained, setup: ChainSetup) -> Compressed:
+    """A stage, from the cache where it is there; one that paused or was interrupted goes on.
+
+    Raises:
+        RefusedCompressionError: it would not make the network smaller.
+    """
+    from mlbench.training.step import use_threads  # imports TensorFlow
+
+    use_threads(setup.tuning.threads)
+    setup = setup.tuning_as(ahead.compressor)
+    if not ahead.done.exists():
+        with one_at_a_time(ahead.whole_folder, setup.progress.say):
+            if not ahead.done.exists():
+                _take_up(ahead)
+                _keep(*_carry_out(ahead, before, baseline, setup), ahead.done)
+                _forget(ahead)
+    return kept(ahead, before.stages)
+
+
+def kept(ahead: StageAhead, before: tuple[Stage, ...] = ()) -> Compressed:
+    """A finished stage as the cache holds it, behind those before."""
+    export, stage = _kept(ahead.done)
+    return Compressed(ahead.key, ahead.folder, export, (*before, stage))
+
+
+def shipped_file(folder: Path) -> Path:
+    """The file that a folder of a finished stage, or of a baseline, would ship, once it is written."""
+    done = folder / STAGE_DONE
+    return file_of(folder, _kept(done)[0] if done.exists() else ExportOptions())
+
+
+def _kept(done: Path) -> tuple[ExportOptions, Stage]:
     text = json.loads(done.read_text(encoding="utf-8"))
-    stage = Stage.model_validate(text["stage"])
-    return Compressed(key, folder, _EXPORT.validate_python(text["export"]), (*before.stages, stage))
+    return _EXPORT.validate_python(text["export"]), Stage.model_validate(text["stage"])
 
 
 def _keep(export: ExportOptions, stage: Stage, done: Path) -> None:
@@ -177,10 +287,29 @@ def _keep(export: ExportOptions, stage: Stage, done: Path) -> None:
         part.write_text(json.dumps(text), encoding="utf-8")
 
 
+def _take_up(ahead: StageAhead) -> None:
+    """Let a tuning go on from where the same stage paused last, if its own checkpoint is not further."""
+    furthest = max(ahead.began(), key=epochs_behind)  # the first, its own, where they are equal
+    if furthest == ahead.folder:
+        return
+    for name in (BEST, CHECKPOINT):
+        if (furthest / name).exists():  # none is best before the first epoch that may be kept
+            place_also(furthest / name, ahead.folder / name)
+
+
+def _forget(ahead: StageAhead) -> None:
+    """Remove the checkpoints that nothing needs to go on from any more."""
+    own, *earlier = ahead.began()
+    for folder in [own, *earlier] if ahead.complete else earlier:
+        for leftover in (CHECKPOINT, BEST):
+            (folder / leftover).unlink(missing_ok=True)
+
+
 def _carry_out(
-    compressor: Compressor, before: Compressed, baseline: Trained, setup: ChainSetup, folder: Path
+    ahead: StageAhead, before: Compressed, baseline: Trained, setup: ChainSetup
 ) -> tuple[ExportOptions, Stage]:
     started, calibration = time.perf_counter(), setup.calibration()
+    compressor, folder = ahead.compressor, ahead.folder
     setup.progress.say(f"Compressing with {compressor.describe()} …")
     context = Context(calibration, setup.tuning.seed, setup.progress)
     form = compressor.compress(Form(graph.flattened(before.network()), before.export), context)
@@ -191,8 +320,8 @@ def _carry_out(
     validation = setup.material.validation
     untuned = setup.error(predict(shipped.network, validation), validation)
     history: tuple[Epoch, ...] = ()
-    if compressor.needs_tuning:
-        history = _tuned(compressor, form, baseline, setup, validation, folder)
+    if compressor.needs_tuning and (ahead.epochs or ahead.complete):
+        history = _tuned(ahead, form, baseline, setup, validation)
         shipped = compressor.finish(form)
     storage.save(shipped.network, folder)
     facts = written(folder, shipped.export, calibration)
@@ -213,28 +342,24 @@ def _carry_out(
 
 
 def _tuned(
-    compressor: Compressor,
-    form: Form,
-    baseline: Trained,
-    setup: ChainSetup,
-    validation: Samples,
-    folder: Path,
+    ahead: StageAhead, form: Form, baseline: Trained, setup: ChainSetup, validation: Samples
 ) -> tuple[Epoch, ...]:
     """Tune in place, with targets and a teacher's answers, on the run's samples and drawn ones."""
-    options = setup.tuning
+    options, compressor = setup.tuning, ahead.compressor
     return fit(
         form.network,
         setup.material.task,
         setup.tuning_samples(),
         validation,
         options,
-        folder,
+        ahead.folder,
         setup.progress,
         title=f"Tuning after {compressor.describe()}",
         teacher=setup.teacher(baseline),
         before_step=compressor.before_step,
         settle=compressor.settle,
         first_settled=compressor.first_settled_epoch(options.epochs),
+        until=ahead.epochs,
     ).history
 
 

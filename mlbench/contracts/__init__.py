@@ -4,7 +4,18 @@ Plug-ins implement these; `mlbench.plugins` finds them by entry point. Nothing h
 a plug-in imports it inside the methods that need it.
 """
 
-from mlbench.contracts.compressor import OTHER_KIND, Alone, Compressor, Context, Form, Order, Tuned, unchanged
+from mlbench.contracts.compressor import (
+    OTHER_KIND,
+    SHARES_OF_BYTES,
+    Alone,
+    Compressor,
+    Context,
+    Form,
+    Order,
+    Tried,
+    Tuned,
+    unchanged,
+)
 from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import ExportOptions, Precision
 from mlbench.contracts.progress import Progress
@@ -18,6 +29,7 @@ from mlbench.contracts.variant import Block, Variant
 __all__ = [
     "AS_STORED",
     "OTHER_KIND",
+    "SHARES_OF_BYTES",
     "Alone",
     "Block",
     "Compressor",
@@ -40,6 +52,7 @@ __all__ = [
     "Report",
     "Samples",
     "Task",
+    "Tried",
     "Tuned",
     "Variant",
     "unchanged",

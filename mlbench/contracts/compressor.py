@@ -85,6 +85,25 @@ def unchanged(layer: tf_keras.layers.Layer, reason: str) -> LayerChange:
     )
 
 
+#: Of `Tried`: a range of sizes, as shares of the network's float32 bytes.
+SHARES_OF_BYTES = "shares of bytes"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What `mlbench search` tries of a technique where it is not told.
+
+    Attributes:
+        steps: in place of which one may stand in a chain, with `{name}` where an option varies; `{epochs}` varies with
+            the run's epochs of tuning.
+        options: by name a list of values, or a range: `{"low": 0.1, "high": 0.8}`, with `"log": True` where equal
+            ratios count as equal steps, and `"of": SHARES_OF_BYTES` where the ends are such.
+    """
+
+    steps: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Compressor(BaseModel, ABC):
     """One compression technique. Its fields are its options, validated and described by pydantic.
 
@@ -155,6 +174,11 @@ class Compressor(BaseModel, ABC):
     def first_settled_epoch(self, epochs: int) -> int:
         """The first epoch of tuning whose weights may be kept; gradual techniques are not settled before."""
         return 0
+
+    @classmethod
+    def tried(cls) -> Tried:
+        """What a search tries of it; by default the technique as it is."""
+        return Tried((cls.name,))
 
     @classmethod
     def custom_layers(cls) -> dict[str, type]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from mlbench.errors import UsageError
-from mlbench.records import Inspection, Record
+from mlbench.records import Inspection, Record, SearchRecord
 
 
 class Report(ABC):
@@ -28,4 +28,13 @@ class Report(ABC):
             UsageError: this report does not show it.
         """
         message = f"The report {self.name} shows no inspections: write to a .html or .md file."
+        raise UsageError(message)
+
+    def write_search(self, found: SearchRecord, target: Path | None) -> Path | None:
+        """Render what `mlbench search` found, as `write` does.
+
+        Raises:
+            UsageError: this report does not show it.
+        """
+        message = f"The report {self.name} shows no searches: write to a .html file."
         raise UsageError(message)

@@ -60,13 +60,17 @@ class Source:
         progress.say(f"No --data given: using {self.describe()}.")
         return self.task.sample(self.count, self.seed)
 
-    def divided(self, progress: Progress) -> tuple[Samples, Split]:
+    def divided(self, progress: Progress, samples: Samples | None = None) -> tuple[Samples, Split]:
         """All samples and their split, which is told.
+
+        Args:
+            progress: is told.
+            samples: where they are there already; else they are read or drawn.
 
         Raises:
             UsageError: the file cannot be read, there are too few samples, or one cannot be scored.
         """
-        samples = self.load(progress)
+        samples = self.load(progress) if samples is None else samples
         found = split(samples, self.rule or usual_rule(samples), self.seed)
         self.task.require_scorable(samples.take(found.test), self.describe())
         progress.say(

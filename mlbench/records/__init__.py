@@ -35,6 +35,7 @@ from mlbench.records.schema import (
     Timing,
     Value,
 )
+from mlbench.records.search import FrontPoint, SearchRecord, SearchTrial
 
 __all__ = [
     "MAX_RECORD_BYTES",
@@ -49,6 +50,7 @@ __all__ = [
     "Epoch",
     "Failure",
     "FileFacts",
+    "FrontPoint",
     "Gallery",
     "GallerySample",
     "Groups",
@@ -65,6 +67,8 @@ __all__ = [
     "PortFacts",
     "Record",
     "Scores",
+    "SearchRecord",
+    "SearchTrial",
     "Sensitivities",
     "Sensitivity",
     "SignatureFacts",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbench.compression.chain import Chain
-from mlbench.contracts import NetworkSource, Progress, Variant
+from mlbench.contracts import NetworkSource, Progress, Samples, Variant
 from mlbench.data.sources import Source, TestSet
 from mlbench.errors import UsageError
 from mlbench.runs.measuring import Measuring
@@ -42,13 +42,20 @@ class Making:
         start, teacher = (baseline_named(name, self.source.task) if name else None for name in names)
         return start, teacher
 
-    def material(self, used: Sequence[Trained | None], progress: Progress) -> Material:
+    def material(
+        self, used: Sequence[Trained | None], progress: Progress, samples: Samples | None = None
+    ) -> Material:
         """What is learnt from, of which the baselines that are used have seen nothing that is kept back.
+
+        Args:
+            used: baselines.
+            progress: is told of the samples.
+            samples: where they are there already; else they are read or drawn.
 
         Raises:
             UsageError: the samples cannot be read or split, or a baseline has seen what it must not.
         """
-        found = Material(self.source.task, *self.source.divided(progress))
+        found = Material(self.source.task, *self.source.divided(progress, samples))
         for baseline in filter(None, used):
             require_apart(baseline, found)
         return found
@@ -103,6 +110,8 @@ class Plan:
     tests: tuple[TestSet, ...]
     measuring: Measuring
     frozen_graph: bool = False
+    workers: int = 1  # processes of this machine that make the candidates
+    scheduler: str | None = None  # of a cluster that makes them in their place
     out: Path = Path("runs")
     command: tuple[str, ...] = ()
 
@@ -114,6 +123,7 @@ class Plan:
             "chains": [str(chain) for chain in self.chains],
             **self.making.experiment(),
             "measuring": self.measuring.experiment(),
+            "engine": {"workers": self.workers, "scheduler": self.scheduler},
             "output": {"folder": str(self.out), "frozen_graph": self.frozen_graph},
         }
         found["data"]["tests"] = [test.text for test in self.tests]

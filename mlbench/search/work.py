@@ -103,6 +103,13 @@ class Engine(ABC):
     def workers(self) -> list[WorkerState]:
         """What each worker does now."""
 
+    def bring(self, jobs: Sequence[Job]) -> None:  # noqa: B027 (on one machine all is there)
+        """Bring what complete jobs left to this machine's cache, where `mlbench run` finds it.
+
+        Raises:
+            UsageError: it is on no machine any more.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Give up what is not finished, which stays resumable, and leave the workers."""

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +41,23 @@ def write_atomically(path: Path) -> Iterator[Path]:
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror or error}; free space or choose another place."
         raise UsageError(message) from error
+
+
+def place_also(source: Path, target: Path) -> None:
+    """Give a file another name too, without a copy of its bytes where the file system can do that.
+
+    It must be one that is replaced, never written into, as `write_atomically` does.
+
+    Raises:
+        UsageError: the folder cannot be written or the disk is full.
+    """
+    target.unlink(missing_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        with write_atomically(target) as part:
+            shutil.copyfile(source, part)
 
 
 def require_writable(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from mlbench.records import Epoch
 from mlbench.system.cache import cache_folder, one_at_a_time
 from mlbench.system.environment import versions
 from mlbench.system.files import key_of, write_atomically
-from mlbench.training.loop import Fit, fit, history_from_json, history_to_json, merit
+from mlbench.training.loop import BEST, CHECKPOINT, Fit, fit, history_from_json, history_to_json, merit
 from mlbench.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Raised when a change of the code changes the weights that equal options give.
 TRAINING_VERSION = 3
+
+#: Written last: marks a baseline done.
+BASELINE_DONE = "history.json"
 
 #: Packages that decide the weights that equal options give.
 LIBRARIES = ("tensorflow", "tf_keras", "numpy", "opencv-python-headless")
@@ -62,9 +66,13 @@ class Material:
         """The samples that nothing may be learnt from."""
         return self.samples.take(np.concatenate([self.split.validation, self.split.test]))
 
+    @cached_property
+    def _key(self) -> tuple[object, ...]:
+        return identity(type(self.task)), self.split.key(self.samples)
+
     def key(self) -> list[object]:
         """What of it decides weights, for keys of the cache."""
-        return [identity(type(self.task)), self.split.key(self.samples)]
+        return list(self._key)
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ def train_baseline(
     if start is not None:
         require_apart(start, material)
     key = baseline_key(source, material, options, start)
-    folder = cache_folder() / "baselines" / f"{source.name}-{key}"
+    folder = baseline_folder(source, key)
     if (done := finished(folder, key, material.task)) is not None:
         return done
     with one_at_a_time(folder, progress.say):
@@ -190,6 +198,11 @@ def baseline_key(
     )
 
 
+def baseline_folder(source: NetworkSource, key: str) -> Path:
+    """Where the baseline of a key is kept."""
+    return cache_folder() / "baselines" / f"{source.name}-{key}"
+
+
 def baseline_named(name: str, task: Task) -> Trained:
     """The finished baseline of a name that `mlbench train` gave, as two_pool-1a2b3c4d5e6f7a8b.
 
@@ -208,7 +221,7 @@ def finished(folder: Path, key: str, task: Task) -> Trained | None:
     """The finished training in a folder of the cache, or None."""
     if not _done(folder):
         return None
-    history = history_from_json((folder / "history.json").read_text(encoding="utf-8"))
+    history = history_from_json((folder / BASELINE_DONE).read_text(encoding="utf-8"))
     if task.primary.name not in history[0].validation:
         message = f"{folder.name} was trained for another task than {task.name}: name a baseline of this one."
         raise UsageError(message)
@@ -218,14 +231,14 @@ def finished(folder: Path, key: str, task: Task) -> Trained | None:
 
 
 def _done(folder: Path) -> bool:
-    return (folder / "history.json").exists()
+    return (folder / BASELINE_DONE).exists()
 
 
 def _keep(network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, seen: Seen) -> None:
     """Store a trained network; its checkpoints are no longer needed. The history, written last, marks it done."""
     storage.save(network, folder)
     storage.save_arrays(dict(vars(seen)), folder / "seen.npz")
-    with write_atomically(folder / "history.json") as part:
+    with write_atomically(folder / BASELINE_DONE) as part:
         part.write_text(history_to_json(history), encoding="utf-8")
-    for leftover in ("checkpoint.npz", "best.npz"):
+    for leftover in (CHECKPOINT, BEST):
         (folder / leftover).unlink(missing_ok=True)

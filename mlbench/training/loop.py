@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 from mlbench.contracts import Progress, Task
 from mlbench.contracts.samples import Samples
 from mlbench.contracts.task import Arrays
+from mlbench.data.npz_arrays import NPZ_ERRORS
 from mlbench.errors import UsageError
 from mlbench.evaluation.metrics import figures
 from mlbench.networks import storage
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 Batch = tuple[Arrays, Arrays]
 
+
+#: What a training that stopped goes on from.
+CHECKPOINT, BEST = "checkpoint.npz", "best.npz"
 
 _AHEAD = 8  # batches prepared while the network computes
 
@@ -66,10 +70,12 @@ def fit(
     before_step: Callable[[tf_keras.Model, int, int], None] | None = None,
     settle: Callable[[tf_keras.Model], None] | None = None,
     first_settled: int = 0,
+    until: int | None = None,
 ) -> Fit:
     """Train a network in place and leave it with its best weights by the primary metric on validation.
 
-    The network as given counts as epoch 0, so that tuning never leaves it worse.
+    The network as given counts as epoch 0, so that tuning never leaves it worse. A training that pauses goes on
+    when it is asked for more epochs, to the weights of an uninterrupted one.
 
     Args:
         network: its inputs and outputs are those of the samples.
@@ -83,7 +89,9 @@ def fit(
         teacher: a network whose outputs are a share of the target (distillation).
         before_step: called with the network, the step and the number of steps before each step.
         settle: called with the network before its weights are judged or kept.
-        first_settled: the first epoch whose weights may be kept.
+        first_settled: the first epoch whose weights may be kept; a training that pauses before it is left with its
+            last weights.
+        until: the epoch after which it pauses, in the schedule of all of them; None: it does not.
 
     Raises:
         UsageError: the loss is not finite, or the checkpoint is damaged.
@@ -93,10 +101,11 @@ def fit(
     ports = Ports.of(network, train)
     steps = -(-len(train) // options.batch)
     trainer = Trainer(network, teacher, ports, task, options, steps, before_step, settle)
-    checkpoint, best = folder / "checkpoint.npz", folder / "best.npz"
+    checkpoint, best = folder / CHECKPOINT, folder / BEST
     history = history_from_json(trainer.restore(checkpoint)) if checkpoint.exists() else []
 
     first_settled = min(first_settled, options.epochs)
+    last = options.epochs if until is None else min(until, options.epochs)
 
     def finish(epoch: Epoch) -> None:
         rivals = [merit(task, e) for e in history[first_settled:]]
@@ -105,17 +114,27 @@ def fit(
         history.append(epoch)
         trainer.save(checkpoint, history_to_json(history))
 
-    with progress.task(title, options.epochs * len(train) or len(validation), "samples") as advance:
+    with progress.task(title, last * len(train) or len(validation), "samples") as advance:
         if not history:
             finish(_epoch(trainer, task, validation, number=0, loss=None, seconds=0.0, seen=0))
         advance((len(history) - 1) * len(train), "")
-        while len(history) <= options.epochs and not _stalled(
-            task, history[first_settled:], options.patience
-        ):
+        while len(history) <= last and not _stalled(task, history[first_settled:], options.patience):
             finish(_train_epoch(trainer, task, train, validation, options, len(history), advance))
-    storage.load_weights(network, best)
     settled = history[first_settled:]
+    if not settled:
+        trainer.current()
+        return Fit(tuple(history), history[-1].epoch)
+    storage.load_weights(network, best)
     return Fit(tuple(history), min(settled, key=lambda epoch: merit(task, epoch)).epoch)
+
+
+def epochs_behind(folder: Path) -> int:
+    """Epochs that a training which stopped has behind it, by its checkpoint; 0 where there is none."""
+    try:
+        with np.load(folder / CHECKPOINT, allow_pickle=False) as file:
+            return len(history_from_json(str(file["history"]))) - 1
+    except NPZ_ERRORS:  # a damaged one is told when it is taken up
+        return 0
 
 
 def merit(task: Task, epoch: Epoch) -> tuple[float, ...]:

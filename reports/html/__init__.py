@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from mlbench.contracts import Report
 from mlbench.errors import UsageError
-from mlbench.records import Inspection, Record
+from mlbench.records import Inspection, Record, SearchRecord
 from mlbench.system.files import write_atomically
 
 
@@ -47,6 +47,22 @@ class HtmlReport(Report):
         from mlbench.reports.html.inspection import render_inspection
 
         text = render_inspection(found)
+        with write_atomically(target) as part:
+            part.write_text(text, encoding="utf-8")
+        return target
+
+    def write_search(self, found: SearchRecord, target: Path | None) -> Path | None:
+        """Write the page of a search.
+
+        Raises:
+            UsageError: no target, or it cannot be written.
+        """
+        if target is None:
+            message = "The html report is a file: say where with -o page.html."
+            raise UsageError(message)
+        from mlbench.reports.html.search import render_search
+
+        text = render_search(found)
         with write_atomically(target) as part:
             part.write_text(text, encoding="utf-8")
         return target
