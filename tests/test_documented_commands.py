@@ -64,6 +64,8 @@ _PARSED_ONLY = {
     r"mlbench .*--device android": "needs a phone",
     r"mlbench .*--scheduler ": "needs a cluster",
     r"mlbench search ": "minutes: tests/search/test_command.py runs searches",
+    r"mlbench arm64 |mlbench .*--device arm64": "needs QEMU, which is fetched",
+    r"python -m tests\.benchmarks\.arm64_answers ": "minutes, and needs QEMU: the module is looked up",
     r"make ": "installs, or runs these tests: its target is looked up",
     r"(.venv/bin/)?pip ": "installs: the extra is looked up",
     r"apt ": "installs",

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 
 @click.group(
-    epilog="\b\nExamples:\n  mlbench android build\n  mlbench android install\n"
-    "  mlbench run --variant two_pool --compress svd --device host --device android"
+    epilog="\b\nExamples:\n"
+    "  mlbench android build\n"
+    "  mlbench android install\n"
+    "  mlbench run --variant two_pool --compress svd --device host --device android\n"
 )
 def android() -> None:
     """The harness app for phones: build it, install it."""

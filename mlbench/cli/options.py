@@ -371,7 +371,8 @@ measuring_options = _options(
         default=["host"],
         show_default=True,
         shell_complete=complete("device_runners"),
-        help="Where to measure; android:SERIAL for one of several phones. May be repeated.",
+        help="Where to measure; android:SERIAL for one of several phones; arm64:cortex-a53 and the like for answers on "
+        "an ARM CPU's kernels. May be repeated.",
     ),
     setting(
         "measuring.threads",
@@ -403,6 +404,14 @@ measuring_options = _options(
         rare=True,
         default=True,
         help="Measure the steps before the network too, where the task has any: for landmarks, the face detector.",
+    ),
+    setting(
+        "measuring.arm_samples",
+        "--arm-samples",
+        rare=True,
+        default=200,
+        type=click.IntRange(1),
+        help="Samples of a test set, at most, that arm64 answers.",
     ),
     setting(
         "measuring.photos",
@@ -467,7 +476,17 @@ test_options = _options(
 )
 
 
-MEASURING = ["devices", "threads", "min_count", "min_seconds", "pipeline", "photos", "gallery", "budgets"]
+MEASURING = [
+    "devices",
+    "threads",
+    "min_count",
+    "min_seconds",
+    "pipeline",
+    "photos",
+    "arm_samples",
+    "gallery",
+    "budgets",
+]
 
 
 output_options = _options(

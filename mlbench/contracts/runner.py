@@ -65,10 +65,12 @@ class Outcome:
 
 
 class DeviceRunner(ABC):
-    """Measures artifacts somewhere: on the host's CPU, on a phone."""
+    """Measures artifacts somewhere: on the host's CPU, on a phone; or answers samples as an emulated CPU does."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    #: Whether it answers samples and measures nothing: its times would say nothing of the device.
+    answers_only: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, job: Job, progress: Progress) -> Iterator[Outcome]:

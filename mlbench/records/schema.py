@@ -271,6 +271,7 @@ class Device(Value):
     name: Text  # CPU or phone model
     threads: Count
     details: dict[str, Text] = {}
+    answers_only: bool = False  # nothing was measured there: it answered samples
 
 
 class Measurement(Value):
@@ -334,6 +335,34 @@ class Difference(Value):
     change: Interval  # candidate - baseline, or candidate / baseline for ratios
     confidence: float = 0.95  # of the interval: 0.99 for latencies since 0.1.0
     verdict: Literal["better", "same", "worse", "cannot tell"]
+
+
+class Agreement(Value):
+    """How far a file's answers on a device that only answers are from those where it was measured, sample by sample."""
+
+    artifact: Text
+    device: Text
+    reference: Text  # the device that the answers are compared with
+    test_set: Text
+    samples: Count  # that were answered, evenly spread over the test set
+    unit: Text  # of the answers
+    largest: float  # |difference| of single numbers
+    mean: float
+    allowed: float  # up to here they are the same: what a file in float32 may differ from its network
+    per_sample: tuple[float, ...]  # largest |difference| of each sample
+    metrics: dict[str, Interval]  # of the answers, by name
+    reference_metrics: dict[str, Interval]  # of the reference's for the same samples
+    change: Interval  # of the primary metric, paired
+
+    @property
+    def same(self) -> bool:
+        """Whether no answer differs by more than is allowed."""
+        return self.largest <= self.allowed
+
+    @property
+    def verdict(self) -> str:
+        """As people read it."""
+        return "same" if self.same else f"differs by up to {self.largest:.2g} {self.unit}".rstrip()
 
 
 class BudgetVerdict(Value):
@@ -423,6 +452,7 @@ class Record(Value):
     measurements: tuple[Measurement, ...]
     scores: tuple[Scores, ...]
     differences: tuple[Difference, ...]
+    agreements: tuple[Agreement, ...] = ()  # none where no device only answers
     budgets: tuple[BudgetVerdict, ...]
     gallery: Gallery | None = None
     warnings: tuple[Text, ...] = ()
@@ -430,9 +460,10 @@ class Record(Value):
     @model_validator(mode="after")
     def _only_known_names(self) -> Self:
         artifacts, devices = ({one.id for one in known} for known in (self.artifacts, self.devices))
-        rows: list[Any] = [*self.measurements, *self.scores, *self.differences]
+        rows: list[Any] = [*self.measurements, *self.scores, *self.differences, *self.agreements]
         named = {row.artifact for row in (*rows, *self.budgets)} | {row.baseline for row in self.differences}
-        unknown = sorted((named - artifacts) | ({row.device for row in rows} - devices))
+        places = {row.device for row in rows} | {row.reference for row in self.agreements}
+        unknown = sorted((named - artifacts) | (places - devices))
         if unknown:
             message = f'a row is about "{unknown[0][:100]}", which is no artifact or device of the record'
             raise ValueError(message)

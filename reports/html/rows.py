@@ -188,7 +188,7 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
         run: its number.
         test_label: names a test set of a record so that equal names mean equal samples.
     """
-    devices = {device.id: device for device in record.devices}
+    devices = {device.id: device for device in record.devices if not device.answers_only}
     measured = {(m.artifact, m.device): m for m in record.measurements}
     for artifact in record.artifacts:
         for device in devices.values():
