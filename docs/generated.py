@@ -51,7 +51,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Put tables in the place of their comments, and give wide tables the whole page."""
+    """Put tables in the place of their comments, and give wide tables the whole page.
+
+    Lists and tables may follow a paragraph without a blank line, as everywhere but in MkDocs.
+    """
     if page.file.src_uri.startswith("evidence/"):
         page.meta["hide"] = ["toc"]
     makers: dict[str, Callable[[str], str]] = {
@@ -65,7 +68,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     def made(comment: re.Match[str]) -> str:
         return makers[comment[1]](comment[2] or "")
 
-    return re.sub(rf"<!-- ({'|'.join(makers)})(?: of ([\w]+))? -->", made, markdown)
+    return spaced(re.sub(rf"<!-- ({'|'.join(makers)})(?: of ([\w]+))? -->", made, markdown))
 
 
 def _leaves(nav: Any) -> Iterator[str]:
@@ -242,6 +245,23 @@ def report_of(records: list[str]) -> str:
 def _table(head: list[str], rows: Iterable[list[str]]) -> str:
     cells = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def spaced(markdown: str) -> str:
+    """Markdown with a blank line before each list, and around each table."""
+    lines: list[str] = []
+    fenced = listed = False
+    for line in markdown.splitlines():
+        before = lines[-1] if lines else ""
+        if line.startswith("```"):
+            fenced = not fenced
+        elif not fenced:
+            item = bool(re.match(r"\s*([-*]|\d+\.)\s", line))
+            if before and ((item and not listed) or line.startswith("|") != before.startswith("|")):
+                lines.append("")
+            listed = item or (listed and bool(line.strip()))
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _code(text: str) -> str:

@@ -66,6 +66,13 @@ def test_a_pattern_in_the_navigation_takes_the_pages_that_are_not_named(generate
     assert generated._expanded(nav, pages)[1] == {"Guides": ["guides/first.md", "guides/b.md", "new.md"]}
 
 
+def test_lists_and_tables_may_follow_a_paragraph_at_once(generated):
+    page = "So:\n- a\n  b\n- c\n\nAnd:\n| x |\n|---|\nEnd.\n```\nmake\n- not a list\n```\n1. d"
+    assert generated.spaced(page) == (
+        "So:\n\n- a\n  b\n- c\n\nAnd:\n\n| x |\n|---|\n\nEnd.\n```\nmake\n- not a list\n```\n\n1. d"
+    )
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 

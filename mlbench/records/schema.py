@@ -195,7 +195,7 @@ class Layer(Value):
 
 
 class Epoch(Value):
-    """One epoch of training or tuning; epoch 0 is the network as it came."""
+    """One epoch of training or tuning; epoch 0 is the network before it."""
 
     epoch: Count
     loss: float | None  # on training samples; None in epoch 0

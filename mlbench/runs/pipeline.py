@@ -222,7 +222,7 @@ def trained(
 
 def _how_made(baseline: Trained) -> str:
     if len(baseline.history) == 1:
-        return "as it came"
+        return "as given"
     return "from the cache" if baseline.reused else "trained"
 
 

@@ -74,7 +74,7 @@ def fit(
 ) -> Fit:
     """Train a network in place and leave it with its best weights by the primary metric on validation.
 
-    The network as it came counts as epoch 0, so that tuning never leaves it worse. A training that pauses goes on
+    The network as given counts as epoch 0, so that tuning never leaves it worse. A training that pauses goes on
     when it is asked for more epochs, to the weights of an uninterrupted one.
 
     Args:
