@@ -1,5 +1,7 @@
 # make run    the main job, on an empty machine too: environment, installation, faces, training, table
 # make test   all tests        make lint   format, lint, types, imports        make bench   benchmarks
+# make docs   the documentation site, in build/site
+# make dist   wheel and sdist in dist/, checked
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -11,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& { echo $$p; break; }; done)
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help run test lint format bench clean
+.PHONY: help run test lint format bench docs dist clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -35,8 +37,16 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only
 
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 with venv is missing: apt install python3-venv"; exit 2; }

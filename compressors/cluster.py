@@ -24,7 +24,7 @@ class Cluster(Tuned):
     """
 
     name: ClassVar[str] = "cluster"
-    summary: ClassVar[str] = "few distinct weights a layer: the same raw bytes, fewer deflated"
+    summary: ClassVar[str] = "few distinct weights per layer: the same raw bytes, fewer when deflated"
     source: ClassVar[str] = "Han et al. 2016, section 3; TFMOT weight clustering"
     order: ClassVar[Order] = Order.SHARE
     keeps_shared: ClassVar[bool] = True

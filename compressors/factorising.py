@@ -169,7 +169,7 @@ class Factorising(Tuned):
     @classmethod
     def _ranks_are_numbers(cls, value: str | None) -> str | None:
         if value is not None and not _RANK.fullmatch(value):
-            message = "a rank is vbmf, a positive whole number, or one a layer as in 64/32/-"
+            message = "a rank is vbmf, a positive whole number, or one per layer, as in 64/32/-"
             raise ValueError(message)
         return value
 
@@ -357,7 +357,7 @@ class _Costs:
 
 
 def _numbers(text: str, plan: Plan) -> Ranks:
-    """The ranks that a text asks of a plan, one a mode."""
+    """The ranks that a text asks of a plan, one per mode."""
     if text == "-":
         return plan.sizes
     numbers = tuple(int(part) for part in text.split("x"))

@@ -5,7 +5,7 @@ W[i,j] = ξ(i,j) b[h(i,j)] with a hash h and a sign hash ξ. Two forms:
 
 * `block`: the inputs are cut into K' blocks of R. G sign hashes ξ_g of the place in the block give G signed sums
   z_kg = Σ_r ξ_g(r) x_kr of each block (a 1×1 convolution), and the buckets [K' G, n] meet them as a dense layer.
-  An entry's buckets are then those of its block, one a hash, whose signed sum it is (several hashes an entry: Shi
+  An entry's buckets are then those of its block, one per hash, whose signed sum it is (several hashes per entry: Shi
   et al. 2017, "Functional hashing for compressing neural networks"). The virtual matrix is never formed, in no
   runtime, and the layer computes 1/ratio of the dense layer's products and m G more.
 * `entry`: Chen's own, every entry by itself. Files hold the buckets; the runtime forms a few rows of the matrix
@@ -84,12 +84,12 @@ class Hashing(Tuned):
 
     name: ClassVar[str] = "hashing"
     summary: ClassVar[str] = "a dense layer's entries share few real weights by a hash (HashedNets)"
-    source: ClassVar[str] = "Chen et al. 2015, section 4; several hashes an entry: Shi et al. 2017"
+    source: ClassVar[str] = "Chen et al. 2015, section 4; several hashes per entry: Shi et al. 2017"
     order: ClassVar[Order] = Order.REPLACE
     positional: ClassVar[str | None] = "ratio"
     example: ClassVar[dict[str, str]] = {"ratio": "8"}
 
-    ratio: Annotated[float, Field(gt=1, le=4096, description="virtual entries a real weight")] = 64
+    ratio: Annotated[float, Field(gt=1, le=4096, description="virtual entries per real weight")] = 64
     form: Annotated[
         Literal["block", "entry"],
         Field(description="block: sketches of the input, fast; entry: Chen's own, slow"),
@@ -212,7 +212,7 @@ def _change(layer: tf_keras.layers.Dense, made: list[graph.NewLayer]) -> LayerCh
         shape=tuple(int(n) for n in layer.kernel.shape),
         parameters_before=layer.count_params(),
         parameters_after=after,
-        note=f"{layer.count_params() / after:.1f} entries a real weight",
+        note=f"{layer.count_params() / after:.1f} entries per real weight",
     )
 
 

@@ -30,7 +30,7 @@ class Dynamic4(Tuned):
 
     The float weights that are trained stand behind the rounded ones, which the network answers with; the gradient
     passes the rounding as if it were not there, and moves each unit's step between multiples too. 8 bits lose
-    little without tuning (docs/compression.md).
+    little without tuning (docs/reference/compressors/dynamic4.md).
     """
 
     name: ClassVar[str] = "dynamic4"
@@ -56,7 +56,7 @@ class Dynamic4(Tuned):
         last = {layer.name for layer in graph.last_layers(form.network) if _sums_are_answers(layer)}
         four_bits = {layer.name for layer in graph.dense_layers(form.network)} - last
         if not four_bits:
-            message = "dynamic4 found no dense layer but what gives the answers: use dynamic."
+            message = "dynamic4 found no dense layer before the output layer: use dynamic."
             raise RefusedCompressionError(message)
 
         def rounding(layer: tf_keras.layers.Layer) -> list[graph.NewLayer] | None:

@@ -198,7 +198,7 @@ class Slim(Tuned):
     def _slimmed(
         self, network: tf_keras.Model, group: Group, context: Context
     ) -> tuple[tf_keras.Model, list[LayerChange]]:
-        taken = [_taken(network, member, context) for member in group.takers]
+        taken = _taken(network, group.takers, context)
         importance = _summed_importance(group, taken)
         kept = _kept(importance, group, self._stay(group.size))
         edits = _Edits(network)
@@ -248,11 +248,23 @@ def _summed_importance(group: Group, taken: list[_Taken]) -> Array:
     return total
 
 
-def _taken(network: tf_keras.Model, member: Member, context: Context) -> _Taken:
-    layer = network.get_layer(member.layer)
-    index = np.stack([np.flatnonzero(member.channels == channel) for channel in member.own], axis=1)
-    kernel = layer.kernel.numpy()
-    means, covariance = _statistics(network, layer, index, context)
+def _taken(network: tf_keras.Model, members: Sequence[Member], context: Context) -> list[_Taken]:
+    """What layers take in; the network answers once for all of them."""
+    indices = {
+        member.layer: np.stack([np.flatnonzero(member.channels == channel) for channel in member.own], axis=1)
+        for member in members
+    }
+    sums = {name: _Sums(index, context.seed) for name, index in indices.items()}
+    samples = graph.encoded(network, context.calibration)
+    for found in graph.inputs_of(network, [network.get_layer(name) for name in sums], samples):
+        for name, values in found.items():
+            sums[name].add(values)
+    return [_taken_by(network, member, indices[member.layer], sums[member.layer]) for member in members]
+
+
+def _taken_by(network: tf_keras.Model, member: Member, index: npt.NDArray[np.intp], sums: _Sums) -> _Taken:
+    kernel = network.get_layer(member.layer).kernel.numpy()
+    means, covariance = sums.statistics()
     weights = kernel.reshape(-1, *kernel.shape[-2:])[:, index].astype(np.float64)
     every = np.broadcast_to(means, weights.shape[:-1]).reshape(-1, index.shape[1])
     return _Taken(member, index, weights.reshape(-1, *weights.shape[2:]), every, covariance)
@@ -353,20 +365,24 @@ def _change(
     )
 
 
-def _statistics(
-    network: tf_keras.Model, consumer: tf_keras.layers.Layer, index: npt.NDArray[np.intp], context: Context
-) -> tuple[Array, Array]:
-    """Means [places, units] of what a layer is given at an index, and the covariance [units, units] around them."""
-    places, units = index.shape
-    count, total, second = 0, np.zeros((places, units)), np.zeros((units, units))
-    rng = np.random.default_rng(context.seed)
-    samples = graph.encoded(network, context.calibration)
-    for found in graph.inputs_of(network, [consumer], samples):
-        values = found[consumer.name]
-        rows = np.take(values.reshape(-1, values.shape[-1]), index, axis=1).astype(np.float64)
+class _Sums:
+    """What a layer is given at an index [places, units], summed up sample by sample."""
+
+    def __init__(self, index: npt.NDArray[np.intp], seed: int) -> None:
+        places, units = index.shape
+        self._index, self._rng, self._count = index, np.random.default_rng(seed), 0
+        self._total, self._second = np.zeros((places, units)), np.zeros((units, units))
+
+    def add(self, values: npt.NDArray[np.float32]) -> None:
+        """Take in what the layer is given [n, …, channels], of feature maps some positions."""
+        places, rows = len(self._index), values.reshape(-1, values.shape[-1])
         if places == 1 and len(rows) > 64 * _PLACES:
-            rows = rows[rng.choice(len(rows), 64 * _PLACES, replace=False)]
-        count, total = count + len(rows), total + rows.sum(axis=0)
-        second += np.tensordot(rows, rows, ((0, 1), (0, 1))) / places
-    means = total / count
-    return means, second / count - means.T @ means / places
+            rows = rows[self._rng.choice(len(rows), 64 * _PLACES, replace=False)]
+        found = np.take(rows, self._index, axis=1).astype(np.float64)
+        self._count, self._total = self._count + len(found), self._total + found.sum(axis=0)
+        self._second += np.tensordot(found, found, ((0, 1), (0, 1))) / places
+
+    def statistics(self) -> tuple[Array, Array]:
+        """Means [places, units], and the covariance [units, units] around them."""
+        means = self._total / self._count
+        return means, self._second / self._count - means.T @ means / len(means)

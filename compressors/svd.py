@@ -181,5 +181,5 @@ def _is_wanted(layer: tf_keras.layers.Layer, network: tf_keras.Model) -> bool:
     return is_matrix(layer) and layer.trainable and not _is_factor(layer, network)
 
 
-#: Where neither rank, energy nor target is given; docs/compression.md says what it gives and costs.
+#: Where neither rank, energy nor target is given; docs/reference/compressors/svd.md says what it gives and costs.
 DEFAULT_RANK = 64

@@ -205,5 +205,5 @@ class TensorTrain(Factorising):
         return f"of fewer than {_SMALLEST:,} weights: a file's operators for cores take more" if few else ""
 
 
-#: Where neither rank, energy nor target is given; docs/compression.md says what it costs.
+#: Where neither rank, energy nor target is given; docs/reference/compressors/tt.md says what it costs.
 DEFAULT_TRAIN_RANK = 16

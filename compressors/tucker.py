@@ -448,5 +448,5 @@ def _flows(
     }
 
 
-#: Rows, columns, channels, units of the dense layer behind the map; docs/compression.md says what they cost.
+#: Rows, columns, channels, units of the dense layer behind the map; docs/reference/compressors/tucker.md has figures.
 DEFAULT_MAP_RANKS = (10, 10, 24, 64)

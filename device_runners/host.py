@@ -2,7 +2,7 @@
 
 Artifacts take turns, in an order that the seed shuffles anew each round, so that whatever else the machine does
 falls on all alike. Each burst of the network has a process of its own: where a process's pages lie changes its
-speed by several percent for as long as it lives, which one process an artifact would show as a difference.
+speed by several percent for as long as it lives, which one process per artifact would show as a difference.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ class HostRunner(DeviceRunner):
     def device(self, threads: int) -> Device:
         """This machine."""
         facts = environment.machine()
-        return Device(id="host", runner=self.name, name=facts["cpu"], threads=threads, details=facts)
+        return Device(id="host", runner=self.name, name=str(facts["cpu"]), threads=threads, details=facts)
 
     def measure(self, job: Job, progress: Progress) -> Iterator[Outcome]:
         """See `DeviceRunner.measure`."""

@@ -88,19 +88,22 @@ class Worker:
         self._loaded = _resident()["now"]
         return {"load_ms": (loaded - started) * 1000, "first_ms": (first - begun) * 1000}
 
-    def predict(self, files: dict[str, str], out: str) -> dict[str, int]:
-        """Write the outputs float32 [n, …] for the samples in files, an array per output."""
+    def predict(
+        self, files: dict[str, str], out: str, first: int = 0, last: int | None = None
+    ) -> dict[str, int]:
+        """Write the outputs float32 [n, …] for the samples `first` up to `last` in files, an array per output."""
         stored = [np.load(files[one.name], mmap_mode="r", allow_pickle=False) for one in self._inputs]
         places = matched("outputs", self._network.outputs, self._outputs)
         found: dict[str, list[np.ndarray]] = {name: [] for name in self._outputs}
-        for row in range(len(stored[0])):
+        rows = range(len(stored[0]))[first:last]
+        for row in rows:
             for entry, one, values in zip(self._entries, self._inputs, stored, strict=True):
                 self._network.set(entry, one.encoded(values[row]))
             self._network.invoke()
             for name, place in zip(self._outputs, places, strict=True):
                 found[name].append(self._network.get(place).astype(np.float32))
         np.savez(out, allow_pickle=False, **{name: np.stack(values) for name, values in found.items()})
-        return {"count": len(stored[0])}
+        return {"count": len(rows)}
 
     def warm_up(self) -> dict[str, int]:
         """Run until the median of a burst is within 2 % of the one before."""
@@ -212,7 +215,7 @@ class Worker:
 
 def main() -> None:
     """Say that all is imported, then answer commands until the input ends."""
-    _write({"ready": True})
+    write({"ready": True})
     worker = Worker(**json.loads(sys.stdin.readline()))
     for line in sys.stdin:
         command = json.loads(line)
@@ -221,10 +224,11 @@ def main() -> None:
             answer = getattr(worker, name)(**command)
         except (RuntimeError, ValueError, OSError, MemoryError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        _write(answer)
+        write(answer)
 
 
-def _write(answer: dict[str, Any]) -> None:
+def write(answer: dict[str, Any]) -> None:
+    """One line to whoever asked."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 

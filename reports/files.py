@@ -25,7 +25,11 @@ def file_rows(record: Record, part: Iterable[Artifact]) -> Rows:
         ("answers", [[_port(port) for port in one.outputs] for one in facts]),
         ("operators", [_operators(one) for one in facts]),
         ("graphs", [[str(one.graphs)] if one.graphs > 1 else [] for one in facts]),
-        *((f"delegated on {device.id}", _delegated(record, part, device.id)) for device in record.devices),
+        *(
+            (f"delegated on {device.id}", _delegated(record, part, device.id))
+            for device in record.devices
+            if not device.answers_only
+        ),
         ("signatures", [[_signature(signature) for signature in one.signatures] for one in facts]),
         ("runtime at least", [[one.runtime] if one.runtime else [] for one in facts]),
         ("says of itself", [[f"{key}: {text}" for key, text in one.notes.items()] for one in facts]),

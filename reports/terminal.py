@@ -27,6 +27,7 @@ from mlbench.records import (
     Timing,
 )
 from mlbench.reports import inspection
+from mlbench.reports.answers import AnswersTable, answers_only
 from mlbench.reports.files import Rows, file_rows, known
 from mlbench.reports.inspection import print_table
 from mlbench.reports.paper_results import PAPER_DETECTOR_FPS, PaperResult, paper_result
@@ -111,7 +112,7 @@ def _show_all(records: Sequence[Record], console: Console, frame: box.Box = box.
 def show(record: Record, console: Console, frame: box.Box = box.HEAVY_HEAD) -> None:
     """Print one record: the figures, the errors, what changed, the budgets, the warnings."""
     parts = _parts(record, console.width)
-    for device in record.devices:
+    for device in (one for one in record.devices if not one.answers_only):
         title = f"{record.artifacts[0].variant} on {device.name}, {_count(device.threads, 'thread')}"
         for part in parts:
             print_table(console, title, _figures(record, part, device.id), frame)
@@ -127,6 +128,9 @@ def show(record: Record, console: Console, frame: box.Box = box.HEAVY_HEAD) -> N
     if record.differences:
         title = "Against the baseline, interleaved: metrics with 95 % intervals, latencies with 99 %"
         print_table(console, title, _differences(record), frame)
+    if answers_only(record):
+        answers = AnswersTable.of(record)
+        print_table(console, answers.title, _answers(answers), frame)
     for part in parts:
         print_table(console, "Budgets", _budgets(record, part), frame)
     if record.data is not None:
@@ -280,6 +284,15 @@ def _differences(record: Record) -> Table:
         metric = _metric_of(record, row.quantity)
         what = f"{metric.title} on {row.test_set}" if metric else f"p50 on {row.device}"
         table.add_row(escape(chains[row.artifact]), escape(what), _change(row.change, metric), row.verdict)
+    return table
+
+
+def _answers(found: AnswersTable) -> Table:
+    table = Table()
+    for heading in found.headings:
+        table.add_column(escape(heading), overflow="fold")
+    for row in found.rows:
+        table.add_row(*map(escape, row))
     return table
 
 

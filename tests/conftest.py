@@ -20,7 +20,7 @@ from mlbench.faces.landmarks import samples_of
 
 TINY = Variant(
     "tiny",
-    "for tests: milliseconds an epoch",
+    "for tests: milliseconds per epoch",
     blocks=(Block(4, 3, True), Block(4, 2, True), Block(8, 2, True)),
     dense=(32, 24),
     shape=(96, 96, 1),
@@ -32,7 +32,7 @@ from mlbench.contracts import Block, Variant
 
 TINY = Variant(
     "tiny",
-    "for tests: milliseconds an epoch",
+    "for tests: milliseconds per epoch",
     blocks=(Block(4, 3, True), Block(4, 2, True), Block(8, 2, True)),
     dense=(32, 24),
     shape=(96, 96, 1),

@@ -9,8 +9,8 @@ One round is one burst of each file. What a burst takes is, in logarithms, the s
 The sizes come from bursts of the 33 MB `basic` file and its copy, recorded on two cores that also trained
 networks. What counts is how far the log medians of a round's two bursts lie apart. `CALM` has 0.04: the steadiest
 recording's lower quartiles, which time slices of other programs do not reach. `BUSY` has 0.15, the medians at a
-load of 2 a core, where the measuring process got 0.9 of its core: 0.09 to 0.12 were recorded. `STARVED` has 0.5,
-the medians at a load of 4 a core, where it got 0.4: 0.3 to 0.6 were recorded.
+load of 2 per core, where the measuring process got 0.9 of its core: 0.09 to 0.12 were recorded. `STARVED` has 0.5,
+the medians at a load of 4 per core, where it got 0.4: 0.3 to 0.6 were recorded.
 """
 
 from __future__ import annotations

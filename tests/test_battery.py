@@ -23,5 +23,9 @@ def test_contract(plugin, check):
 
 
 def test_the_page_tells_what_compressors_leave():
-    page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text(encoding="utf-8").splitlines()
+    page = (
+        (Path(__file__).parents[1] / "docs" / "how-to" / "plugins.md")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
     assert [line for line in notes(_registered("compressors")) if line not in page] == []

@@ -19,7 +19,7 @@ from mlbench.cli.experiment import settings as keys_of
 from mlbench.cli.run import plan_of, run
 from mlbench.runs.experiment import flat, read_experiment
 
-PAGE = Path(__file__).parents[1] / "docs" / "experiment.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "experiment.md"
 KEYS = keys_of(run)
 _FILES = ["faces.npz", "deep/faces.npz"]
 
@@ -162,15 +162,15 @@ def test_every_option_of_run_has_a_key_and_is_in_the_saved_file(folder):
 
 def test_few_options_are_flags_of_the_help_and_all_are_listed(mlbench):
     shown = [option.opts[0] for option in run.params if not option.hidden]
-    assert len(shown) <= 21
+    assert len(shown) <= 22
     help_text = mlbench("run", "--help")[1]
     assert all(f" {flag}" in help_text for flag in shown)
     assert "--tune-loss" not in help_text
     listed = json.loads(mlbench("list", "options", "--json")[1])["options"]
     assert [row["key"] for row in listed] == list(KEYS)
     rows = {row["key"]: row for row in listed}
-    assert rows["training.batch"]["default"] == "120"
-    assert rows["data.file"]["default"] == ""
+    assert rows["training.batch"]["default"] == 120
+    assert rows["data.file"]["default"] is None
     assert all(row["what"] for row in listed)
 
 

@@ -15,7 +15,7 @@ from mlbench.data.split import split
 from mlbench.errors import UsageError
 from mlbench.export.convert import static
 from mlbench.export.layer_names import carriers, layers_of
-from mlbench.export.operators import Operator, assigned, execution_order, int8_bytes, operators_of
+from mlbench.export.operators import Operator, Tensor, assigned, execution_order, int8_bytes, operators_of
 from mlbench.export.precisions import Float32
 from mlbench.export.profiler import Profile, ProfilerError, collected
 from mlbench.models import FOLDER
@@ -55,6 +55,13 @@ def test_arithmetic_and_weights_of_a_file_are_those_of_its_network(files, name):
     }
     # Files of dense layers have the axes the other way round, those of depthwise ones in another order.
     assert kernels == of_layers
+
+
+@pytest.mark.parametrize("left", [(5, 3, 4), (5, 4, 3)])
+def test_arithmetic_of_a_product_is_the_same_however_its_left_matrix_is_stored(left):
+    matrices = Tensor("left", left), Tensor("right", (5, 4, 7))
+    product = Operator(0, "BATCH_MATMUL", (0, 1), (2,), matrices, (Tensor("out", (5, 3, 7)),), ())
+    assert product.macs == 5 * 3 * 4 * 7
 
 
 @pytest.mark.parametrize("name", NETWORKS)

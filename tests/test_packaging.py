@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,28 @@ def test_an_sdist_builds_the_same_wheel(checkout, wheel, build, tmp_path):
     with tarfile.open(sdist) as file:
         file.extractall(tmp_path, filter="data")
     assert _names(build(tmp_path / "mlbench-0.1.0", "build_wheel")) == _names(wheel)
+
+
+def test_what_is_uploaded_is_in_order(wheel, checkout, build):
+    pytest.importorskip("twine", reason="twine is not installed: pip install 'mlbench[dev]'")
+    files = wheel, build(checkout, "build_sdist")
+    done = _run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("PASSED") == 2
+
+
+def test_pins_hold_what_the_extras_of_builds_ask_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [
+        *project["dependencies"],
+        *(one for extra in project["optional-dependencies"].values() for one in extra),
+    ]
+    names = {re.split(r"[<>=\[ ]", one)[0].lower().replace("_", "-") for one in asked} - {
+        "mlbench",
+        "setuptools",
+    }
+    pins = (ROOT / "constraints.txt").read_text().splitlines()
+    assert names - {pin.partition("==")[0].lower().replace("_", "-") for pin in pins} == set()
 
 
 def test_an_editable_install_offers_mlbench_alone(checkout, build):

@@ -55,7 +55,7 @@ def _written(stranger, path, seed, count=400):
 
 def test_its_plug_ins_are_listed(mlbench):
     for kind, words in {
-        "tasks": ("counting", "count_error (blobs)"),
+        "tasks": ("counting", "count_error"),
         "variants": ("blobnet", "a small residual network"),
         "compressors": ("halve", "Han et al. 2015"),
     }.items():

@@ -11,15 +11,14 @@ if TYPE_CHECKING:
     from mlbench.contracts import Progress
 
 
-@click.group()
+@click.group(
+    epilog="\b\nExamples:\n"
+    "  mlbench android build\n"
+    "  mlbench android install\n"
+    "  mlbench run --variant two_pool --compress svd --device host --device android\n"
+)
 def android() -> None:
-    r"""The harness app for phones: build it, install it.
-
-    \b
-    mlbench android build
-    mlbench android install
-    mlbench run --variant two_pool --compress svd --device host --device android
-    """
+    """The harness app for phones: build it, install it."""
 
 
 @android.command()
@@ -87,6 +86,6 @@ def install(serial: str | None, models: tuple[str, ...]) -> None:
 def _progress() -> Progress:
     from rich.console import Console
 
-    from mlbench.system.progress import Bars
+    from mlbench.system.progress import progress_on
 
-    return Bars(Console(stderr=True))
+    return progress_on(Console(stderr=True))

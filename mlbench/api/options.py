@@ -10,9 +10,12 @@ from typing import Any
 import click
 
 from mlbench.cli.experiment import placed
-from mlbench.cli.output import QUIET
+from mlbench.cli.output import QUIET, SILENT, TELLING, VERBOSE
 from mlbench.errors import UsageError
 from mlbench.plugins import did_you_mean
+
+#: Flags that Python needs not: it has `progress`, and the models of `mlbench.records`.
+_ELSEWHERE = (QUIET, VERBOSE, "schema")
 
 
 @contextmanager
@@ -51,7 +54,8 @@ def parameters(
     except click.ClickException as error:
         raise UsageError(error.format_message()) from error
     placed(context, places)
-    context.meta[QUIET] = quiet
+    if quiet:
+        context.meta[TELLING] = SILENT
     with context.scope():
         yield dict(context.params)
 
@@ -60,7 +64,7 @@ def _flags(command: click.Command) -> dict[str, tuple[click.Option, bool]]:
     """Options by the names of their flags, with whether it is the flag of the opposite, as `no_gallery`."""
     found: dict[str, tuple[click.Option, bool]] = {}
     for option in command.params:
-        if isinstance(option, click.Option):
+        if isinstance(option, click.Option) and option.name not in _ELSEWHERE:
             for opposite, flags in ((False, option.opts), (True, option.secondary_opts)):
                 found |= {flag.removeprefix("--").replace("-", "_"): (option, opposite) for flag in flags}
     return found

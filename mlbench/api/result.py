@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
-from mlbench.records import Inspection, Measurement, Record, Scores, Value
+from mlbench.records import Inspection, Record, Value
+from mlbench.records.rows import rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,33 +81,7 @@ class Result(Shown, Record):
         `bytes`, `p50_ms` and the like; each metric with `NAME_low` and `NAME_high` of its 95 % interval, in the
         record's unit. What was not measured is None.
         """
-        scores: dict[tuple[str, str], list[Scores]] = {}
-        for score in self.scores:
-            scores.setdefault((score.artifact, score.device), []).append(score)
-        return [
-            row | _metrics_of(score)
-            for measurement in self.measurements
-            for row in [self._figures_of(measurement)]
-            for score in scores.get((measurement.artifact, measurement.device), [None])
-        ]
-
-    def _figures_of(self, measurement: Measurement) -> dict[str, Any]:
-        artifact = next(one for one in self.artifacts if one.id == measurement.artifact)
-        timing, memory = measurement.network, measurement.memory
-        return {
-            "artifact": artifact.id,
-            "chain": artifact.chain,
-            "device": measurement.device,
-            "bytes": artifact.file_bytes,
-            "deflated_bytes": artifact.deflated_bytes,
-            "parameters": artifact.parameters,
-            "macs": artifact.macs,
-            "p50_ms": timing.p50_ms if timing else None,
-            "p90_ms": timing.p90_ms if timing else None,
-            "fps": timing.fps if timing else None,
-            "memory_bytes": memory.peak_above_baseline_bytes if memory else None,
-            "failure": measurement.failure.reason if measurement.failure else None,
-        }
+        return rows_of(self)
 
     def _show(self, console: Console) -> None:
         from mlbench.reports.terminal import show
@@ -125,12 +100,3 @@ class Layers(Shown, Inspection):
         from mlbench.reports.inspection import show
 
         show(self, console)
-
-
-def _metrics_of(score: Scores | None) -> dict[str, Any]:
-    if score is None:
-        return {}
-    found: dict[str, Any] = {"test_set": score.test_set, "samples": score.samples}
-    for name, interval in score.metrics.items():
-        found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return found

@@ -5,6 +5,7 @@ Everything heavy is imported by the command that needs it.
 
 from mlbench.cli.cache import cache
 from mlbench.cli.compare import compare
+from mlbench.cli.completion import completion
 from mlbench.cli.compress import compress
 from mlbench.cli.data import data
 from mlbench.cli.doctor import doctor
@@ -25,6 +26,7 @@ __all__ = ["cli", "main"]
 for _command in (
     cache,
     compare,
+    completion,
     compress,
     data,
     doctor,

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 
-@click.command(epilog="\b\nExamples:\n  mlbench cache\n  mlbench cache --clear")
+@click.command(epilog="\b\nExamples:\n  mlbench cache\n  mlbench cache --json\n  mlbench cache --clear")
 @click.option("--clear", is_flag=True, help="Remove all baselines and stages.")
-def cache(clear: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a sentence.")
+def cache(clear: bool, as_json: bool) -> None:
     """Where finished baselines and stages are kept, and how much room they take."""
     from mlbench.system import cache as cached
     from mlbench.system.sizes import format_size
 
-    if clear:
-        click.echo(f"Freed {format_size(cached.clear_cache())} in {cached.cache_folder()}.")
+    folder = cached.cache_folder()
+    freed = cached.clear_cache() if clear else 0
+    kept = cached.cache_size()
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "bytes": kept, "freed_bytes": freed}))
+    elif clear:
+        click.echo(f"Freed {format_size(freed)} in {folder}.")
     else:
-        click.echo(f"{cached.cache_folder()}: {format_size(cached.cache_size())}.")
+        click.echo(f"{folder}: {format_size(kept)}.")

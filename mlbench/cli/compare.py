@@ -11,6 +11,7 @@ import click
 
 from mlbench.cli.measure import measure_files, measured_task, tests_of
 from mlbench.cli.options import FILE, measuring_options, output_options, test_options
+from mlbench.cli.output import telling
 from mlbench.errors import UsageError
 
 
@@ -38,11 +39,12 @@ Examples:
     "--not-interleaved",
     "anyway",
     is_flag=True,
-    help="Compare latencies of other machines or times all the same, and say so.",
+    help="Compare latencies even if they are of two machines or two times, and say so.",
 )
 @test_options
 @measuring_options
 @output_options
+@telling
 def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **options: Any) -> None:
     """Say what CANDIDATE changed against BASE, and how surely: two runs, or two .tflite files with --measure."""
     from rich.console import Console

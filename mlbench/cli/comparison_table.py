@@ -13,6 +13,9 @@ from mlbench.evaluation.amounts import change_shown, shown
 from mlbench.evaluation.between_runs import Comparison, Line
 from mlbench.system.sizes import format_size
 
+#: Of `base` and `ours`; those of a metric are as in records, `metric.scale` makes them what is shown in `metric.unit`.
+_UNITS = {"size": "bytes", "memory": "bytes", "p50": "ms"}
+
 _COLOURS = {
     "faster": "green",
     "smaller": "green",
@@ -45,6 +48,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     lines = [
         {
             **vars(line),
+            "unit": _UNITS.get(line.quantity, "stored unit of the metric"),
             "change": line.change.model_dump(),
             "metric": line.metric.model_dump() if line.metric else None,
         }

@@ -21,7 +21,7 @@ from mlbench.cli.options import (
     training_options,
     tuning_options,
 )
-from mlbench.cli.output import progress_bars
+from mlbench.cli.output import progress_bars, telling
 from mlbench.errors import UsageError
 
 
@@ -33,15 +33,28 @@ from mlbench.errors import UsageError
     "\nRarer options of training and tuning are flags too: `mlbench list options`."
 )
 @click.argument("file", required=False, type=FILE)
-@click.option("--variant", default="two_pool", show_default=True, shell_complete=complete("variants"))
+@click.option(
+    "--variant",
+    default="two_pool",
+    show_default=True,
+    shell_complete=complete("variants"),
+    help="Network by name: see `mlbench list variants`.",
+)
 @model_option("model")
-@click.option("--chain", default="svd", show_default=True, shell_complete=complete("compressors", "none"))
+@click.option(
+    "--chain",
+    default="svd",
+    show_default=True,
+    shell_complete=complete("compressors", "none"),
+    help="Compressors joined by +, as svd(rank=32)+int8.",
+)
 @click.option("--out", type=FILE, required=True, help="The .tflite to write.")
 @data_options
 @training_options
 @tuning_options
+@telling
 @click.option("--pb", is_flag=True, help="Write the paper's frozen .pb graph too.")
-@click.option("--json", "as_json", is_flag=True, help="Of a finished file: print numbers as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
 @click.pass_context
 def compress(
     context: click.Context,
@@ -63,15 +76,13 @@ def compress(
     if file is not None:
         click.echo(_quantised(context, file, chain, out, as_json, options))
         return
-    if as_json:
-        message = "--json is for a finished file: without one, `mlbench run --json` prints the record."
-        raise UsageError(message)
     from mlbench.compression.chain import parse_chain
     from mlbench.runs import steps
 
     network = chosen_network(variant, model, **options)
     making = making_of(network, **options)
-    click.echo(steps.compress_only(network, parse_chain(chain), making, out, pb, progress_bars()))
+    done = steps.compress_only(network, parse_chain(chain), making, out, pb, progress_bars())
+    click.echo(done.model_dump_json() if as_json else done.told())
 
 
 #: Parameters that mean something for a finished file.

@@ -39,9 +39,9 @@ def data(context: click.Context, named: str | None) -> None:
     "schema", epilog="\b\nExamples:\n  mlbench data schema\n  mlbench data schema classification --json"
 )
 @click.argument("task", required=False, shell_complete=complete("tasks"))
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def schema(task: str | None, as_json: bool) -> None:
-    """The arrays that a file of samples holds, of one task or of all."""
+    """Show which arrays a file of samples holds, for one task or for all."""
     _show_schema(task, as_json)
 
 
@@ -73,14 +73,18 @@ def _show_schema(name: str | None, as_json: bool) -> None:
     "  mlbench data check my.npz --model my.keras",
 )
 @click.argument("file")
-@click.option("--task", shell_complete=complete("tasks"), help="[default: what the file is plainly for]")
+@click.option(
+    "--task",
+    shell_complete=complete("tasks"),
+    help="Task of the samples. [default: what the file is clearly for]",
+)
 @click.option(
     "--model",
     metavar="FILE|MODULE:FUNCTION",
-    help="A network that the samples shall fit: a .tflite, .keras or .h5 file, or a function that returns one.",
+    help="A network that the samples must fit: a .tflite, .keras or .h5 file, or a function that returns one.",
 )
 @click.option("--picture", type=FILE, help="Write pictures of samples with their labels, as a .png.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @reading_options
 def check(
     file: str, task: str | None, model: str | None, picture: Path | None, as_json: bool, **options: Any

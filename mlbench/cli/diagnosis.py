@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlbench import plugins
+from mlbench.contracts import Variant
 from mlbench.errors import UsageError
 from mlbench.system.cache import cache_folder
 from mlbench.system.sizes import format_size
@@ -29,6 +30,7 @@ class Check:
     needed: bool
     found: str
     remedy: str = ""
+    figures: dict[str, int] = field(default_factory=dict)  # in base units, for machines
 
     def as_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -38,6 +40,7 @@ class Check:
             "needed": self.needed,
             "found": self.found,
             "remedy": "" if self.good else self.remedy,
+            **self.figures,
         }
 
 
@@ -61,6 +64,7 @@ def checks() -> list[Check]:
             2 * 2**30,
             "close other programs (one_pool needs 8 GB)",
         ),
+        _training_memory(),
         _disk(),
         *_device_requirements(),
         *_plugins(),
@@ -121,7 +125,26 @@ def _worker() -> str:
 
 
 def _room(name: str, free: int, wanted: int, remedy: str) -> Check:
-    return Check(name, free >= wanted, False, f"{format_size(free)} free", remedy)
+    figures = {"free_bytes": free, "wanted_bytes": wanted}
+    return Check(name, free >= wanted, False, f"{format_size(free)} free", remedy, figures)
+
+
+def _training_memory() -> Check:
+    """What training each variant takes, beside what is free."""
+    from mlbench.training.memory import training_bytes
+
+    variants = [one for one in plugins.usable("variants")[0].values() if isinstance(one, Variant)]
+    taken = {one.name: training_bytes(one) for one in variants if one.shape and one.outputs}
+    free = psutil.virtual_memory().available
+    told = ", ".join(f"{name} {format_size(size)}" for name, size in taken.items())
+    return Check(
+        "memory of training",
+        free >= max(taken.values(), default=0),
+        False,
+        f"about {told}, with batches of 120",
+        "give a smaller --batch or variant",
+        {f"{name}_bytes": size for name, size in taken.items()},
+    )
 
 
 def _device_requirements() -> list[Check]:

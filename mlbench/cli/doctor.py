@@ -9,9 +9,12 @@ import click
 
 
 @click.command(epilog="\b\nExample:\n  mlbench doctor --json")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def doctor(as_json: bool) -> None:
-    """Say what is installed, what is missing and how to get it; exit code 1 where the main job cannot run."""
+    """Say what is installed, what is missing and how to get it.
+
+    The exit code is 1 where the main job cannot run.
+    """
     from mlbench.cli import diagnosis
 
     checks = diagnosis.checks()

@@ -84,7 +84,7 @@ def experiment_options(function: Any) -> Any:
         is_flag=False,
         flag_value="-",
         metavar="[FILE]",
-        help="Write what would be done as a file for --config, or print it without FILE, and end.",
+        help="Write the run as a file for --config, and do nothing else. Without FILE: print it.",
     )(config_options(function))
 
 
@@ -98,7 +98,7 @@ def config_options(function: Any) -> Any:
             expose_value=False,
             callback=_take_assignments,
             metavar="KEY=VALUE",
-            help="A key of the file, as --set tuning.rate=1e-3; beats the file. May be repeated.",
+            help="Set one key, as --set tuning.rate=1e-3. Overrides the file. May be repeated.",
         ),
         click.option(
             "--config",
@@ -106,7 +106,7 @@ def config_options(function: Any) -> Any:
             is_eager=True,
             expose_value=False,
             callback=_take_file,
-            help="What the run is, as TOML, or record.json of a run; flags and --set beat it.",
+            help="Read the run from a TOML file, or from the record.json of a run. Flags and --set override it.",
         ),
     ):
         function = option(function)

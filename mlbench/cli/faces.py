@@ -22,10 +22,10 @@ def faces() -> None:
 
 
 @faces.command("sample", epilog="\b\nExample:\n  mlbench faces sample --count 5000 --out faces.npz")
-@click.option("--count", default=SAMPLED, show_default=True, type=click.IntRange(1))
-@click.option("--seed", default=7, show_default=True, type=SEED)
-@click.option("--model", type=FILE, help="[default: the bundled one]")
-@click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
+@click.option("--count", default=SAMPLED, show_default=True, type=click.IntRange(1), help="How many faces.")
+@click.option("--seed", default=7, show_default=True, type=SEED, help="Seed of all random numbers.")
+@click.option("--model", type=FILE, help="An appearance model. [default: the bundled one]")
+@click.option("--out", type=FILE, required=True, help="The file to write, .npz or .csv.")
 def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
     """Write faces sampled from an appearance model."""
     from mlbench.faces.appearance import AppearanceModel
@@ -44,7 +44,7 @@ def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
 )
 @click.argument("inputs", nargs=-1, required=True, type=FILE)
 @click.option("--source", help="Use only rows whose `source` is this.")
-@click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
+@click.option("--out", type=FILE, required=True, help="The file to write, .npz or .csv.")
 def join(inputs: tuple[Path, ...], source: str | None, out: Path) -> None:
     """One file of faces from several; with --source, of one source's faces alone."""
     from mlbench.faces.dataset import joined
@@ -75,7 +75,7 @@ def _of_source(path: Path, source: str | None) -> Faces:
 @faces.command("fit", epilog="\b\nExample:\n  mlbench faces fit portraits.npz --out appearance.npz")
 @click.argument("data", type=FILE)
 @click.option("--source", help="Use only rows whose `source` is this.")
-@click.option("--out", type=FILE, required=True, help="appearance.npz")
+@click.option("--out", type=FILE, required=True, help="The model to write, .npz.")
 def fit(data: Path, source: str | None, out: Path) -> None:
     """Fit an appearance model on labelled faces."""
     from mlbench.faces.appearance_fit import fit as fit_model

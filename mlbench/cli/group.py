@@ -28,7 +28,7 @@ class _Commands(click.Group):
 
         command = loaded(next(iter(plugged)), "command")
         if not isinstance(command, click.Command):
-            message = f'The plug-in of the command "{cmd_name}" is no command of click: remove its package.'
+            message = f'The plug-in of the command "{cmd_name}" is not a click command: remove its package.'
             raise UsageError(message)
         return command
 
@@ -54,8 +54,8 @@ Examples:
   mlbench doctor
 
 \b
-Tab completion (bash; zsh and fish likewise):
-  eval "$(_MLBENCH_COMPLETE=bash_source mlbench)"
+Tab completion in bash, zsh and fish:
+  mlbench completion --install
 """,
 )
 @click.version_option(__version__, prog_name="mlbench")

@@ -16,7 +16,7 @@ from mlbench.cli.options import (
     network_of,
     training_options,
 )
-from mlbench.cli.output import progress_bars, report_of
+from mlbench.cli.output import progress_bars, report_of, schema_option, telling
 from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 @click.option("--variant", shell_complete=complete("variants"), help="A network by name, in place of MODEL.")
 @data_options
 @training_options
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Of an inference.")
+@click.option(
+    "--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads per inference."
+)
 @click.option(
     "--processes",
     default=7,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     default=["svd", "tucker", "slim", "int8"],
     show_default=True,
     shell_complete=complete("compressors"),
-    help="Of sensitivity: what compresses each layer alone. May be repeated.",
+    help="For sensitivity: compressor of each layer alone. May be repeated.",
 )
 @click.option(
     "--ratio",
@@ -59,15 +61,17 @@ if TYPE_CHECKING:
     default=[2.0, 4.0, 8.0],
     show_default=True,
     type=float,
-    help="Of sensitivity: how many times smaller. May be repeated.",
+    help="For sensitivity: how many times smaller each layer gets. May be repeated.",
 )
 @click.option(
     "--max-samples",
     default=500,
     show_default=True,
     type=click.IntRange(1),
-    help="Of sensitivity: validation samples, at most.",
+    help="For sensitivity: most validation samples to use.",
 )
+@telling
+@schema_option("Inspection", "what --json prints")
 @click.option("--out", type=FILE, help="Write a page (.html) or tables (.md) here too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def inspect(model: str | None, variant: str | None, out: Path | None, as_json: bool, **options: Any) -> None:

@@ -16,18 +16,17 @@ import click
     required=False,
     type=click.Choice(["tasks", "variants", "compressors", "devices", "reports", "models", "options"]),
 )
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def list_plugins(what: str | None, as_json: bool) -> None:
-    """Tasks, variants, compressors with their options, devices, reports and ready models that are installed.
+    """List what is installed: tasks, variants, compressors with their options, devices, reports, ready models.
 
     `options`: the keys of the file of a run, with the flags that set them.
     """
     from mlbench.cli import listing
 
-    tables = listing.tables(what)
     if as_json:
-        click.echo(json.dumps(tables))
+        click.echo(json.dumps(listing.facts(what)))
     else:
-        listing.show(tables)
+        listing.show(listing.tables(what))
     for fault in listing.faults(what):
         click.echo(f"Note: {fault}", err=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
 from mlbench import plugins
+from mlbench.cli import listing_facts
 from mlbench.cli.experiment import Setting, settings
 from mlbench.cli.run import run
 from mlbench.contracts import Compressor, NetworkSource, Task, Tuned, Variant
@@ -17,6 +18,7 @@ from mlbench.export.ready_models import Model
 from mlbench.system.sizes import format_size
 
 Row = dict[str, str]
+T = TypeVar("T")
 
 _MODELS = "models"
 _OPTIONS = "options"
@@ -31,21 +33,41 @@ _KINDS: dict[str, plugins.Kind] = {
 
 
 def tables(what: str | None = None) -> dict[str, list[Row]]:
-    """Rows for one kind of plug-in, or for all; those of the options of `mlbench run` where they are asked for."""
-    describe: dict[str, Callable[[Any], Row]] = {
+    """Rows for people, of one kind of plug-in or of all; those of the options of `mlbench run` where asked for."""
+    describe: dict[str, Callable[..., Row]] = {
         "tasks": _task,
         "variants": _variant,
         "compressors": _compressor,
+        _MODELS: _model,
+        _OPTIONS: _option,
     }
+    return _described(what, describe, _plain)
+
+
+def facts(what: str | None = None) -> dict[str, list[listing_facts.Facts]]:
+    """The same for machines."""
+    describe: dict[str, Callable[..., listing_facts.Facts]] = {
+        "tasks": listing_facts.of_task,
+        "variants": listing_facts.of_variant,
+        "compressors": listing_facts.of_compressor,
+        _MODELS: listing_facts.of_model,
+        _OPTIONS: listing_facts.of_option,
+    }
+    return _described(what, describe, listing_facts.of_plugin)
+
+
+def _described(
+    what: str | None, describe: Mapping[str, Callable[..., T]], plain: Callable[..., T]
+) -> dict[str, list[T]]:
     found = {
-        title: [describe.get(title, _plain)(plugin) for plugin in plugins.usable(kind)[0].values()]
+        title: [describe.get(title, plain)(plugin) for plugin in plugins.usable(kind)[0].values()]
         for title, kind in _KINDS.items()
         if what in (None, title)
     }
     if what in (None, _MODELS):
-        found[_MODELS] = [_model(model) for model in ready_models.models()]
+        found[_MODELS] = [describe[_MODELS](model) for model in ready_models.models()]
     if what == _OPTIONS:
-        found[_OPTIONS] = [_option(key, option) for key, option in settings(run).items()]
+        found[_OPTIONS] = [describe[_OPTIONS](key, option) for key, option in settings(run).items()]
     return found
 
 

@@ -20,7 +20,7 @@ from mlbench.cli.options import (
     task_of,
     test_options,
 )
-from mlbench.cli.output import progress_bars, show
+from mlbench.cli.output import progress_bars, show, telling
 from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @test_options
 @measuring_options
 @output_options
+@telling
 def measure(files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Measure .tflite files side by side; the first is the baseline of the differences.
 

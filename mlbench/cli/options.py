@@ -10,6 +10,7 @@ import click
 
 from mlbench.cli.experiment import from_experiment, naming, place_of, require_files, setting
 from mlbench.errors import UsageError
+from mlbench.system.cpu import computes_bfloat16, cpu_flags
 
 FILE = click.Path(path_type=Path)
 
@@ -63,7 +64,7 @@ def model_option(key: str, **attributes: Any) -> Callable[[Any], Any]:
         metavar="FILE|MODULE:FUNCTION",
         holds_path=_names_file,
         help="A network of your own in place of a variant: a .keras or .h5 file, or a function that returns one; see "
-        "docs/importing.md.",
+        "docs/how-to/importing.md.",
         **attributes,
     )
 
@@ -139,8 +140,8 @@ data_options = _options(
         "task",
         "--task",
         shell_complete=complete("tasks"),
-        help="What is learnt: a name that `mlbench list tasks` shows. "
-        f"[default: what --data is plainly for; {USUAL_TASK} without]",
+        help="What the network learns: a name that `mlbench list tasks` shows. "
+        f"[default: what the samples are clearly for; {USUAL_TASK} without --data]",
     ),
     setting(
         "data.file",
@@ -148,7 +149,7 @@ data_options = _options(
         type=FILE,
         holds_path=True,
         help="Samples to train on: an .npz, or a folder with a folder of images per class. "
-        "[default: drawn by the task]",
+        "[default: sampled by the task]",
     ),
     reading_options,
     setting(
@@ -165,9 +166,9 @@ data_options = _options(
         "data.split",
         "--split",
         type=click.Choice(["file-order", "shuffled", "stratified", "given"]),
-        help="Validation samples: the last tenth in file order (the paper's) or in a shuffled order, a tenth of each "
-        "class (stratified), or as the file's array `split`, or folders train and test, say (given). "
-        "[default: given, where the file says it; file-order]",
+        help="How validation samples are chosen: the last tenth in file order (as in the paper), a shuffled tenth, a "
+        "tenth of each class (stratified), or as the file's array `split` or its folders say (given). "
+        "[default: given, where the file has a split, else file-order]",
     ),
     setting(
         "seed",
@@ -175,9 +176,18 @@ data_options = _options(
         default=7,
         show_default=True,
         type=SEED,
-        help="Fixes everything that is not hardware.",
+        help="Seed of all random numbers: of data, training and compression.",
     ),
 )
+
+
+def _seen_by_tensorflow(_: click.Context, __: click.Parameter, accelerator: str) -> str:
+    """Let TensorFlow see GPUs before a network of a user's own makes us import it."""
+    from mlbench.system.quiet import see_accelerators
+
+    if accelerator != "cpu":
+        see_accelerators()
+    return accelerator
 
 
 training_options = _options(
@@ -195,7 +205,7 @@ training_options = _options(
         rare=True,
         type=click.Choice(["cosine", "constant"]),
         default="cosine",
-        help="How the learning rate goes down: along a cosine, or not at all.",
+        help="How the learning rate falls: along a cosine, or not at all.",
     ),
     setting(
         "training.optimizer",
@@ -210,7 +220,7 @@ training_options = _options(
         "--loss",
         rare=True,
         default="",
-        help="A loss of the task, as `mlbench list tasks` shows. [default: its first]",
+        help="A loss of the task: see `mlbench list tasks`. [default: its first]",
     ),
     setting(
         "training.augment",
@@ -232,23 +242,33 @@ training_options = _options(
         rare=True,
         multiple=True,
         type=click.Choice(["shift", "turn", "flip", "light"]),
-        help="How images may be changed at random, in training and tuning, beside what the task does: in ways that "
-        "leave what is true of them as it is. May be repeated.",
+        help="Random changes of images in training and tuning, beside those of the task: name only those that leave "
+        "the targets true. May be repeated.",
     ),
     setting(
         "training.patience",
         "--patience",
         rare=True,
         default=0,
-        help="Stop after so many epochs without a better one; 0: never.",
+        help="Early stopping: end after so many epochs without a better one; 0: never.",
     ),
     setting(
         "training.compute",
         "--compute",
         rare=True,
-        type=click.Choice(["float32", "bfloat16"]),
+        type=click.Choice(["float32", "bfloat16", "auto"]),
         default="float32",
-        help="Arithmetic of training and tuning; bfloat16 is faster on CPUs that have it.",
+        help="Arithmetic of training and tuning; bfloat16 is faster on CPUs that have it, auto is bfloat16 there and "
+        "float32 elsewhere.",
+    ),
+    setting(
+        "training.accelerator",
+        "--accelerator",
+        rare=True,
+        type=click.Choice(["auto", "cpu", "gpu"]),
+        default="auto",
+        callback=_seen_by_tensorflow,
+        help="What trains: a GPU where TensorFlow sees one, the CPU, or a GPU alone. Measuring is on the CPU always.",
     ),
     setting(
         "training.threads",
@@ -261,7 +281,7 @@ training_options = _options(
         "training.start_from",
         "--start-from",
         rare=True,
-        help="Name of a finished baseline, of any variant and of the same samples, to start from. "
+        help="Start from a finished baseline of any variant, trained on the same samples: its name. "
         "[default: random initialisation]",
     ),
 )
@@ -281,7 +301,7 @@ tuning_options = _options(
         "--tune-patience",
         rare=True,
         type=int,
-        help="Stop tuning after so many epochs without a better one; 0: never. [default: as training.patience]",
+        help="Early stopping of tuning: as --patience. [default: as training.patience]",
     ),
     setting(
         "tuning.optimizer",
@@ -304,7 +324,7 @@ tuning_options = _options(
         "--tune-faces",
         rare=True,
         default=0,
-        help="Samples, drawn by the task, to tune on beside the data.",
+        help="How many samples of the task's own to tune on, beside the data.",
     ),
     setting(
         "tuning.teacher_share",
@@ -318,8 +338,8 @@ tuning_options = _options(
         "--teacher",
         rare=True,
         default="",
-        help="Finished baseline, of any variant and of the same samples, whose answers tuning learns from. "
-        "[default: the one that is compressed]",
+        help="Teacher of tuning: the name of a finished baseline of any variant, trained on the same samples. "
+        "[default: the baseline that is compressed]",
     ),
 )
 
@@ -351,6 +371,7 @@ _TRAINING = [
     "patience",
     "compute",
     "train_threads",
+    "accelerator",
 ]
 
 
@@ -371,7 +392,8 @@ measuring_options = _options(
         default=["host"],
         show_default=True,
         shell_complete=complete("device_runners"),
-        help="Where to measure; android:SERIAL for one of several phones. May be repeated.",
+        help="Where to measure; android:SERIAL for one of several phones; arm64:cortex-a53 and the like for answers on "
+        "an ARM CPU's kernels. May be repeated.",
     ),
     setting(
         "measuring.threads",
@@ -379,7 +401,7 @@ measuring_options = _options(
         default=1,
         show_default=True,
         type=click.IntRange(1, 256),
-        help="Threads of an inference.",
+        help="Threads per inference.",
     ),
     setting(
         "measuring.min_count",
@@ -387,14 +409,14 @@ measuring_options = _options(
         rare=True,
         default=200,
         type=click.IntRange(20),
-        help="Latency samples per artifact, at least.",
+        help="Least number of latency samples per file.",
     ),
     setting(
         "measuring.min_seconds",
         "--min-seconds",
         rare=True,
         default=3.0,
-        help="Seconds of latency samples per artifact, at least.",
+        help="Least time of latency samples per file, in seconds.",
     ),
     setting(
         "measuring.pipeline",
@@ -402,7 +424,15 @@ measuring_options = _options(
         "--detector/--no-detector",
         rare=True,
         default=True,
-        help="Measure what stands before the network too, where the task has it: the face detector of landmarks.",
+        help="Measure the steps before the network too, where the task has any: for landmarks, the face detector.",
+    ),
+    setting(
+        "measuring.arm_samples",
+        "--arm-samples",
+        rare=True,
+        default=200,
+        type=click.IntRange(1),
+        help="Samples of a test set, at most, that arm64 answers.",
     ),
     setting(
         "measuring.photos",
@@ -410,7 +440,7 @@ measuring_options = _options(
         rare=True,
         type=FILE,
         holds_path=True,
-        help="Folder of photographs for the pipeline's frames. [default: drawn]",
+        help="Folder of photographs for the pipeline's frames. [default: sampled faces]",
     ),
     setting(
         "measuring.gallery",
@@ -424,7 +454,7 @@ measuring_options = _options(
         "--budget",
         "budgets",
         multiple=True,
-        help="Limit of an artifact: size=68MB, memory=12MB, p50=10ms, or a metric of the task: mae=1.2px, top1=98%. "
+        help="Limit of each file: size=68MB, memory=12MB, p50=10ms, or a metric of the task: mae=1.2px, top1=98%. "
         "May be repeated.",
     ),
 )
@@ -444,7 +474,7 @@ engine_options = _options(
         "--scheduler",
         rare=True,
         metavar="tcp://HOST:PORT",
-        help="A Dask cluster that trains and compresses, in place of this machine; see docs/clusters.md.",
+        help="A Dask cluster that trains and compresses, in place of this machine; see docs/how-to/clusters.md.",
     ),
 )
 
@@ -453,18 +483,31 @@ test_options = _options(
     click.option(
         "--task",
         shell_complete=complete("tasks"),
-        help="What the test samples are of. [default: what --data is plainly for; without, "
+        help="Task of the test samples. [default: what the samples are clearly for; without --data, "
         f"{USUAL_TASK} where the files are networks for it]",
     ),
     click.option(
-        "--data", "data", multiple=True, help="Test samples: FILE or FILE:ARRAY. [default: drawn by the task]"
+        "--data",
+        "data",
+        multiple=True,
+        help="Test samples: FILE or FILE:ARRAY. [default: sampled by the task]",
     ),
     reading_options,
-    click.option("--seed", default=7, show_default=True, type=SEED),
+    click.option("--seed", default=7, show_default=True, type=SEED, help="Seed of all random numbers."),
 )
 
 
-MEASURING = ["devices", "threads", "min_count", "min_seconds", "pipeline", "photos", "gallery", "budgets"]
+MEASURING = [
+    "devices",
+    "threads",
+    "min_count",
+    "min_seconds",
+    "pipeline",
+    "photos",
+    "arm_samples",
+    "gallery",
+    "budgets",
+]
 
 
 output_options = _options(
@@ -634,7 +677,15 @@ def training_of(seed: int, train_threads: int, **options: Any) -> Any:
             f"{place_of('vary')} changes samples at random, --no-augment forbids it: leave out one of them."
         )
         raise UsageError(message)
+    options["compute"] = _arithmetic(options["compute"])
     return _validated("TrainingOptions", names, seed=seed, threads=train_threads, **options)
+
+
+def _arithmetic(compute: str) -> str:
+    """What `auto` is on this CPU: the record holds that, since it decides the weights."""
+    if compute != "auto":
+        return compute
+    return "bfloat16" if computes_bfloat16(cpu_flags()) else "float32"
 
 
 def _validated(kind: str, names: dict[str, str], /, **options: Any) -> Any:

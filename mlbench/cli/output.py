@@ -5,27 +5,72 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from mlbench.contracts import Progress, Report
     from mlbench.records import Record
 
 
-#: In a context of click: whether its command is quiet, as Python calls it.
-QUIET = "mlbench.quiet"
+#: In a context of click: how much its command tells, one of the names below; as told to nobody, Python calls it.
+TELLING = "mlbench.telling"
+SILENT, QUIET, VERBOSE = "silent", "quiet", "verbose"
+
+
+def _telling(how: str, help_text: str) -> Any:
+    def take(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if not value:
+            return
+        if context.meta.setdefault(TELLING, how) not in (how, SILENT):
+            message = "--quiet and --verbose exclude each other: give one of them."
+            raise UsageError(message)
+
+    return click.option(
+        f"--{how}", f"-{how[0]}", is_flag=True, expose_value=False, callback=take, help=help_text
+    )
+
+
+def telling(function: Any) -> Any:
+    """`--quiet` and `--verbose`, of a command that shows progress."""
+    function = _telling(VERBOSE, "Tell more: a line per epoch on a terminal, more lines in a log.")(function)
+    return _telling(QUIET, "Tell warnings and results alone.")(function)
 
 
 def progress_bars() -> Progress:
-    """Bars on standard error, or silence where the command is quiet."""
+    """What shows progress on standard error, as the command asks for."""
     from rich.console import Console
 
-    from mlbench.system.progress import Bars, Silent
+    from mlbench.system.progress import Silent, progress_on
 
     context = click.get_current_context(silent=True)
-    return Silent() if context and context.meta.get(QUIET) else Bars(Console(stderr=True))
+    how = context.meta.get(TELLING) if context else None
+    if how == SILENT:
+        return Silent()
+    return progress_on(Console(stderr=True), quiet=how == QUIET, verbose=how == VERBOSE)
+
+
+def schema_option(kind: str, told: str) -> Any:
+    """`--schema`: prints the JSON Schema of a kind of values in `mlbench.records`."""
+
+    def show_schema(context: click.Context, _: click.Parameter, asked: bool) -> None:
+        if asked:
+            from mlbench import records
+
+            click.echo(json.dumps(getattr(records, kind).model_json_schema(), indent=1))
+            context.exit()
+
+    return click.option(
+        "--schema",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show_schema,
+        help=f"Print the JSON Schema of {told}, and end.",
+    )
 
 
 def show(records: list[Record], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mlbench.cli.options import FILE
-from mlbench.cli.output import progress_bars
+from mlbench.cli.output import progress_bars, telling
 
 
 @click.command(
@@ -32,6 +32,7 @@ from mlbench.cli.output import progress_bars
     "--upsample", default=0, show_default=True, help="How often dlib's detector doubles the image (0 to 2)."
 )
 @click.option("--summary-file", is_flag=True, help="Write OUT.summary.json too.")
+@telling
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def prepare(inputs: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> None:
     """Photographs to labelled faces: detect, label with dlib's 68 points, crop (the paper's pipeline)."""

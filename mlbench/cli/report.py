@@ -6,27 +6,42 @@ from pathlib import Path
 
 import click
 
-from mlbench.cli.options import FILE
-from mlbench.cli.output import write_page
+from mlbench.cli.options import FILE, complete, given
+from mlbench.cli.output import schema_option, write_page
+from mlbench.errors import UsageError
 
 
 @click.command(
     epilog="\b\nExamples:\n  mlbench report runs/two_pool-1a2b3c4d\n  mlbench report runs/*/ -o report.html\n"
-    "  mlbench report runs/*/ -o tables.md"
+    "  mlbench report runs/*/ -o tables.md\n  mlbench report runs/*/ -o runs.csv\n  mlbench report --schema"
 )
 @click.argument("runs", nargs=-1, required=True, type=FILE)
+@schema_option("Record", "record.json")
 @click.option(
     "-o",
     "--out",
     type=FILE,
     default=Path("report.html"),
     show_default=True,
-    help="The page; .md for tables in Markdown.",
+    help="The page; .md for tables in Markdown, .csv for rows.",
 )
-def report(runs: tuple[Path, ...], out: Path) -> None:
+@click.option(
+    "--to",
+    metavar="REPORT",
+    shell_complete=complete("reports"),
+    help="A report by name that needs no file, as `mlbench list reports` shows: mlflow, terminal.",
+)
+def report(runs: tuple[Path, ...], out: Path, to: str | None) -> None:
     """One HTML page of the records of RUNS: folders of runs, or record.json files."""
+    from mlbench import plugins
     from mlbench.records.collection import RecordFiles
     from mlbench.system.files import require_writable
 
+    if to is not None:
+        if given("out"):
+            message = "--to sends the records elsewhere than --out: give one of them."
+            raise UsageError(message)
+        plugins.load("reports", to)().write(RecordFiles(runs), None)
+        return
     require_writable(out)
     click.echo(f"Report: {write_page(RecordFiles(runs), out)}")

@@ -34,7 +34,7 @@ from mlbench.cli.options import (
     training_options,
     tuning_options,
 )
-from mlbench.cli.output import progress_bars, show, write_page
+from mlbench.cli.output import progress_bars, show, telling, write_page
 from mlbench.errors import UsageError
 
 
@@ -81,6 +81,7 @@ Rarer options are keys of the file and of --set; the last command lists all.
 @measuring_options
 @engine_options
 @output_options
+@telling
 @setting(
     "output.frozen_graph", "--pb", rare=True, is_flag=True, help="Write the paper's frozen .pb graph too."
 )

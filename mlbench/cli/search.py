@@ -50,8 +50,8 @@ Examples:
   mlbench search --variant "basic(filters={f})" --set 'search.f=["8-16-32", "16-32-64"]' --chain "tucker+int8"
   mlbench search --best size=128KB
 
-What may be chosen stands in the table [search] of the file; see docs/search.md. Rarer options are keys of the file
-and of --set, as of `mlbench run`.
+What may be chosen stands in the table [search] of the file; see docs/how-to/search.md.
+Rarer options are keys of the file and of --set, as of `mlbench run`.
 """
 )
 @config_options

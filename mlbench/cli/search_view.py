@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from mlbench.contracts import Progress
+from mlbench.contracts import Advance, Progress
 from mlbench.records import MetricFacts, SearchRecord
 from mlbench.search.searching import Seen
 from mlbench.system.progress import Bars
@@ -114,20 +114,22 @@ class _Latest:
         self._tell = tell
 
     @contextmanager
-    def task(self, title: str, total: int, unit: str) -> Iterator[Callable[[int, str | None], None]]:
+    def task(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[Advance]:
         """Tells the share that is done, and the latest text."""
-        done, text = 0, ""
+        so_far, latest = done, ""
 
-        def advance(count: int, latest: str | None) -> None:
-            nonlocal done, text
-            done, text = done + count, text if latest is None else latest
-            self._tell(f"{title}: {min(done / max(total, 1), 1):.0%} {text}".rstrip())
+        def advance(done: int, text: str | None, *, mark: bool = False) -> None:
+            nonlocal so_far, latest
+            so_far, latest = so_far + done, latest if text is None else text
+            self._tell(f"{title}: {min(so_far / max(total, 1), 1):.0%} {latest}".rstrip())
 
         yield advance
 
     def say(self, text: str) -> None:
         """One line."""
         self._tell(text)
+
+    warn = say
 
 
 def _left(seen: Seen) -> str:

@@ -16,7 +16,7 @@ from mlbench.cli.options import (
     model_option,
     training_options,
 )
-from mlbench.cli.output import progress_bars
+from mlbench.cli.output import progress_bars, telling
 
 
 @click.command(
@@ -25,15 +25,24 @@ from mlbench.cli.output import progress_bars
     "  mlbench train --variant one_pool --data faces.npz --start-from two_pool-1a2b3c4d5e6f7a8b --epochs 20\n"
     "\nRarer options of training are flags too: `mlbench list options`."
 )
-@click.option("--variant", default="two_pool", show_default=True, shell_complete=complete("variants"))
+@click.option(
+    "--variant",
+    default="two_pool",
+    show_default=True,
+    shell_complete=complete("variants"),
+    help="Network by name: see `mlbench list variants`.",
+)
 @model_option("model")
 @data_options
 @training_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
+@telling
 @click.option("--out", type=FILE, help="Write the network's .tflite here too.")
 @click.option("--pb", is_flag=True, help="With --out: write the paper's frozen .pb graph too.")
-def train(variant: str, model: str | None, out: Path | None, pb: bool, **options: Any) -> None:
+def train(variant: str, model: str | None, out: Path | None, pb: bool, as_json: bool, **options: Any) -> None:
     """Train a baseline into the cache, where `mlbench run` finds it."""
     from mlbench.runs import steps
 
     network = chosen_network(variant, model, **options)
-    click.echo(steps.train_only(network, making_of(network, **options), out, pb, progress_bars()))
+    done = steps.train_only(network, making_of(network, **options), out, pb, progress_bars())
+    click.echo(done.model_dump_json() if as_json else done.told())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -227,7 +228,22 @@ def stages_ahead(
     return found
 
 
+def unfinished(key: str, chain: Chain, setup: ChainSetup) -> Iterator[tuple[str, int]]:
+    """The stages of a chain that tune and are not in the cache: their keys, and how many samples they tune on.
+
+    Args:
+        key: of the baseline.
+        chain: to carry out.
+        setup: as of `compress`.
+    """
+    for ahead in stages_ahead(key, chain, setup):
+        if ahead.of and not ahead.done.exists():
+            sampled = setup.tuning_as(ahead.compressor).tuning.sampled
+            yield ahead.key, ahead.of * (len(setup.material.split.train) + sampled)
+
+
 def _key(compressor: Compressor, before: str, setup: ChainSetup) -> str:
+    """The hash of what determines a stage, after another of the key `before`."""
     writers = [plugins.identity(one) for one in plugins.usable("precisions")[0].values()]
     code = (
         COMPRESSION_VERSION,

@@ -18,7 +18,7 @@ from mlbench.contracts.compressor import (
 )
 from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import ExportOptions, Precision
-from mlbench.contracts.progress import Progress
+from mlbench.contracts.progress import Advance, Progress
 from mlbench.contracts.reading import AS_STORED, Expected, Reading
 from mlbench.contracts.report import Report
 from mlbench.contracts.runner import DeviceRunner, Job, Outcome, Pipeline
@@ -30,6 +30,7 @@ __all__ = [
     "AS_STORED",
     "OTHER_KIND",
     "SHARES_OF_BYTES",
+    "Advance",
     "Alone",
     "Block",
     "Compressor",

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 
-class Progress(Protocol):
-    """Shows how far long work is; `rich` on a terminal, silent in tests and with --json."""
+class Advance(Protocol):
+    """Tells that a part of a task is done."""
 
-    def task(
-        self, title: str, total: int, unit: str
-    ) -> AbstractContextManager[Callable[[int, str | None], None]]:
-        """A bar of `total` steps; call the given function with steps done and a short text (None: as before)."""
+    def __call__(self, done: int, text: str | None, *, mark: bool = False) -> None:
+        """Take in so many further steps.
+
+        Args:
+            done: steps since the last call.
+            text: a few words about what happens now; None: as before.
+            mark: whether this is worth a line of a log, as the end of an epoch is.
+        """
+        ...
+
+
+class Progress(Protocol):
+    """Shows how far long work is: bars on a terminal, lines of a log elsewhere, nothing where it is to be quiet."""
+
+    def task(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Advance]:
+        """A task of `total` steps, of which `done` were done by an earlier, interrupted command."""
         ...
 
     def say(self, text: str) -> None:
         """One line about what happens now."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """One line about what is probably not meant: a quiet command tells it too."""
         ...

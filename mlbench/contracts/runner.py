@@ -65,14 +65,16 @@ class Outcome:
 
 
 class DeviceRunner(ABC):
-    """Measures artifacts somewhere: on the host's CPU, on a phone."""
+    """Measures artifacts somewhere: on the host's CPU, on a phone; or answers samples as an emulated CPU does."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    #: Whether it answers samples and measures nothing: its times would say nothing of the device.
+    answers_only: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, job: Job, progress: Progress) -> Iterator[Outcome]:
-        """One outcome an artifact and device.
+        """One outcome per artifact and device.
 
         An artifact that does not load or run gives a measurement with a `failure`, never an exception.
 

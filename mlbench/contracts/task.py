@@ -91,6 +91,8 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     #: What samples that the task draws by itself are, for people.
     drawn: ClassVar[str] = "samples drawn by the task"
+    #: Unit of what `answers` gives, for people.
+    answer_unit: ClassVar[str] = ""
     #: Names of losses; the first is the default.
     losses: ClassVar[tuple[str, ...]]
     #: How images may be changed at random, by `--vary`, without changing what targets say of them.

@@ -235,7 +235,7 @@ def _class_doubts(samples: Samples, split: Split | None, task: Task) -> Iterator
         if few:
             yield (
                 f"{_some(few)} of {name} has fewer than {_FEW} samples: it is hardly learnt, and its errors are not "
-                "told apart from chance."
+                "told apart from guessing."
             )
         if split is None:
             continue

@@ -20,7 +20,17 @@ from mlbench.errors import UsageError
 from mlbench.evaluation import statistics
 from mlbench.evaluation.quantities import Quantity, quantity_named
 from mlbench.evaluation.within_run import metric_verdict, numbers_of
-from mlbench.records import Artifact, Device, Interval, Measurement, MetricFacts, Record, Scores, TaskFacts
+from mlbench.records import (
+    Artifact,
+    Device,
+    Interval,
+    Measurement,
+    MetricFacts,
+    Record,
+    Scores,
+    TaskFacts,
+    facts_told,
+)
 
 Said = Literal["faster", "slower", "smaller", "larger", "better", "worse", "same", "cannot tell"]
 
@@ -163,7 +173,7 @@ def _compare_sides(base: Side, ours: Side, found: Comparison, anyway: bool, seed
     )
     sizes = base.artifact.file_bytes, ours.artifact.file_bytes
     found.lines.append(_count(name, "size", "file", *sizes))
-    for device in base.record.devices:
+    for device in (one for one in base.record.devices if not one.answers_only):
         _compare_device(name, base, ours, device, found, anyway)
     task = base.record.task
     for scores in base.record.scores if task else ():
@@ -361,7 +371,7 @@ def difference_of_machines(one: Device, other: Device) -> str:
     facts: Callable[[Device], dict[str, str]] = lambda device: {  # noqa: E731
         "device": device.name,
         "threads": str(device.threads),
-        **device.details,
+        **facts_told(device.details),
     }
     ours, theirs = facts(one), facts(other)
     told = [

@@ -12,7 +12,8 @@ but the drawn order tells the two apart, and that is all Wilcoxon's signed-rank 
 any number of rounds, where a bootstrap of 20 clusters covers too little. The estimate is that of Hodges & Lehmann
 (1963), the interval the one that inverts the test (Hollander, Wolfe & Chicken 2014, sections 3.1 to 3.3).
 Bursts that were not interleaved are compared as two samples (Mann & Whitney 1947; the same book, section 4.3).
-How often this errs, and what it finds, is simulated in tests/test_statistics.py; figures in docs/measuring.md.
+How often this errs, and what it finds, is simulated in tests/test_statistics.py;
+figures are in docs/explanation/measuring.md.
 """
 
 from __future__ import annotations

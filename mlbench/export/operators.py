@@ -165,8 +165,9 @@ def _each_input(operator: Operator) -> int:
 
 
 def _product(operator: Operator) -> int:
-    left = operator.inputs[0]
-    return operator.outputs[0].count * left.shape[-1] if left else 0
+    """Each output number takes as many products as the left matrix has columns, whichever way round it is stored."""
+    left, rows = operator.inputs[0], operator.outputs[0].shape[-2:-1]
+    return operator.outputs[0].count * math.prod(left.shape[-2:]) // rows[0] if left and rows else 0
 
 
 _MACS: dict[str, Callable[[Operator], int]] = {

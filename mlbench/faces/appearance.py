@@ -4,7 +4,7 @@ Cootes, Edwards, Taylor 2001, "Active appearance models": principal components o
 grey levels in the frame of the mean shape (texture), with the correlations between them, pose and contrast.
 A sample draws the parameters, warps the texture to the shape and takes a picture (`mlbench.faces.capture`).
 
-The bundled model was fitted on portraits of members of the US Congress (docs/appearance.md).
+The bundled model was fitted on portraits of members of the US Congress (docs/explanation/appearance.md).
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def _reported(path: Path) -> Iterator[None]:
 
 
 def _check_headers(headers: dict[str, Entry], label: str, path: Path) -> None:
-    """Refuse wrong keys, shapes and types; take out arrays that do not hold one row a face."""
+    """Refuse wrong keys, shapes and types; take out arrays that do not hold one row per face."""
     missing = [key for key in ("images", label) if key not in headers]
     if missing:
         present = ", ".join(headers) or "none"

@@ -67,6 +67,7 @@ class Landmarks(Task):
     name: ClassVar[str] = "landmarks"
     summary: ClassVar[str] = "68 landmarks of a face in a grey 96×96 crop (the paper)"
     drawn: ClassVar[str] = "faces sampled from the bundled appearance model"
+    answer_unit: ClassVar[str] = "px"
     losses: ClassVar[tuple[str, ...]] = ("squared", "absolute")
     varying: ClassVar[tuple[str, ...]] = ("light",)  # the points would stay where they are
     metrics: ClassVar[tuple[Metric, ...]] = (

@@ -205,9 +205,7 @@ def _finish(shards: list[Shard], recipe: Recipe, workers: int, progress: Progres
     todo = [shard for shard in shards if not shard.path.exists()]
     total = sum(len(shard.photos) for shard in shards)
     resumed = total - sum(len(shard.photos) for shard in todo)
-    with progress.task("Preparing", total, "images") as advance, _one_thread():
-        if resumed:
-            advance(resumed, "done before")
+    with progress.task("Preparing", total, "images", resumed) as advance, _one_thread():
         started, done = time.monotonic(), 0
         useful = 1 + (total - resumed) // _WORTH_A_PROCESS
         for count in _worked(todo, recipe, min(workers, useful, len(todo))):

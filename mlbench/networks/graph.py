@@ -7,6 +7,7 @@ of its inputs to arrays.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 
 _BATCH = 64
 
+#: Of values, as far as is known; a network of 224×224 images has 30 MB of them per sample.
+_MEMORY = 1 << 30
+_ALIVE = 4  # tensors that a network holds at a time on its way
+
 Array = npt.NDArray[Any]
 
-#: What a network is given: its one input, or its inputs by name; encoded, an entry a sample.
+#: What a network is given: its one input, or its inputs by name; encoded, one entry per sample.
 Inputs = Array | Mapping[str, Array]
 
 #: A layer to build, and its weights; None: it has them already.
@@ -263,10 +268,27 @@ def built_copy(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
     return copied
 
 
+def rows_at_once(network: tf_keras.Model, most: int, wanted: Iterable[Any] = ()) -> int:
+    """How many samples a network is given at a time, so that its values stay in about 1 GiB.
+
+    Args:
+        network: that is given them.
+        most: samples, where they are small.
+        wanted: tensors of the network whose values are asked for, besides those that it needs on its way.
+    """
+    largest = max(map(_sample_bytes, [made for node in calls(network) for made in _outputs(node)]))
+    asked = 2 * sum(map(_sample_bytes, wanted))  # as tensors and as arrays
+    return max(1, min(most, _MEMORY // (_ALIVE * largest + asked)))
+
+
+def _sample_bytes(made: Any) -> int:
+    return math.prod(size or 1 for size in made.shape[1:]) * int(made.dtype.size)
+
+
 def inputs_of(
     network: tf_keras.Model, layers: Sequence[tf_keras.layers.Layer], inputs: Inputs
 ) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """What layers are given, by name, for a network's inputs; 64 samples at a time.
+    """What layers are given, by name, for a network's inputs; at most 64 samples at a time.
 
     Of a layer with several inputs it is the first, of one that is called several times what it is given in each call,
     one after another.
@@ -278,7 +300,7 @@ def inputs_of(
 def outputs_of(
     network: tf_keras.Model, layers: Sequence[tf_keras.layers.Layer], inputs: Inputs
 ) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """What layers give, by name, for a network's inputs; 64 samples at a time, the first output of each call."""
+    """What layers give, by name, for a network's inputs, as `inputs_of`; the first output of each call."""
     wanted = [[_outputs(node)[0] for node in calls(network, layer)] for layer in layers]
     return _named(network, layers, wanted, inputs)
 
@@ -296,12 +318,12 @@ def _named(
 
 
 def _values(network: tf_keras.Model, tensors: list[Any], inputs: Inputs) -> Iterator[list[Array]]:
-    """Arrays for tensors of a network, 64 samples at a time."""
+    """Arrays for tensors of a network, at most 64 samples at a time."""
     import tf_keras
 
-    probe = tf_keras.Model(network.inputs, tensors)
-    for start in range(0, count(inputs), _BATCH):
-        found = probe(given(network, inputs, slice(start, start + _BATCH)), training=False)
+    probe, rows = tf_keras.Model(network.inputs, tensors), rows_at_once(network, _BATCH, tensors)
+    for start in range(0, count(inputs), rows):
+        found = probe(given(network, inputs, slice(start, start + rows)), training=False)
         yield [value.numpy() for value in (found if len(tensors) > 1 else [found])]
 
 
@@ -314,7 +336,7 @@ def given(network: tf_keras.Model, inputs: Inputs, rows: slice = slice(None)) ->
 
 
 def answers_of(network: tf_keras.Model, inputs: Inputs) -> list[npt.NDArray[np.float32]]:
-    """What a network answers, an array an output [n,…]."""
+    """What a network answers, one array [n,…] per output."""
     parts = list(_values(network, list(network.outputs), inputs))
     return [np.concatenate(output) for output in zip(*parts, strict=True)]
 

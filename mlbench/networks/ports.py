@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mlbench.contracts.samples import Encoding, Samples
 from mlbench.data.fitting import names_fault, shape_fault
 from mlbench.errors import UsageError
+from mlbench.networks.graph import rows_at_once
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -81,14 +82,16 @@ class Ports:
         """A function from samples to the network's outputs [n, …] by target, computed in batches."""
         import tensorflow as tf
 
+        at_once = rows_at_once(network, _BATCH)
+
         @tf.function(reduce_retracing=True)
         def outputs(stored: Tensors) -> Tensors:
             return self.call(network, self.encoded(stored), training=False)
 
         def predict(samples: Samples) -> dict[str, npt.NDArray[np.float32]]:
             parts = []
-            for start in range(0, len(samples), _BATCH):
-                rows = slice(start, start + _BATCH)
+            for start in range(0, len(samples), at_once):
+                rows = slice(start, start + at_once)
                 parts.append(outputs({name: tf.constant(samples.inputs[name][rows]) for name in self.inputs}))
             return {name: np.concatenate([part[name].numpy() for part in parts]) for name in self.outputs}
 

@@ -4,6 +4,7 @@ from mlbench.records.files import MAX_RECORD_BYTES, parse_record, read_record, w
 from mlbench.records.inspection import InspectedLayer, Inspection, Sensitivities, Sensitivity
 from mlbench.records.schema import (
     SCHEMA_VERSION,
+    Agreement,
     Artifact,
     BudgetVerdict,
     Data,
@@ -34,12 +35,14 @@ from mlbench.records.schema import (
     TaskFacts,
     Timing,
     Value,
+    facts_told,
 )
 from mlbench.records.search import FrontPoint, SearchRecord, SearchTrial
 
 __all__ = [
     "MAX_RECORD_BYTES",
     "SCHEMA_VERSION",
+    "Agreement",
     "Artifact",
     "BudgetVerdict",
     "Data",
@@ -77,6 +80,7 @@ __all__ = [
     "TaskFacts",
     "Timing",
     "Value",
+    "facts_told",
     "parse_record",
     "read_record",
     "write_record",

@@ -6,11 +6,20 @@ Reports are pure functions of records, so whatever a report shows is in here. Un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 # 1  2026-11  first version: errors in px.
 # 2  2026-11  metrics by name, the task and its metrics, encodings; 1 is read by a migration (`mlbench.migrations`).
@@ -30,6 +39,33 @@ class Value(BaseModel):
     """Base of everything in a record: immutable, no unknown keys, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _in_base_units(facts: Any) -> Any:
+    """Facts of a machine as early records hold them, `cores: "2"` and `memory: "23.5 GiB"`, as numbers."""
+    if not isinstance(facts, dict):
+        return facts
+    found = dict(facts)
+    if isinstance(cores := found.get("cores"), str) and cores.isdecimal():
+        found["cores"] = int(cores)
+    if size := re.fullmatch(r"(\d{1,6}(?:\.\d)?) GiB", str(found.get("memory", ""))):
+        del found["memory"]
+        found["memory_bytes"] = round(float(size[1]) * 2**30)
+    return found
+
+
+#: What is known of a machine: text, and numbers in base units.
+Facts = Annotated[dict[str, Text | Count], BeforeValidator(_in_base_units)]
+
+
+def facts_told(facts: Mapping[str, str | int]) -> dict[str, str]:
+    """Facts of a machine for people: `memory: "23.5 GiB"`."""
+    return {
+        name.removesuffix("_bytes"): f"{int(value) / 2**30:.1f} GiB"
+        if name.endswith("_bytes")
+        else str(value)
+        for name, value in facts.items()
+    }
 
 
 class Interval(Value):
@@ -159,7 +195,7 @@ class Layer(Value):
 
 
 class Epoch(Value):
-    """One epoch of training or tuning; epoch 0 is the network as it came."""
+    """One epoch of training or tuning; epoch 0 is the network before it."""
 
     epoch: Count
     loss: float | None  # on training samples; None in epoch 0
@@ -270,7 +306,8 @@ class Device(Value):
     runner: Text
     name: Text  # CPU or phone model
     threads: Count
-    details: dict[str, Text] = {}
+    details: Facts = {}
+    answers_only: bool = False  # nothing was measured there: it answered samples
 
 
 class Measurement(Value):
@@ -334,6 +371,34 @@ class Difference(Value):
     change: Interval  # candidate - baseline, or candidate / baseline for ratios
     confidence: float = 0.95  # of the interval: 0.99 for latencies since 0.1.0
     verdict: Literal["better", "same", "worse", "cannot tell"]
+
+
+class Agreement(Value):
+    """How far a file's answers on a device that only answers are from those where it was measured, sample by sample."""
+
+    artifact: Text
+    device: Text
+    reference: Text  # the device that the answers are compared with
+    test_set: Text
+    samples: Count  # that were answered, evenly spread over the test set
+    unit: Text  # of the answers
+    largest: float  # |difference| of single numbers
+    mean: float
+    allowed: float  # up to here they are the same: what a file in float32 may differ from its network
+    per_sample: tuple[float, ...]  # largest |difference| of each sample
+    metrics: dict[str, Interval]  # of the answers, by name
+    reference_metrics: dict[str, Interval]  # of the reference's for the same samples
+    change: Interval  # of the primary metric, paired
+
+    @property
+    def same(self) -> bool:
+        """Whether no answer differs by more than is allowed."""
+        return self.largest <= self.allowed
+
+    @property
+    def verdict(self) -> str:
+        """As people read it."""
+        return "same" if self.same else f"differs by up to {self.largest:.2g} {self.unit}".rstrip()
 
 
 class BudgetVerdict(Value):
@@ -407,7 +472,7 @@ class Record(Value):
     created: Text  # ISO 8601, UTC
     command: tuple[Text, ...]
     configuration: dict[str, object]
-    environment: dict[str, Text]
+    environment: Facts
     task: TaskFacts | None = None  # None: nothing was tested
     encodings: dict[str, EncodingFacts] = {}  # by input
     data: Data | None = None  # None: files were measured that no run made
@@ -423,6 +488,7 @@ class Record(Value):
     measurements: tuple[Measurement, ...]
     scores: tuple[Scores, ...]
     differences: tuple[Difference, ...]
+    agreements: tuple[Agreement, ...] = ()  # none where no device only answers
     budgets: tuple[BudgetVerdict, ...]
     gallery: Gallery | None = None
     warnings: tuple[Text, ...] = ()
@@ -430,9 +496,10 @@ class Record(Value):
     @model_validator(mode="after")
     def _only_known_names(self) -> Self:
         artifacts, devices = ({one.id for one in known} for known in (self.artifacts, self.devices))
-        rows: list[Any] = [*self.measurements, *self.scores, *self.differences]
+        rows: list[Any] = [*self.measurements, *self.scores, *self.differences, *self.agreements]
         named = {row.artifact for row in (*rows, *self.budgets)} | {row.baseline for row in self.differences}
-        unknown = sorted((named - artifacts) | ({row.device for row in rows} - devices))
+        places = {row.device for row in rows} | {row.reference for row in self.agreements}
+        unknown = sorted((named - artifacts) | (places - devices))
         if unknown:
             message = f'a row is about "{unknown[0][:100]}", which is no artifact or device of the record'
             raise ValueError(message)

@@ -229,7 +229,7 @@ def _inspection(
         model=name,
         source=source,
         file_bytes=size,
-        device=Device(id="host", runner="host", name=facts["cpu"], threads=how.threads, details=facts),
+        device=Device(id="host", runner="host", name=str(facts["cpu"]), threads=how.threads, details=facts),
         processes=0 if times is None else len(times.whole),
         layers=tuple(InspectedLayer(**row) for row in rows),
         whole_ms=whole,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from mlbench.records import (
     Measurement,
     Scores,
 )
+from mlbench.runs.agreement import agreements_of, rows_answered
 from mlbench.system import environment
 
 _FRAMES = 40
@@ -44,6 +45,7 @@ class Measuring:
     min_seconds: float = 3.0
     pipeline: bool = True  # whether what stands before the network is measured too, where the task has it
     photos: Path | None = None  # a folder of photographs for its frames; None: as the task makes them
+    arm_samples: int = 200  # of a test set, at most, for devices that only answer
     gallery: bool = True  # whether the record may hold pictures of test samples
     budgets: tuple[Budget, ...] = ()
     seed: int = 7
@@ -64,6 +66,7 @@ class Measuring:
             "min_seconds": self.min_seconds,
             "pipeline": self.pipeline,
             "photos": str(self.photos) if self.photos else None,
+            "arm_samples": self.arm_samples,
             "gallery": self.gallery,
             "budgets": {budget.name: budget.limit for budget in self.budgets},
             "seed": self.seed,
@@ -76,6 +79,9 @@ class Measuring:
             UsageError: no such runner, or one that cannot run.
         """
         runners = [self._runner(*device.partition(":")[::2]) for device in self.devices]
+        if all(runner.answers_only for runner in runners):
+            message = f"{self.devices[0]} only answers, and its answers are compared: give --device host too."
+            raise UsageError(message)
         for runner in runners:
             runner.require_ready()
         return runners
@@ -141,11 +147,14 @@ def measure(
         seed=measuring.seed,
     )
     _require_own_devices(runners, measuring.threads)
-    outcomes = list[Outcome]()
-    for runner in runners:
-        outcomes += _measured(runner, job, progress, alone=len(runners) == 1)
+    _require_samples(runners, tests)
+    asked = replace(job, test_sets=_few_samples(tests, measuring.arm_samples), pipeline=None)
+    outcomes, answered = list[Outcome](), list[Outcome]()
+    for runner in sorted(runners, key=lambda runner: runner.answers_only):
+        given, found = (asked, answered) if runner.answers_only else (job, outcomes)
+        found += _measured(runner, given, progress, alone=len(runners) == 1)
         device = runner.device(measuring.threads).id
-        outcomes += [_failed(artifact, device, "load", reason) for artifact, reason in faults.items()]
+        found += [_failed(artifact, device, "load", reason) for artifact, reason in faults.items()]
     facts = facts_of(task) if task else None
     parts = {
         name: (whole, rows)
@@ -177,9 +186,14 @@ def measure(
             "artifacts": tuple(artifacts),
             "files": dict(_facts(artifacts, folder)),
             "devices": tuple(runner.device(measuring.threads) for runner in runners),
-            "measurements": tuple(measurements),
+            "measurements": (*measurements, *(outcome.measurement for outcome in answered)),
             "scores": tuple(scores),
             "differences": tuple(differences),
+            "agreements": tuple(
+                agreements_of(task, answered, outcomes, tests, measuring.arm_samples, measuring.seed)
+            )
+            if task
+            else (),
             "budgets": tuple(verdicts_of(measuring.budgets, artifacts, measurements, decisive)),
             "gallery": gallery_of(task, tests, outcomes, measuring.seed)
             if task and measuring.gallery
@@ -212,6 +226,18 @@ def _require_own_devices(runners: list[DeviceRunner], threads: int) -> None:
             )
             raise UsageError(message)
         given.add(device.id)
+
+
+def _require_samples(runners: list[DeviceRunner], tests: Mapping[str, Samples]) -> None:
+    """A device that only answers has nothing to do without samples."""
+    names = [runner.name for runner in runners if runner.answers_only]
+    if names and not tests:
+        message = f"{names[0]} answers samples, and there are none: give --data and --task, or leave the device out."
+        raise UsageError(message)
+
+
+def _few_samples(tests: Mapping[str, Samples], most: int) -> dict[str, Samples]:
+    return {name: samples.take(rows_answered(len(samples), most)) for name, samples in tests.items()}
 
 
 def _measured(runner: DeviceRunner, job: Job, progress: Progress, *, alone: bool) -> list[Outcome]:

@@ -6,6 +6,7 @@ again, does only what is missing; measuring is always done anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from mlbench.errors import UsageError
 from mlbench.networks import counting
 from mlbench.networks.facts import doubts_of_network, outputs_told
 from mlbench.records import Artifact, Data, Record, SplitSizes, write_record
+from mlbench.runs import estimate
 from mlbench.runs.measuring import measure, now
 from mlbench.runs.plan import Plan, require_own_names
 from mlbench.system import environment
 from mlbench.system.files import key_of, require_writable
 from mlbench.training.baselines import Material, Trained, train_baseline
 from mlbench.training.doubts import learnt_nothing, slow_arithmetic
+from mlbench.training.options import TrainingOptions
 
 _SPLIT = "test"  # how the run's own test split is called among test sets
 
@@ -97,6 +100,9 @@ class _Run:
         warnings = making.source.warnings() + self.doubts
         warnings += told(self.network.warnings(), self.progress) + self._seen_tests()
         warnings += told(slow_arithmetic(making.training, making.tuning), self.progress)
+        self.progress.say(
+            f"{self.network.name}: results will be in {folder}, the report in {plan.out / 'report.html'}."
+        )
         made = self._artifacts(folder, warnings)
         findings = measure(
             [artifact for artifact, _ in made],
@@ -144,7 +150,8 @@ class _Run:
     def _artifacts(self, folder: Path, warnings: list[str]) -> list[tuple[Artifact, Compressed]]:
         """The baseline first, then a candidate per chain; a refused chain becomes a warning."""
         plan, making, metric = self.plan, self.plan.making, self.material.task.primary
-        baseline = train_baseline(self.network, self.material, making.training, self.progress, self.used[0])
+        setup = ChainSetup(self.material, making.tuning, self.progress)
+        baseline = trained(self.network, plan.chains, making.training, setup, self.used[0])
         self.progress.say(
             f"Baseline {self.network.name} {_how_made(baseline)}: "
             f"{metric.told(baseline.best.validation[metric.name])} on the validation split."
@@ -152,7 +159,6 @@ class _Run:
         warnings += self._network_doubts(baseline)
         nothing = learnt_nothing(self.network.name, baseline, metric, making.training.rate)
         warnings += told(nothing, self.progress)
-        setup = ChainSetup(self.material, making.tuning, self.progress)
         made, refused = list[tuple[Artifact, Compressed]](), list[str]()
         for text, chain in {str(chain): chain for chain in (Chain(()), *plan.chains)}.items():
             try:
@@ -197,14 +203,31 @@ class _Run:
         )
 
 
+def trained(
+    network: NetworkSource,
+    chains: Sequence[Chain],
+    training: TrainingOptions,
+    setup: ChainSetup,
+    start: Trained | None,
+) -> Trained:
+    """The baseline of a network, trained or from the cache; what it and tuning will take is told where it is known."""
+    material, progress = setup.material, setup.progress
+    if expected := estimate.before_training(network, material, training, start, chains, setup):
+        progress.say(expected)
+    baseline = train_baseline(network, material, training, progress, start)
+    if not baseline.reused and (expected := estimate.after_training(baseline, chains, setup)):
+        progress.say(expected)
+    return baseline
+
+
 def _how_made(baseline: Trained) -> str:
     if len(baseline.history) == 1:
-        return "as it came"
+        return "as given"
     return "from the cache" if baseline.reused else "trained"
 
 
 def told(warnings: list[str], progress: Progress) -> list[str]:
     """The warnings, which are told at once too."""
     for warning in warnings:
-        progress.say(f"Warning: {warning}")
+        progress.warn(warning)
     return warnings

@@ -12,6 +12,7 @@ from mlbench.contracts import NetworkSource, Progress, Samples, Variant
 from mlbench.data.sources import Source, TestSet
 from mlbench.errors import UsageError
 from mlbench.runs.measuring import Measuring
+from mlbench.training import accelerators
 from mlbench.training.baselines import Material, Trained, baseline_named, require_apart
 from mlbench.training.options import TrainingOptions, TuningOptions
 
@@ -53,8 +54,9 @@ class Making:
             samples: where they are there already; else they are read or drawn.
 
         Raises:
-            UsageError: the samples cannot be read or split, or a baseline has seen what it must not.
+            UsageError: the samples cannot be read or split, a baseline has seen what it must not, or there is no GPU.
         """
+        accelerators.prepare(self.training.accelerator)
         found = Material(self.source.task, *self.source.divided(progress, samples))
         for baseline in filter(None, used):
             require_apart(baseline, found)

@@ -15,15 +15,17 @@ from mlbench.contracts import NetworkSource, Progress, Samples, Task
 from mlbench.data.fitting import doubts_of_samples
 from mlbench.data.sources import TestSet
 from mlbench.errors import UsageError
+from mlbench.evaluation.metrics import facts_of
 from mlbench.export.artifacts import artifact_of, described, require_fitting, runnable
 from mlbench.export.trial import Ends
 from mlbench.records import Artifact, Record, write_record
+from mlbench.runs.made import TrainedBaseline, WrittenFile
 from mlbench.runs.measuring import Measuring, measure, now
-from mlbench.runs.pipeline import Finished, told
+from mlbench.runs.pipeline import Finished, told, trained
 from mlbench.runs.plan import Making, require_own_names
 from mlbench.system import environment
 from mlbench.system.files import key_of, require_suffix, require_writable
-from mlbench.training.baselines import Material, Trained, train_baseline
+from mlbench.training.baselines import Material, Trained
 from mlbench.training.doubts import learnt_nothing, slow_arithmetic
 
 #: Samples that are drawn to test files on where none are given.
@@ -32,8 +34,8 @@ _DRAWN = 500
 
 def train_only(
     network: NetworkSource, making: Making, out: Path | None, frozen_graph: bool, progress: Progress
-) -> str:
-    """Train a baseline into the cache and, where `out` is given, write its file; says what was done.
+) -> TrainedBaseline:
+    """Train a baseline into the cache and, where `out` is given, write its file.
 
     Raises:
         UsageError: bad input.
@@ -43,19 +45,27 @@ def train_only(
     told(slow_arithmetic(making.training), progress)
     used, metric = making.used(), making.source.task.primary
     material = _material(making, used, progress)
-    baseline = train_baseline(network, material, making.training, progress, used[0])
-    error = f"{metric.told(baseline.best.validation[metric.name])} in epoch {baseline.best.epoch}"
-    done = f"{network.name}: validation {metric.title} {error}, kept in {baseline.folder}."
-    lines = [*learnt_nothing(network.name, baseline, metric, making.training.rate), done]
-    if out is not None:
-        lines.append(compress_only(network, Chain(()), making, out, frozen_graph, progress))
-    return "\n".join(lines)
+    setup = ChainSetup(material, making.tuning, progress)
+    baseline = trained(network, (), making.training, setup, used[0])
+    return TrainedBaseline(
+        network=network.name,
+        baseline=baseline.folder.name,
+        folder=str(baseline.folder),
+        reused=baseline.reused,
+        epochs=len(baseline.history) - 1,
+        best_epoch=baseline.best.epoch,
+        seconds=sum(epoch.seconds for epoch in baseline.history),
+        metric=facts_of(making.source.task).primary,
+        validation=baseline.best.validation[metric.name],
+        warnings=tuple(learnt_nothing(network.name, baseline, metric, making.training.rate)),
+        file=None if out is None else compress_only(network, Chain(()), making, out, frozen_graph, progress),
+    )
 
 
 def compress_only(
     network: NetworkSource, chain: Chain, making: Making, out: Path, frozen_graph: bool, progress: Progress
-) -> str:
-    """Compress a baseline and write its file to `out`, without measuring; says what was done.
+) -> WrittenFile:
+    """Compress a baseline and write its file to `out`, without measuring.
 
     Raises:
         UsageError: bad input, or the compression was refused.
@@ -64,9 +74,9 @@ def compress_only(
     told(slow_arithmetic(making.training, making.tuning), progress)
     used, metric = making.used(), making.source.task.primary
     material = _material(making, used, progress)
-    baseline = train_baseline(network, material, making.training, progress, used[0])
-    told(learnt_nothing(network.name, baseline, metric, making.training.rate), progress)
     setup = ChainSetup(material, making.tuning, progress)
+    baseline = trained(network, (chain,), making.training, setup, used[0])
+    told(learnt_nothing(network.name, baseline, metric, making.training.rate), progress)
     compressed = compress(baseline, chain, setup)
     artifact = export(
         compressed,
@@ -77,10 +87,13 @@ def compress_only(
         name=out.stem,
         frozen_graph=frozen_graph,
     )
-    stage = compressed.stages[-1]
-    return (
-        f"Wrote {out.parent / artifact.path}: {artifact.file_bytes:,} bytes, {artifact.parameters:,} parameters, "
-        f"validation {metric.title} {metric.told(stage.validation)}."
+    return WrittenFile(
+        path=str(out.parent / artifact.path),
+        file_bytes=artifact.file_bytes,
+        parameters=artifact.parameters,
+        macs=artifact.macs,
+        metric=facts_of(making.source.task).primary,
+        validation=compressed.stages[-1].validation,
     )
 
 
@@ -129,6 +142,7 @@ def measure_files(
     configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
     prints = {name: samples.fingerprint for name, samples in sets.items()}
     folder = out / f"measure-{key_of(configuration, prints)[:8]}"
+    progress.say(f"Results will be in {folder}.")
     faults = _faults(artifacts[1:], task, sets)
     findings = measure(artifacts, folder, task, sets, measuring, runners, progress, faults)
     record = Record(

@@ -133,7 +133,7 @@ def _reached(entries: dict[str, Any]) -> dict[str, Any]:
 
 
 def recommended(size: float, most_bytes: float | None) -> list[str]:
-    """The chains that docs/compression.md and docs/results.md recommend, for a network of so many bytes.
+    """The chains that docs/reference/compressors and docs/evidence recommend, for a network of so many bytes.
 
     Their targets are such that the files keep the budget, or without one have a 200th and a 30th of the weights' bytes.
     """

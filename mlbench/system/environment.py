@@ -22,12 +22,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def machine() -> dict[str, str]:
+def machine() -> dict[str, str | int]:
     """CPU, cores, memory, frequency governor and operating system."""
     return {
         "cpu": _cpu_name(),
-        "cores": f"{cores()}",
-        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "cores": cores(),
+        "memory_bytes": psutil.virtual_memory().total,
         "governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")) or "not told",
         "system": platform.platform(),
     }

@@ -1,7 +1,7 @@
 """Checks that every plug-in must pass, for those who write one, and small networks to try it on.
 
 `parametrize_with_checks` makes pytest's tests of them; `check_compressor`, `check_task` and `check_network_source` run
-them anywhere. docs/plugins.md shows how.
+them anywhere. docs/how-to/plugins.md shows how.
 """
 
 from mlbench.testing.battery import checks_of, parametrize_with_checks

@@ -154,7 +154,7 @@ def _fit(
     # For all samples: one class, say, may be in the test part alone.
     network = building.build(source, task, material.samples, options.seed)
     for doubt in doubts_of_network(network, task, train):
-        progress.say(f"Warning: {doubt}")
+        progress.warn(doubt)
     if start is None and not source.trained:
         building.start_from_prior(network, task.prior(train))
     elif start is not None:

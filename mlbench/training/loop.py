@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import TypeAdapter
 
-from mlbench.contracts import Progress, Task
+from mlbench.contracts import Advance, Progress, Task
 from mlbench.contracts.samples import Samples
 from mlbench.contracts.task import Arrays
 from mlbench.data.npz_arrays import NPZ_ERRORS
@@ -74,7 +74,7 @@ def fit(
 ) -> Fit:
     """Train a network in place and leave it with its best weights by the primary metric on validation.
 
-    The network as it came counts as epoch 0, so that tuning never leaves it worse. A training that pauses goes on
+    The network as given counts as epoch 0, so that tuning never leaves it worse. A training that pauses goes on
     when it is asked for more epochs, to the weights of an uninterrupted one.
 
     Args:
@@ -114,12 +114,13 @@ def fit(
         history.append(epoch)
         trainer.save(checkpoint, history_to_json(history))
 
-    with progress.task(title, last * len(train) or len(validation), "samples") as advance:
+    total, done = last * len(train) or len(validation), max(0, len(history) - 1) * len(train)
+    with progress.task(title, total, "samples", done) as advance:
         if not history:
             finish(_epoch(trainer, task, validation, number=0, loss=None, seconds=0.0, seen=0))
-        advance((len(history) - 1) * len(train), "")
         while len(history) <= last and not _stalled(task, history[first_settled:], options.patience):
             finish(_train_epoch(trainer, task, train, validation, options, len(history), advance))
+            advance(0, _told(history[-1], task, options.epochs), mark=True)
     settled = history[first_settled:]
     if not settled:
         trainer.current()
@@ -148,6 +149,15 @@ def merit(task: Task, epoch: Epoch) -> tuple[float, ...]:
     )
 
 
+def _told(epoch: Epoch, task: Task, of: int) -> str:
+    """A finished epoch for people."""
+    metric = task.primary
+    return (
+        f"epoch {epoch.epoch} of {of}, loss {epoch.loss:.3g}, "
+        f"validation {metric.title} {metric.told(epoch.validation[metric.name])}"
+    )
+
+
 def _stalled(task: Task, history: list[Epoch], patience: int) -> bool:
     merits = [merit(task, epoch) for epoch in history]
     return bool(patience and merits) and len(merits) - 1 - merits.index(min(merits)) >= patience
@@ -160,7 +170,7 @@ def _train_epoch(
     validation: Samples,
     options: TrainingOptions,
     number: int,
-    advance: Callable[[int, str | None], None],
+    advance: Advance,
 ) -> Epoch:
     started, losses, seen = time.perf_counter(), [], 0
     for inputs, targets in batches(train, task, options, number):

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mlbench.training.accelerators import Accelerator
+
 
 class TrainingOptions(BaseModel):
     """How a network is trained (the defaults are the paper's, section 4.2: Adam, batch 120, 300 epochs, seed 7)."""
@@ -22,6 +24,7 @@ class TrainingOptions(BaseModel):
     teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # of the loss, where there is a teacher
     compute: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores
+    accelerator: Accelerator = "auto"  # auto: a GPU, where TensorFlow sees one
     optimizer: Literal["adam", "muon"] = "adam"
     loss: str = ""  # of the task's; none: its first
     augment_strength: Annotated[float, Field(ge=0, le=2)] = 1.0  # of the usual extents
@@ -29,7 +32,8 @@ class TrainingOptions(BaseModel):
 
     def deciding(self) -> dict[str, Any]:
         """The options that decide the weights, for keys of the cache."""
-        return self.model_dump(exclude={"threads"} if self.vary else {"threads", "vary"})
+        hardware = {"threads", "accelerator"}
+        return self.model_dump(exclude=hardware if self.vary else hardware | {"vary"})
 
 
 class TuningOptions(TrainingOptions):

@@ -25,6 +25,7 @@ from mlbench.records import (
     Stage,
     Timing,
 )
+from mlbench.reports.answers import AnswersTable, answers_only
 from mlbench.reports.files import Rows, file_rows, known
 from mlbench.reports.html.rows import Row, device_label, named, rows_of
 from mlbench.reports.html.selection import Selection, select
@@ -106,6 +107,7 @@ class Digest:
     layers: dict[tuple[int, str], Layers] = field(default_factory=dict)
     feature_maps: dict[tuple[int, str], tuple[int, ...]] = field(default_factory=dict)
     files: list[FileTable] = field(default_factory=list)  # of each run
+    answers: list[AnswersTable] = field(default_factory=list)  # of the runs with devices that only answer
     pictures: dict[str, Picture] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
 
@@ -172,7 +174,15 @@ def _gather(digest: Digest, record: Record, run: int) -> None:
             digest.metrics[f"{metric.name}_{twins + 1}" if twins else metric.name] = metric
     columns = [artifact.id for artifact in known(record, record.artifacts)]
     digest.files.append(FileTable(columns, file_rows(record, record.artifacts)))
-    light: dict[str, Any] = {"measurements": (), "scores": (), "groups": {}, "gallery": None}
+    if answers_only(record):
+        digest.answers.append(AnswersTable.of(record))
+    light: dict[str, Any] = {
+        "agreements": (),
+        "measurements": (),
+        "scores": (),
+        "groups": {},
+        "gallery": None,
+    }
     light |= {"layers": {}, "stages": {}, "files": {}}
     digest.runs.append(record.model_copy(update=light))
 

@@ -5,15 +5,16 @@
   // --- Charts: one after the other when the page is idle, so that text and tables come first.
   const specs = json("data-charts");
   const waiting = [...document.querySelectorAll("[data-chart]")];
-  const later = window.requestIdleCallback || ((work) => setTimeout(work, 20));
+  // A page that is never idle, as one that is captured, is drawn all the same: each chart has a deadline.
+  const later = (work) =>
+    window.requestIdleCallback ? requestIdleCallback(work, { timeout: 100 }) : setTimeout(work, 20);
   const options = { renderer: "svg", actions: false, tooltip: { theme: "custom" } };
 
-  async function draw() {
+  let drawing = Promise.resolve();
+
+  async function drawNext() {
     const place = waiting.shift();
-    if (!place) {
-      document.documentElement.dataset.charts = "done";
-      return;
-    }
+    if (!place) return;
     try {
       const { view } = await window.vegaEmbed(place, specs[place.dataset.chart], options);
       // The width, known only now, sets how many columns a legend has, and so the height; so does any later width.
@@ -23,9 +24,25 @@
       place.textContent = "This chart could not be drawn: " + error.message;
       console.error(error);
     }
-    later(draw);
   }
-  later(draw);
+
+  // One at a time, whoever asks for it.
+  function draw() {
+    drawing = drawing.then(drawNext).then(() => {
+      if (!waiting.length) document.documentElement.dataset.charts = "done";
+    });
+    return drawing;
+  }
+
+  function drawWhenIdle() {
+    draw().then(() => waiting.length && later(drawWhenIdle));
+  }
+
+  async function drawAll() {
+    while (waiting.length) await draw();
+    await drawing;
+  }
+  later(drawWhenIdle);
 
   // --- Table: sort by a heading, filter by words.
   const table = document.getElementById("rows");
@@ -105,7 +122,44 @@
 
   for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));
 
-  // --- Print: closed details are part of the paper too.
+  // --- Columns: at first those that most readers need; the others by a box each.
+  const headings = [...table.tHead.rows[0].cells];
+  const chooser = document.getElementById("columns");
+
+  function chooseColumns() {
+    const style = document.createElement("style");
+    const hidden = new Set(headings.flatMap((heading, column) => ("rare" in heading.dataset ? [column] : [])));
+    const apply = () => {
+      const chosen = [...hidden].map((column) => `#rows tr > :nth-child(${column + 1})`);
+      style.textContent = chosen.length ? `${chosen.join(",")}{display:none}` : "";
+    };
+    headings.forEach((heading, column) => {
+      const label = document.createElement("label");
+      const box = document.createElement("input");
+      box.type = "checkbox";
+      box.checked = !hidden.has(column);
+      box.addEventListener("change", () => {
+        if (box.checked) hidden.delete(column);
+        else hidden.add(column);
+        apply();
+      });
+      label.append(box, " " + heading.querySelector("button").textContent);
+      chooser.append(label);
+    });
+    document.head.append(style);
+    chooser.parentElement.hidden = false;
+    apply();
+  }
+  if (chooser) chooseColumns();
+
+  // --- Print: what is not drawn yet is drawn first; closed details are part of the paper too.
+  const printing = document.getElementById("print");
+  if (printing)
+    printing.addEventListener("click", async () => {
+      await drawAll();
+      window.print();
+    });
+  window.addEventListener("beforeprint", drawAll);
   let opened = [];
   window.addEventListener("beforeprint", () => {
     opened = [...document.querySelectorAll("details:not([open])")];

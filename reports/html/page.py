@@ -15,7 +15,7 @@ import vl_convert
 from markupsafe import Markup
 
 from mlbench import __version__
-from mlbench.records import Record
+from mlbench.records import Record, facts_told
 from mlbench.reports.html import layers, paper, samples, verdict
 from mlbench.reports.html.curves import curve_charts
 from mlbench.reports.html.digest import Digest
@@ -51,6 +51,7 @@ def render(digest: Digest) -> str:
             headline=verdict.headline(digest),
             badges=verdict.badges(digest),
             columns=columns,
+            hidden=[not column.starts_shown(digest.rows) for column in columns],
             table=[_cells(row, columns) for row in digest.rows],
             paper=paper.paper_rows(digest),
             detector_fps=PAPER_DETECTOR_FPS,
@@ -100,7 +101,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"size": format_size, "cut": _cut, "dots": samples.dots}
+    environment.filters |= {"size": format_size, "cut": _cut, "facts": facts_told, "dots": samples.dots}
     return environment
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from mlbench.compression.chain import short_names
 from mlbench.evaluation.amounts import change_shown
@@ -102,12 +102,22 @@ class Column:
         heading: with the unit.
         value: of a row; None or empty where it has none.
         write: the value as text.
+        how: where the page says how it was measured: "size", "latency", "memory" or "metrics"; "": nothing to say.
+        shown: whether it is shown at first: always, where its values differ, or where a row has one.
     """
 
     name: str
     heading: str
     value: Callable[[Row], Any]
     write: Callable[[float], str] = str
+    how: str = ""
+    shown: Literal["always", "where told apart", "where known", "never"] = "never"
+
+    def starts_shown(self, rows: Sequence[Row]) -> bool:
+        """Whether the table shows it at first."""
+        values = {self.value(row) for row in rows} if self.shown.startswith("where") else set()
+        least = 2 if self.shown == "where told apart" else 1
+        return self.shown == "always" or len(values - {None, ""}) >= least
 
 
 def _whole(value: float) -> str:
@@ -118,11 +128,11 @@ def _digits(count: int, scale: float = 1.0) -> Callable[[float], str]:
     return lambda value: f"{value * scale:,.{count}f}"
 
 
-def _field(name: str, heading: str, write: Callable[[float], str] = str) -> Column:
-    return Column(name, heading, attrgetter(name), write)
+def _field(name: str, heading: str, write: Callable[[float], str] = str, **more: Any) -> Column:
+    return Column(name, heading, attrgetter(name), write, **more)
 
 
-def _of_metric(key: str, metric: MetricFacts, end: str) -> Column:
+def _of_metric(key: str, metric: MetricFacts, end: str, primary: bool) -> Column:
     unit = f", {metric.unit}" if metric.unit else ""
     name, heading = (key, "") if end == "value" else (f"{key}_{end}", f" {end}")
 
@@ -130,41 +140,58 @@ def _of_metric(key: str, metric: MetricFacts, end: str) -> Column:
         found = row.metrics.get(metric.name) if row.task and metric in row.task.metrics else None
         return None if found is None else float(getattr(found, end))
 
-    return Column(name, f"{metric.title}{heading}{unit}", value, _digits(metric.digits, metric.scale))
+    shown: Any = "always" if primary and end == "value" else "never"
+    write = _digits(metric.digits, metric.scale)
+    return Column(name, f"{metric.title}{heading}{unit}", value, write, "metrics", shown)
 
 
 def _of_part(part: str) -> Column:
-    return Column(f"fps_{part}", f"FPS {part}", lambda row: row.fps.get(part), _digits(1))
+    return Column(f"fps_{part}", f"FPS {part}", lambda row: row.fps.get(part), _digits(1), "latency")
 
 
 _BEFORE = (
-    _field("run", "run", _whole),
-    _field("variant", "variant"),
-    _field("chain", "chain"),
-    _field("device", "device"),
-    _field("test_set", "test set"),
-    _field("samples_told", "intervals over"),
-    _field("file_bytes", "file, bytes", _whole),
-    _field("deflated_bytes", "deflated, bytes", _whole),
-    _field("parameters", "parameters", _whole),
-    _field("macs", "MACs, M", _digits(2, 1e-6)),
+    _field("run", "run", _whole, shown="where told apart"),
+    _field("variant", "variant", shown="always"),
+    _field("short_chain", "chain", shown="always"),
+    _field("chain", "whole chain"),
+    _field("device", "device", shown="where told apart"),
+    _field("test_set", "test set", shown="where told apart"),
+    _field("samples_told", "intervals over", how="metrics"),
+    _field("file_bytes", "file, bytes", _whole, how="size", shown="always"),
+    _field("deflated_bytes", "deflated, bytes", _whole, how="size"),
+    _field("parameters", "parameters", _whole, how="size"),
+    _field("macs", "MACs, M", _digits(2, 1e-6), how="size"),
     _field("precision", "precision"),
 )
 _AFTER = (
-    _field("p50_ms", "p50, ms", _digits(3)),
-    _field("p90_ms", "p90, ms", _digits(3)),
-    _field("p99_ms", "p99, ms", _digits(3)),
-    _field("samples", "latency samples", _whole),
-    _field("load_ms", "load, ms", _digits(1)),
-    _field("first_ms", "first, ms", _digits(2)),
-    _field("fps_network", "FPS network", _digits(1)),
+    _field("p50_ms", "p50, ms", _digits(3), how="latency", shown="always"),
+    _field("p90_ms", "p90, ms", _digits(3), how="latency"),
+    _field("p99_ms", "p99, ms", _digits(3), how="latency"),
+    _field("samples", "latency samples", _whole, how="latency"),
+    _field("load_ms", "load, ms", _digits(1), how="latency"),
+    _field("first_ms", "first, ms", _digits(2), how="latency"),
+    _field("fps_network", "FPS network", _digits(1), how="latency"),
 )
 _LAST = (
-    _field("peak_bytes", "peak memory, bytes", _whole),
-    Column("error_verdict", "error against baseline", lambda row: change_told(row.change, row.metric)),
-    Column("speed_verdict", "p50 against baseline", lambda row: change_told(row.speed, None)),
-    _field("fits", "budgets"),
-    _field("failure", "does not run"),
+    _field("peak_bytes", "peak memory, bytes", _whole, how="memory", shown="always"),
+    Column(
+        "error_verdict",
+        "error against baseline",
+        lambda row: change_told(row.change, row.metric),
+        str,
+        "metrics",
+        "where known",
+    ),
+    Column(
+        "speed_verdict",
+        "p50 against baseline",
+        lambda row: change_told(row.speed, None),
+        str,
+        "latency",
+        "where known",
+    ),
+    _field("fits", "budgets", shown="where known"),
+    _field("failure", "does not run", shown="where known"),
 )
 
 
@@ -172,7 +199,7 @@ def columns_of(rows: list[Row], metrics: Mapping[str, MetricFacts]) -> list[Colu
     """The columns that rows need: those of their tasks' metrics, the primary ones with intervals, and pipelines."""
     primary = {row.metric for row in rows if row.metric}
     shown = [
-        _of_metric(key, metric, end)
+        _of_metric(key, metric, end, metric in primary)
         for key, metric in metrics.items()
         for end in (("value", "low", "high") if metric in primary else ("value",))
     ]
@@ -188,7 +215,7 @@ def rows_of(record: Record, run: int, test_label: Callable[[Record, str], str]) 
         run: its number.
         test_label: names a test set of a record so that equal names mean equal samples.
     """
-    devices = {device.id: device for device in record.devices}
+    devices = {device.id: device for device in record.devices if not device.answers_only}
     measured = {(m.artifact, m.device): m for m in record.measurements}
     for artifact in record.artifacts:
         for device in devices.values():

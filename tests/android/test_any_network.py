@@ -148,9 +148,9 @@ def _with(place: int, **values: object) -> Any:
     ("change", "stage", "said"),
     [
         (lambda told: told["inputs"].pop(), "load", "the network has 2 inputs, there are samples for 1"),
-        (_with(1, type="uint32"), "load", "as int32 from 20 bytes a sample, not as uint32 from 20"),
+        (_with(1, type="uint32"), "load", "as int32 from 20 bytes per sample, not as uint32 from 20"),
         (_with(1, type="float32"), "load", "not as float32"),
-        (_without("table"), "load", "as float32 from 768 bytes a sample, not as float32 from 192"),
+        (_without("table"), "load", "as float32 from 768 bytes per sample, not as float32 from 192"),
         (_with(0, channels=4), "load", "the table of"),
         (_with(0, channels=0), "load", "the table of"),
         (_with(1, bytes=16), "inputs", "has 240 bytes, not the 192 of 12 samples of 16: it is cut off"),

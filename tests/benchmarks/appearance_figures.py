@@ -1,4 +1,4 @@
-"""The figures of docs/appearance.md: how good the appearance model's samples are, and how fast they come.
+"""The figures of docs/explanation/appearance.md: how good the appearance model's samples are, and how fast they come.
 
     python tests/benchmarks/appearance_figures.py                      # sampling speed, dlib's acceptance
     python tests/benchmarks/appearance_figures.py --data faces.npz     # and the probe's error on real faces

@@ -23,7 +23,7 @@ _TRUE, _FOUND = (255, 255, 255), (90, 220, 60)
 
 
 def sheet() -> np.ndarray:
-    """A row a network, a column a face; white the true points, green the network's."""
+    """One row per network, one column per face; white the true points, green the network's."""
     task, faces = Landmarks(), AppearanceModel.load().sample(_FACES, seed=_SEED)
     samples = samples_of(faces)
     rows = []

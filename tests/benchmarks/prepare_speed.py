@@ -20,7 +20,7 @@ from pathlib import Path
 
 class Silent:
     @contextmanager
-    def task(self, title, total, unit):
+    def task(self, title, total, unit, done=0):
         yield lambda done, text: None
 
     def say(self, text):

@@ -1,4 +1,4 @@
-"""Tables of docs/results.md and docs/compression.md from the records of runs.
+"""Tables of the pages in docs/evidence from the records of runs.
 
     python -m tests.benchmarks.results_tables paper  RUN…    the paper's Tables 1 and 2 beside ours
     python -m tests.benchmarks.results_tables ratios RUN…    what compression wins and costs, as in Kim et al. 2016
@@ -7,12 +7,14 @@
     python -m tests.benchmarks.results_tables stages RUN…    what each step of a chain gave and cost
     python -m tests.benchmarks.results_tables pools  RUN…    training time against the number of pools
     python -m tests.benchmarks.results_tables techniques RUN…    size raw and deflated, speed, memory and error
+    python -m tests.benchmarks.results_tables files  RUN…    the chain of each file
 
-A RUN is a folder with record.json, or the file.
+A RUN is a folder with record.json, or the file. With --sizes a file is named by its size in place of its chain.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -38,11 +40,14 @@ def main() -> None:
         "stages": stages,
         "pools": pools,
         "techniques": techniques,
+        "files": files,
     }
-    if len(sys.argv) < 3 or sys.argv[1] not in kinds:
+    asked = [word for word in sys.argv[1:] if word != "--sizes"]
+    if len(asked) < 2 or asked[0] not in kinds:
         sys.exit(__doc__)
     try:
-        head, *rows = kinds[sys.argv[1]]([read_record(Path(place)) for place in sys.argv[2:]])
+        records = [read_record(Path(place)) for place in asked[1:]]
+        head, *rows = kinds[asked[0]]([*map(_by_size, records)] if "--sizes" in sys.argv else records)
     except UsageError as error:
         sys.exit(f"Error: {error}")
     for row in (head, ["---"] * len(head), *rows):
@@ -98,7 +103,7 @@ def ratios(records: list[Record]) -> Iterator[Row]:
         "MACs ×",
         "latency × (99 %)",
         "memory ×",
-        "validation MAE untuned → tuned, px",
+        "validation MAE before → after tuning, px",
         *(f"{name}: MAE change, px" for name in _sets(records)),
     ]
     for record in records:
@@ -123,7 +128,7 @@ def ratios(records: list[Record]) -> Iterator[Row]:
 
 
 def goals(records: list[Record]) -> Iterator[Row]:
-    """How far the last chain of each record goes: a column a record."""
+    """How far the last chain of each record goes: one column per record."""
     yield ["goal", *(record.artifacts[0].variant for record in records)]
     columns = [_goals(record) for record in records]
     for row in zip(*columns, strict=True):
@@ -194,7 +199,7 @@ def stages(records: list[Record]) -> Iterator[Row]:
         "parameters",
         "MACs",
         "bytes",
-        "validation MAE untuned → tuned, px",
+        "validation MAE before → after tuning, px",
         "epochs",
     ]
     for record in records:
@@ -226,7 +231,7 @@ def _steps(record: Record) -> dict[tuple[str, ...], Stage]:
 
 def pools(records: list[Record]) -> Iterator[Row]:
     """Median speed of training the baselines, as their histories tell."""
-    yield ["network", "MACs", "parameters", "images/s", "seconds an epoch", "epochs", "minutes of training"]
+    yield ["network", "MACs", "parameters", "images/s", "seconds per epoch", "epochs", "minutes of training"]
     for record in records:
         base = record.artifacts[0]
         history = record.stages[base.id][0].history[1:]
@@ -251,7 +256,7 @@ def techniques(records: list[Record]) -> Iterator[Row]:
         "MACs",
         "p50, ms",
         "memory, MB",
-        "validation MAE untuned → tuned, px",
+        "validation MAE before → after tuning, px",
         "test MAE, px (95 %)",
     ]
     for record, artifact in _artifacts(records):
@@ -269,11 +274,39 @@ def techniques(records: list[Record]) -> Iterator[Row]:
         ]
 
 
+def files(records: list[Record]) -> Iterator[Row]:
+    """The whole chain of each file."""
+    yield ["file", "bytes", "chain"]
+    for record, artifact in _artifacts(records):
+        steps = "+".join(stage.name for stage in record.stages[artifact.id][1:])
+        yield [_label(record, artifact), f"{artifact.file_bytes:,}", f"`{steps or 'none'}`"]
+
+
+def _by_size(record: Record) -> Record:
+    """The record with the size of each file in place of its chain; with what tells apart files of one size."""
+    base, *others = record.artifacts
+    sizes = [format_size(artifact.file_bytes) for artifact in record.artifacts]
+    named = [
+        artifact.model_copy(
+            update={"chain": size + (_last_tuning(artifact) if sizes.count(size) > 1 else "")}
+        )
+        for artifact, size in zip(others, sizes[1:], strict=True)
+    ]
+    return record.model_copy(update={"artifacts": (base, *named)})
+
+
+def _last_tuning(artifact: Artifact) -> str:
+    options = dict(re.findall(r"(\w+)=([\w.]+)", artifact.chain.rpartition("+")[2]))
+    return f", {options['epochs']} epochs" + (", teacher" if "teacher_share" in options else "")
+
+
 def _artifacts(records: Iterable[Record]) -> list[tuple[Record, Artifact]]:
     return [(record, artifact) for record in records for artifact in record.artifacts]
 
 
 def _label(record: Record, artifact: Artifact) -> str:
+    if artifact.chain[0].isdigit():  # a size
+        return f"{artifact.variant} {artifact.chain}"
     short = short_names(other.chain for other in record.artifacts)
     return f"{artifact.variant} `{short[artifact.chain]}`"
 

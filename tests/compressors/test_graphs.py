@@ -33,7 +33,7 @@ _OPTIONS = {
     "cluster": "cluster(32)",
 }
 _REFUSED = {
-    ("dynamic4", "separable"): "no dense layer but what gives the answers",
+    ("dynamic4", "separable"): "no dense layer before the output layer",
     ("cp", "two_inputs"): "cp found no layer",
     ("cp", "separable"): "cp found no layer",
     ("tt", "residual"): "tt found no layer",

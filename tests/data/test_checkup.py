@@ -128,7 +128,7 @@ def test_schemas_tell_what_each_task_reads(command_line):
 
 
 def test_the_documentation_names_every_array_of_the_schemas():
-    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "data.md").read_text()
     for task in ("classification", "regression"):
         for one in plugins.load("tasks", task).expected:
             assert f"| `{one.name}`" in page, one.name

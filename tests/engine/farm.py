@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlbench.system import children
 
-_PATIENCE = 120  # seconds, on a machine that does much else
+_PATIENCE = 600  # seconds, on a machine that does much else
 
 
 class Farm:

@@ -46,7 +46,7 @@ class Told:
     total: int = 0
 
     @contextmanager
-    def task(self, title, total, unit):
+    def task(self, title, total, unit, done=0):
         self.total = total
         yield lambda done, text: self.steps.append(done)
 
@@ -307,7 +307,7 @@ def test_what_a_dead_worker_had_taken_is_done_by_the_first_process(tmp_path, mon
 
     class Killer(Told):
         @contextmanager
-        def task(self, title, total, unit):
+        def task(self, title, total, unit, done=0):
             yield lambda done, text: [
                 killed.append(child.kill()) for child in multiprocessing.active_children()
             ]

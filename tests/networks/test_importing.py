@@ -246,7 +246,7 @@ def test_a_function_gives_the_same_network_every_time_and_is_trained_as_a_varian
         ("my_networks:number", "gave int: give a network"),
         ("my_networks:absent", "gave no network .AttributeError"),
         ("no_such_module:network", "gave no network .ModuleNotFoundError"),
-        ("my_networks:__name__", "is no function"),
+        ("my_networks:__name__", "is not a function"),
     ],
 )
 def test_a_function_that_gives_no_network_is_refused(module, text, told):
@@ -279,7 +279,7 @@ class _OfOnesOwn(tf_keras.Model):
 
 
 def test_a_class_of_ones_own_in_memory_is_refused(kept):
-    with pytest.raises(UsageError, match="class of one's own"):
+    with pytest.raises(UsageError, match="custom class"):
         source_of(_OfOnesOwn())
 
 
@@ -323,7 +323,7 @@ def test_folders_and_absent_files_are_refused(tmp_path, cache):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("custom.keras", "\"doubling\" is of the class 'Doubling', which is of one's own"),
+        ("custom.keras", "\"doubling\" is of the class 'Doubling', which is custom"),
         ("lambda.keras", "\"lambda\" is of the class 'Lambda', which holds code"),
         ("alone.weights.h5", "holds weights without layers"),
     ],

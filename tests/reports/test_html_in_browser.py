@@ -168,6 +168,63 @@ def test_print_opens_what_is_closed_and_hides_tools(seen: Visit) -> None:
     seen.page.emulate_media(media="screen")
 
 
+def test_a_page_that_is_never_idle_is_drawn(browser: Any, report: Path) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        "window.requestIdleCallback = (work, asked) => asked?.timeout && setTimeout(work, asked.timeout);"
+    )
+    page.goto(report.resolve().as_uri())
+    page.wait_for_function("document.documentElement.dataset.charts === 'done'", timeout=120_000)
+    assert page.evaluate("[...document.querySelectorAll('[data-chart]')].every(e => e.querySelector('svg'))")
+    page.close()
+
+
+def test_printing_waits_for_all_charts(browser: Any, report: Path) -> None:
+    page = browser.new_page()
+    page.add_init_script(
+        "window.requestIdleCallback = () => 0;"
+        "window.print = () => { window.drawn ="
+        " [...document.querySelectorAll('[data-chart]')].every(e => e.querySelector('svg')); };"
+    )
+    page.goto(report.resolve().as_uri())
+    assert page.query_selector("[data-chart] svg") is None
+    page.click("#print")
+    page.wait_for_function("window.drawn !== undefined", timeout=120_000)
+    assert page.evaluate("window.drawn") is True
+    page.close()
+
+
+_SIDEWAYS = "document.querySelector('#rows').parentElement.scrollWidth"
+_CLEAR = "document.querySelector('#rows').parentElement.clientWidth"
+
+
+def test_the_table_fits_until_more_columns_are_chosen(browser: Any, tmp_path: Path, report: Path) -> None:
+    records = [read_record(path) for path in sorted(RECORDS.glob("*.json"))]
+    HtmlReport().write(records, tmp_path / "report.html")
+    for path in (tmp_path / "report.html", report):
+        with visit(browser, path) as opened:
+            page = opened.page
+            assert page.evaluate(f"{_SIDEWAYS} <= {_CLEAR}")
+            assert not page.is_visible("#rows th:has-text('p99, ms')")
+            page.click(".chooser summary")
+            page.check("#columns label:has-text('p99, ms') input")
+            assert page.is_visible("#rows th:has-text('p99, ms')")
+            page.uncheck("#columns label:has-text('file, bytes') input")
+            assert not page.is_visible("#rows th:has-text('file, bytes')")
+
+
+def test_every_figure_leads_to_how_it_was_measured(seen: Visit) -> None:
+    page = seen.page
+    figures = page.query_selector_all("figure:has([data-chart])")
+    assert all(figure.query_selector("figcaption a[href^='#how-']") for figure in figures)
+    targets = set(
+        page.evaluate("[...document.querySelectorAll('a[href^=\"#how-\"]')].map(e => e.getAttribute('href'))")
+    )
+    assert targets >= {"#how-latency", "#how-metrics", "#how-memory", "#how-size"}
+    assert all(page.query_selector(f"dl.means {target}") for target in targets)
+    assert page.query_selector("#rows th:has-text('p50, ms') a[href='#how-latency']")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (360, "light")])
 def test_nothing_runs_off_the_side_and_colours_follow_the_scheme(
     width: int, scheme: str, browser: Any, report: Path

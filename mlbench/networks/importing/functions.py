@@ -37,7 +37,7 @@ def called(text: str) -> Any:
         for part in name.split("."):
             function = getattr(function, part)
         if not callable(function):
-            message = f"{text} is no function: give package.module:function that returns a network."
+            message = f"{text} is not a function: give package.module:function that returns a network."
             raise UsageError(message)
         tf_keras.utils.set_random_seed(_SEED)
         return function()

@@ -62,7 +62,7 @@ def of_memory(model: Any, told: str) -> Found:
         raise UsageError(message)
     if not getattr(model, "_is_graph_network", False):
         message = (
-            f"{told} gave a network without known inputs or of a class of one's own: build it of Input and layers, "
+            f"{told} gave a network without known inputs or of a custom class: build it of Input and layers, "
             "as tf_keras.Model(inputs, outputs) or tf_keras.Sequential."
         )
         raise UsageError(message)

@@ -51,7 +51,7 @@ def cleaned(config: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: something in it is on no list; the sentence names the layer.
     """
     if config.get("class_name") not in _MODELS:
-        _refuse("network", f"is of the class {config.get('class_name')!r}, a class of one's own")
+        _refuse("network", f"is of the class {config.get('class_name')!r}, a custom class")
     return _entry(config)
 
 
@@ -64,7 +64,7 @@ def _entry(value: Any, place: str = "network") -> dict[str, Any]:
     place = name if isinstance(name, str) else place
     operation = kind in _OPERATIONS and (kind not in _KNOWN_LAYERS or _is_operation(value))
     if kind == "Lambda" or (not operation and kind not in _MODELS and kind not in _KNOWN_LAYERS):
-        why = "holds code" if kind == "Lambda" else "is of one's own, or not known here"
+        why = "holds code" if kind == "Lambda" else "is custom, or not known here"
         _refuse(place, f"is of the class {kind!r}, which {why}")
     if not _is_kerass_own(value, kind):
         _refuse(
@@ -178,7 +178,7 @@ def _values(config: Mapping[str, Any], place: str) -> dict[str, Any]:
     made = {}
     for key, value in config.items():
         if key == "dtype" and not _is_plain_policy(value):
-            _refuse(place, "is quantised, or computes as a policy of one's own says")
+            _refuse(place, "is quantised, or computes by a custom policy")
         if key.endswith("activation"):
             made[key] = _activation(value, place)
         elif not _LEFT_OUT.fullmatch(key) or (key == "dtype" and "batch_shape" in config):
@@ -206,7 +206,7 @@ def _activation(value: Any, place: str) -> str | None:
         value = value.get("config")
     if value is not None and (not isinstance(value, str) or value not in _ACTIVATIONS):
         told = value.get("class_name") if isinstance(value, dict) else value
-        _refuse(place, f"has the activation {told!r}, which is of one's own or has no counterpart")
+        _refuse(place, f"has the activation {told!r}, which is custom or has no counterpart")
     return value
 
 

@@ -274,7 +274,7 @@ def _keep(network: tf_keras.Model, answers: Answers, folder: Path, told: str) ->
     saved = storage.load(folder)
     for kept, weight in zip(saved.get_weights(), network.get_weights(), strict=True):
         if not np.array_equal(kept, weight, equal_nan=True):
-            message = f"{told} cannot be imported: its weights are others when they are read again."
+            message = f"{told} cannot be imported: its weights differ when they are read again."
             raise UsageError(message)
     difference = _difference(answers, trials.answers_of(saved), told)
     facts = {

@@ -34,7 +34,7 @@ def trial_inputs(wanted: Mapping[str, Wanted]) -> dict[str, npt.NDArray[Any]]:
 
 
 def answers_of(network: tf_keras.Model) -> list[npt.NDArray[Any]]:
-    """What a network of tf_keras answers to its trial inputs, an array an output."""
+    """What a network of tf_keras answers to its trial inputs, one array per output."""
     import tensorflow as tf
 
     named = dict(zip(network.input_names, network.inputs, strict=True))

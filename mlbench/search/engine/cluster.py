@@ -114,8 +114,8 @@ class Cluster(Pool):
     measure: Callable[[str], str] = worker.measure
     closing: Callable[[], None] = lambda: None
     alive: Callable[[], None] = lambda: None
-    _futures: dict[str, tuple[Step, Future]] = field(default_factory=dict)
-    _ended: queue.SimpleQueue[tuple[str, Future]] = field(default_factory=queue.SimpleQueue)
+    _futures: dict[str, tuple[Step, Future[str]]] = field(default_factory=dict)
+    _ended: queue.SimpleQueue[tuple[str, Future[str]]] = field(default_factory=queue.SimpleQueue)
     _excluded: dict[str, str] = field(default_factory=dict)  # why, by address
     _known: dict[str, dict[str, Any]] = field(default_factory=dict)  # facts of workers, by address
     _marks: dict[str, str] = field(default_factory=dict)  # who has what, by mark
@@ -142,7 +142,7 @@ class Cluster(Pool):
 
     def _submit(
         self, function: Callable[[str], str], text: str, name: str, only: list[str] | None, **options: Any
-    ) -> Future:
+    ) -> Future[str]:
         # Two clients that ask for a step get one task. Asked for again, it is another: Dask may hold the old answer.
         key = f"{name}-{self._attempts[name]}"
         self._attempts[name] += 1
@@ -308,7 +308,7 @@ class Cluster(Pool):
         self._listed = time.monotonic()
 
 
-def _reply_of(future: Future) -> Reply:
+def _reply_of(future: Future[str]) -> Reply:
     """What came of a future; one whose scheduler went away is lost."""
     if future.status == "finished":
         return Reply.model_validate_json(future.result())

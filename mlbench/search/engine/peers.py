@@ -24,13 +24,11 @@ def reach(address: str) -> Ask:
     worker = get_worker()
 
     async def asked(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        answer = await worker.rpc(address).run(
-            function=dumps(function), args=dumps(arguments), kwargs=dumps({})
-        )
+        packed = {"function": function, "args": arguments, "kwargs": {}}
+        answer = await worker.rpc(address).run(**{name: dumps(one) for name, one in packed.items()})
         if answer["status"] == "OK":
             return answer["result"]
-        _, error, trace = clean_exception(**answer)
-        raise error.with_traceback(trace)
+        raise clean_exception(**answer)[1] or OSError(f"{address} does not answer")
 
     def ask(function: Callable[..., Any], *arguments: Any) -> Any:
         return sync(worker.loop, asked, function, arguments)

@@ -124,7 +124,7 @@ class InProcess(Pool):
 
     def reserve(self) -> str:
         """This machine."""
-        return environment.machine()["cpu"]
+        return str(environment.machine()["cpu"])
 
     def quiet(self) -> bool:
         """It does one thing at a time."""

@@ -44,7 +44,7 @@ final class Input implements Closeable {
     int bytes = tableFile == null ? tensor.numBytes() : tensor.numElements();
     if (!taken.equals(type) || bytes != samples.size) {
       throw new IOException("the network takes " + tensor.name() + " as " + taken + " from " + bytes
-          + " bytes a sample, not as " + type + " from " + samples.size);
+          + " bytes per sample, not as " + type + " from " + samples.size);
     }
     table = tableFile == null ? null : new ByteTable(RunConfig.bytes(tableFile), channels, tensor);
   }

@@ -14,7 +14,7 @@ import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** Writes what every output of a network gives, sample after sample, as raw bytes: a file an output. */
+/** Writes what every output of a network gives, sample after sample, as raw bytes: one file per output. */
 final class Outputs implements Closeable {
   private final Network network;
   private final File folder;

@@ -1,0 +1,47 @@
+"""`mlbench arm64 install` and `mlbench arm64 remove`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group(
+    epilog="\b\nExamples:\n"
+    "  mlbench arm64 install\n"
+    "  mlbench run --variant basic --compress dynamic --device host --device arm64:cortex-a76\n"
+)
+def arm64() -> None:
+    """The kernels of ARM CPUs in emulation, to see whether answers hold there: install, remove."""
+
+
+@arm64.command()
+@click.option("--mirror", help="Address of a Debian mirror or snapshot. [default: this machine's own]")
+@click.option(
+    "--packages",
+    "given",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder that holds the packages and wheels, for machines without apt or network.",
+)
+def install(mirror: str | None, given: Path | None) -> None:
+    """Install QEMU, an ARM Python and LiteRT for it into the cache folder; needs no rights.
+
+    Every package has a pinned SHA-256. What was fetched is kept until all is installed.
+    """
+    from rich.console import Console
+
+    from mlbench.device_runners.arm64 import home, installation
+    from mlbench.system.progress import Bars
+
+    new = installation.install(mirror, given, Bars(Console(stderr=True)))
+    click.echo(f"{home.home().folder}: {'installed' if new else 'is installed already'}")
+
+
+@arm64.command()
+def remove() -> None:
+    """Remove what was installed, and kept answers."""
+    from mlbench.device_runners.arm64 import home
+    from mlbench.system.sizes import format_size
+
+    click.echo(f"Removed {format_size(home.remove())}")

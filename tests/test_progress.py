@@ -1,0 +1,174 @@
+"""What long work tells: lines in a log, bars on a terminal, warnings alone where it is to be quiet."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from mlbench.cli import cli
+from mlbench.contracts import Samples
+from mlbench.faces.landmarks import Landmarks
+from mlbench.runs import estimate
+from mlbench.system.durations import format_duration
+from mlbench.system.progress import Bars, Lines, Quiet, progress_on
+from tests.conftest import TINY
+
+
+class _Clock:
+    """Seconds that a test sets."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def _lines(work, between=30.0):
+    """What a log holds after work, which is called with a task's advance and the clock."""
+    out, clock = StringIO(), _Clock()
+    with Lines(Console(file=out, width=300), between, clock).task("Training", 1000, "samples") as advance:
+        work(advance, clock)
+    return out.getvalue().splitlines()
+
+
+def test_a_log_gets_a_line_at_the_start_and_about_every_half_minute():
+    def work(advance, clock):
+        for _ in range(80):
+            clock.now += 1
+            advance(10, "epoch 1")
+
+    start, *rest = _lines(work)
+    assert start == "Training: 0 of 1,000 samples"
+    assert rest == [
+        "Training: 300 of 1,000 samples (30%), 10 per second, about 70 s left, epoch 1",
+        "Training: 600 of 1,000 samples (60%), 10 per second, about 40 s left, epoch 1",
+    ]
+
+
+def test_a_mark_is_a_line_at_once():
+    def work(advance, clock):
+        clock.now += 2
+        advance(500, None)
+        advance(0, "epoch 1 of 2", mark=True)
+
+    assert _lines(work)[1:] == [
+        "Training: 500 of 1,000 samples (50%), 250 per second, about 2 s left, epoch 1 of 2"
+    ]
+
+
+def test_what_an_earlier_command_did_is_no_part_of_the_rate():
+    out, clock = StringIO(), _Clock()
+    with Lines(Console(file=out, width=300), 30.0, clock).task("Training", 1000, "samples", 900) as advance:
+        clock.now += 10
+        advance(50, None, mark=True)
+    start, line = out.getvalue().splitlines()
+    assert start == "Training: 900 of 1,000 samples (90%)"
+    assert "5 per second, about 10 s left" in line
+
+
+def test_the_rate_is_of_the_last_minute():
+    def work(advance, clock):
+        clock.now += 1000  # a slow start
+        advance(1, None)
+        for _ in range(40):
+            clock.now += 2
+            advance(20, None)
+        advance(0, None, mark=True)
+
+    assert "10 per second" in _lines(work)[-1]
+
+
+def test_bars_tell_marks_only_where_they_are_to_be_verbose():
+    for verbose in (False, True):
+        out = StringIO()
+        console = Console(file=out, width=120, force_terminal=True, color_system=None)
+        with Bars(console, verbose=verbose).task("Training", 2, "samples") as advance:
+            advance(1, "step")
+            advance(0, "epoch 1 of 2", mark=True)
+        assert ("Training: epoch 1 of 2" in out.getvalue()) == verbose
+
+
+def test_what_shows_progress_follows_the_console_and_the_wish():
+    terminal, file = Console(file=StringIO(), force_terminal=True), Console(file=StringIO())
+    assert isinstance(progress_on(terminal), Bars)
+    assert isinstance(progress_on(file, verbose=True), Lines)
+    assert isinstance(progress_on(terminal, quiet=True), Quiet)
+
+
+def test_quiet_keeps_warnings():
+    out = StringIO()
+    quiet = Quiet(Console(file=out))
+    quiet.say("working")
+    quiet.warn("the disk is full")
+    assert out.getvalue() == "Warning: the disk is full\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0, "0 s"), (99, "99 s"), (100, "2 min"), (3599, "1 h"), (4800, "1 h 20 min"), (259_200, "3 days")],
+)
+def test_durations_are_told_in_two_units_at_most(seconds, told):
+    assert format_duration(seconds) == told
+
+
+LONG = ["run", "train", "compress", "measure", "compare", "inspect", "prepare"]
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_commands_of_long_work_may_be_quiet_or_verbose(name):
+    flags = {flag for option in cli.commands[name].params for flag in option.opts}
+    assert {"--quiet", "-q", "--verbose", "-v"} <= flags
+
+
+def test_quiet_and_verbose_exclude_each_other(command_line):
+    code, _, told = command_line("train", "--quiet", "--verbose")
+    assert (code, told) == (2, "Error: --quiet and --verbose exclude each other: give one of them.\n")
+
+
+@pytest.mark.slow
+def test_a_run_says_where_results_will_be_and_how_long_it_will_take_before_it_works(
+    plugin, cache, tmp_path, command_line
+):
+    small = [
+        "--samples",
+        "120",
+        "--tune-epochs",
+        "1",
+        "--min-count",
+        "20",
+        "--min-seconds",
+        "0.05",
+        "--no-pipeline",
+    ]
+    run = ["run", "--variant", "tiny", "--compress", "svd(rank=4)", "--out", tmp_path, *small]
+    code, _, first = command_line(*run, "--epochs", "1")
+    assert code == 0, first
+    lines = first.splitlines()
+    place = next(n for n, line in enumerate(lines) if "results will be in" in line)
+    start = next(n for n, line in enumerate(lines) if line.startswith("Training tiny: 0 of"))
+    epoch = next(n for n, line in enumerate(lines) if "epoch 1 of 1, loss" in line and "validation" in line)
+    tuning = next(n for n, line in enumerate(lines) if line.startswith("Tuning will take about"))
+    assert place < start < epoch < tuning
+    assert not any(line.startswith("Training and tuning will take") for line in lines)  # no rate was known
+    folder = lines[place].split("results will be in ")[1].split(",")[0]
+    assert (tmp_path / folder / "record.json").exists()
+
+    _, _, longer = command_line(*run, "--epochs", "2")
+    assert "Training and tuning will take about" in longer
+    assert "earlier trainings of tiny" in longer
+
+    _, _, again = command_line(*run, "--epochs", "2", "--quiet")
+    assert not [line for line in again.splitlines() if not line.startswith(("Warning: ", "Note: "))]
+
+
+def test_nothing_is_said_of_time_that_is_not_known(cache, sampled: Samples):
+    from mlbench.compression.stages import ChainSetup
+    from mlbench.data.split import split
+    from mlbench.system.progress import Silent
+    from mlbench.training.baselines import Material
+    from mlbench.training.options import TrainingOptions, TuningOptions
+
+    material = Material(Landmarks(), sampled, split(sampled, "shuffled", 7))
+    setup = ChainSetup(material, TuningOptions(), Silent())
+    assert estimate.before_training(TINY, material, TrainingOptions(), None, (), setup) == ""
