@@ -1,6 +1,6 @@
 """How far answers move on ARM kernels: each precision of the ready models and of the small networks, on CPU models.
 
-python -m tests.benchmarks.arm64_answers FOLDER (ready|small|kernels|layers) [--samples N] [--cpu NAME]… [--network NAME]…
+python -m tests.benchmarks.arm64_answers FOLDER ready|small|kernels|layers [--samples 32] [--cpu max] [--network basic]
 
 Writes the files into FOLDER, where it finds them again, and prints a table of docs/arm64.md. Answers are kept in the
 cache, so that a run that was stopped goes on. `kernels` tells which instructions multiply, by what QEMU translates;
