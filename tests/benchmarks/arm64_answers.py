@@ -109,8 +109,7 @@ def _ready(folder: Path, count: int, only: list[str] | None = None) -> Iterator[
                 if not files[precision.name].exists():
                     made = precision.requantise(prepared(content), inputs)
                     files[precision.name].write_bytes(restored(made, content))
-        spread = spread_of(next(iter(answers(files[_SHIPPED], samples).values())))
-        yield f"{shipped.stem}, 1 % is {spread / 100:.2g} px", samples, files
+        yield shipped.stem, samples, files
 
 
 def _small(folder: Path, count: int, only: list[str] | None = None) -> Iterator[Subject]:
