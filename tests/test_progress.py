@@ -6,11 +6,17 @@ import pytest
 from rich.console import Console
 
 from mlbench.cli import cli
-from mlbench.contracts import Samples
+from mlbench.compression.chain import parse_chain
+from mlbench.compression.stages import ChainSetup
+from mlbench.data.split import split
 from mlbench.faces.landmarks import Landmarks
+from mlbench.records import Epoch
 from mlbench.runs import estimate
-from mlbench.system.durations import format_duration
-from mlbench.system.progress import Bars, Lines, Quiet, progress_on
+from mlbench.system.durations import format_duration, format_rate
+from mlbench.system.progress import Bars, Lines, Quiet, Silent, progress_on
+from mlbench.training.baselines import Material
+from mlbench.training.loop import history_to_json
+from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
 
 
@@ -112,6 +118,14 @@ def test_durations_are_told_in_two_units_at_most(seconds, told):
     assert format_duration(seconds) == told
 
 
+def test_rates_are_told_without_powers_of_ten():
+    assert [format_rate(rate) for rate in (1234.5, 12, 0.254)] == [
+        "1,234 per second",
+        "12 per second",
+        "0.25 per second",
+    ]
+
+
 LONG = ["run", "train", "compress", "measure", "compare", "inspect", "prepare"]
 
 
@@ -154,21 +168,65 @@ def test_a_run_says_where_results_will_be_and_how_long_it_will_take_before_it_wo
     folder = lines[place].split("results will be in ")[1].split(",")[0]
     assert (tmp_path / folder / "record.json").exists()
 
-    _, _, longer = command_line(*run, "--epochs", "2")
-    assert "Training and tuning will take about" in longer
-    assert "earlier trainings of tiny" in longer
-
-    _, _, again = command_line(*run, "--epochs", "2", "--quiet")
+    code, _, again = command_line("train", *run[1:3], *small[:2], "--epochs", "2", "--quiet")
+    assert code == 0
     assert not [line for line in again.splitlines() if not line.startswith(("Warning: ", "Note: "))]
 
 
-def test_nothing_is_said_of_time_that_is_not_known(cache, sampled: Samples):
-    from mlbench.compression.stages import ChainSetup
-    from mlbench.data.split import split
-    from mlbench.system.progress import Silent
-    from mlbench.training.baselines import Material
-    from mlbench.training.options import TrainingOptions, TuningOptions
+def _known(samples, **training):
+    """Material, options and set-up of a network that two chains are to be made of."""
+    material = Material(Landmarks(), samples, split(samples, "shuffled", 7))
+    setup = ChainSetup(material, TuningOptions(epochs=2, **training), Silent())
+    return material, TrainingOptions(epochs=10, **training), setup, len(material.split.train)
 
-    material = Material(Landmarks(), sampled, split(sampled, "shuffled", 7))
-    setup = ChainSetup(material, TuningOptions(), Silent())
-    assert estimate.before_training(TINY, material, TrainingOptions(), None, (), setup) == ""
+
+def _expected(samples, chains=(), **training):
+    material, options, setup, _ = _known(samples, **training)
+    return estimate.before_training(
+        TINY, material, options, None, [parse_chain(text) for text in chains], setup
+    )
+
+
+@pytest.fixture
+def earlier(cache):
+    """A finished training of a network of the same name, at 100 samples per second."""
+    before, after = (
+        Epoch(
+            epoch=n,
+            loss=1.0,
+            validation={"mae": 5.0},
+            learning_rate=1.0,
+            samples_per_s=100.0 * n,
+            seconds=9.0 * n,
+        )
+        for n in (0, 1)
+    )
+    folder = cache / "baselines" / "tiny-1a2b"
+    folder.mkdir(parents=True)
+    (folder / "history.json").write_text(history_to_json([before, after]))
+
+
+def test_the_time_follows_the_rate_of_earlier_trainings(earlier, sampled):
+    train = _known(sampled)[3]
+    told = _expected(sampled)
+    assert told == (
+        f"Training will take about {format_duration(train / 10)}: {10 * train:,} samples at the 100 per second of "
+        "earlier trainings of tiny."
+    )
+    assert _expected(sampled, patience=3).startswith("Training will take at most about")
+
+
+def test_chains_that_begin_alike_tune_their_stages_once(earlier, sampled):
+    train = _known(sampled)[3]
+    one, two, other = (
+        _expected(sampled, chains)
+        for chains in (["svd(rank=4)"], ["svd(rank=4)", "svd(rank=4)+int8"], ["svd(rank=4)", "svd(rank=8)"])
+    )
+    assert one == two
+    assert one.startswith("Training and tuning will take about")
+    assert f"{12 * train:,} samples" in one
+    assert f"{14 * train:,} samples" in other
+
+
+def test_nothing_is_said_of_time_that_is_not_known(cache, sampled):
+    assert _expected(sampled) == ""

@@ -12,7 +12,7 @@ from mlbench.compression.stages import ChainSetup, unfinished
 from mlbench.contracts import NetworkSource
 from mlbench.records import Epoch
 from mlbench.system.cache import cache_folder
-from mlbench.system.durations import format_duration
+from mlbench.system.durations import format_duration, format_rate
 from mlbench.training.baselines import Material, Trained, baseline_folder, baseline_key, finished
 from mlbench.training.loop import history_from_json
 from mlbench.training.options import TrainingOptions
@@ -34,11 +34,10 @@ def before_training(
     done = finished(baseline_folder(network, key), key, material.task)
     count = 0 if done else training.epochs * len(material.split.train)
     rate = _rate(done.history if done else ()) or _rate(_newest_history(network.name))
-    what = "Training and tuning" if count else "Tuning"
-    patient = setup.tuning.patience > 0 or (count > 0 and training.patience > 0)
-    return _told(
-        what, count + _tuning(key, chains, setup), rate, patient, f"earlier trainings of {network.name}"
-    )
+    tuned = _tuning(key, chains, setup)
+    what = " and ".join([*(["Training"] if count else []), *(["tuning"] if tuned else [])]).capitalize()
+    patient = (tuned > 0 and setup.tuning.patience > 0) or (count > 0 and training.patience > 0)
+    return _told(what, count + tuned, rate, patient, f"earlier trainings of {network.name}")
 
 
 def after_training(trained: Trained, chains: Sequence[Chain], setup: ChainSetup) -> str:
@@ -56,7 +55,7 @@ def _told(what: str, samples: int, rate: float, patient: bool, source: str) -> s
     if not samples or not rate:
         return ""
     time = f"{'at most ' if patient else ''}about {format_duration(samples / rate)}"
-    return f"{what} will take {time}: {samples:,} samples at the {rate:,.3g} per second of {source}."
+    return f"{what} will take {time}: {samples:,} samples at the {format_rate(rate)} of {source}."
 
 
 def _rate(history: Sequence[Epoch]) -> float:

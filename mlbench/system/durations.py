@@ -1,4 +1,4 @@
-"""Durations as text."""
+"""Durations and rates as text."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def format_duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} days {hours} h" if hours else f"{days} days"
+
+
+def format_rate(rate: float) -> str:
+    """Something per second for people: `1,234 per second`, `0.25 per second`."""
+    return f"{rate:,.0f} per second" if rate >= 10 else f"{rate:.2g} per second"

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from mlbench.system.durations import format_duration
+from mlbench.system.durations import format_duration, format_rate
 
 #: Seconds between two lines of a log, where it is to be verbose, and those over which the rate is taken.
 _BETWEEN = 30.0
@@ -140,7 +140,7 @@ class _Counted:
         share = f" ({self._done / self._total:.0%})" if self._done and self._total else ""
         told = [f"{self._title}: {self._done:,} of {self._total:,} {self._unit}{share}"]
         if rate > 0:
-            told.append(f"{rate:,.0f} per second" if rate >= 10 else f"{rate:.2g} per second")
+            told.append(format_rate(rate))
             if left := max(0, self._total - self._done):
                 told.append(f"about {format_duration(left / rate)} left")
         return ", ".join([*told, *filter(None, [self._text])])
