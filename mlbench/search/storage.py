@@ -49,10 +49,10 @@ class PatientStorage(RDBStorage):
         """
         self.told, self.say, self.patience_s = shown(url), say, PATIENCE_S
         options: dict[str, Any] = {"pool_pre_ping": True}
-        if url.startswith("sqlite"):
-            options["connect_args"] = {"timeout": 60}
-            Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
         try:
+            if url.startswith("sqlite"):
+                options["connect_args"] = {"timeout": 60}
+                Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True)
             super().__init__(
                 url,
                 engine_kwargs=options,
@@ -61,7 +61,10 @@ class PatientStorage(RDBStorage):
                 heartbeat_stale_trial_callback=revive,
             )
         except (NoSuchModuleError, ImportError) as error:
-            message = f"--study {self.told}: its driver is not installed ({error}); install mlbench[search]."
+            message = (
+                f"--study {self.told}: its driver is not installed ({error}): install it; "
+                "mlbench[cluster] has that of PostgreSQL."
+            )
             raise UsageError(message) from error
         except (*_FAILURES, RuntimeError, OSError) as error:
             message = f"--study {self.told} cannot be opened ({reason(error)}): start the database, or name another."

@@ -2,8 +2,9 @@
 
 python -m tests.benchmarks.arm64_answers FOLDER ready|small|kernels|layers [--samples 32] [--cpu max] [--network basic]
 
-Writes the files into FOLDER, where it finds them again, and prints a table of docs/how-to/arm64.md. Answers are kept in the
-cache, so that a run that was stopped goes on. `kernels` tells which instructions multiply, by what QEMU translates;
+Writes the files into FOLDER, where it finds them again, and prints a table of docs/how-to/arm64.md.
+Answers are kept in the cache, so that a run that was stopped goes on.
+`kernels` tells which instructions multiply, by what QEMU translates;
 `layers` where the answers of basic in dynamic precision part, in the sample that moves most. Both need `ready` before.
 """
 

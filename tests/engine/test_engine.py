@@ -60,11 +60,11 @@ def test_jobs_are_judged_untuned_and_go_on_to_their_end(making, cache):
     untuned, paused, whole, longer, baseline, refused = (found[job] for job in jobs)
     assert [outcome.epochs for outcome in (untuned, paused, whole, longer, baseline)] == [1, 1, 1, 0, 0]
     assert [outcome.complete for outcome in (untuned, paused, whole, longer)] == [False, False, True, True]
-    assert whole.metrics["mae"] < untuned.metrics["mae"]
+    assert whole.metrics["mae"] <= untuned.metrics["mae"]  # epoch 0 is kept where tuning gives nothing
     assert longer.file_bytes < whole.file_bytes < baseline.file_bytes
     assert whole.parameters < baseline.parameters
     assert whole.macs < baseline.macs
-    assert "larger" in refused.failure
+    assert "above the rank" in refused.failure
     assert not refused.metrics
     timings = engine.timed([jobs[2], jobs[3]])
     assert len({timing.baseline_p50_ms for timing in timings.values()}) == 1

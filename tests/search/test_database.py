@@ -126,14 +126,14 @@ def test_a_server_that_stays_away_ends_the_search_in_one_sentence(server, monkey
 
 def test_a_moment_without_the_database_is_waited_for(tmp_path, monkeypatch):
     study, failures = _study(tmp_path), iter([True, True])
-    session, lost = study._storage.scoped_session, OperationalError("", {}, Exception("connection lost"))
+    session, lost = study._database.scoped_session, OperationalError("", {}, Exception("connection lost"))
 
     def away():
         if next(failures, False):
             raise lost
         return session()
 
-    monkeypatch.setattr(study._storage, "scoped_session", away)
+    monkeypatch.setattr(study._database, "scoped_session", away)
     started = time.monotonic()
     assert study.ask() is not None
     assert time.monotonic() > started

@@ -143,9 +143,8 @@ def test_every_default_candidate_of_any_network_is_a_chain(name):
     context = Context(samples_for(network, 40, 3), 7, Silent())
     entries = usual_space([network], context, 3, None)
     assert {"svd(target={svd_target},epochs={epochs})+{after_svd}", "none"} <= set(entries["replace"])
-    assert ("cp(target={cp_target},epochs={epochs})+{after_cp}" in entries["replace"]) == (
-        name != "separable"
-    )
+    handled = "cp(target={cp_target},epochs={epochs})+{after_cp}" in entries["replace"]
+    assert handled == (name in ("sequential", "residual"))  # convolutions over more than one channel
     space, rng = _space(entries), random.Random(7)
     for _ in range(300):
         found = space.candidate(_picking(rng))
