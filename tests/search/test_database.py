@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -48,17 +50,19 @@ def _program(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    import os
-
+def server() -> Iterator[Server]:
     pytest.importorskip("psycopg", reason="no psycopg: pip install mlbench[cluster]")
-    program, folder = _program("initdb"), tmp_path_factory.mktemp("postgres")
+    program = _program("initdb")
+    # Not in pytest's folder, which no other user may enter; the path of a socket must be short, too.
+    with tempfile.TemporaryDirectory(prefix="mlbench-") as folder:
+        yield from _served(program, Path(folder))
+
+
+def _served(program: str, folder: Path) -> Iterator[Server]:
     user: list[str] = []
     if os.geteuid() == 0:  # PostgreSQL refuses root
         setpriv = shutil.which("setpriv") or pytest.skip("no setpriv: PostgreSQL refuses to run as root")
         user = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
-        for place in (folder, *folder.parents[:2]):
-            place.chmod(0o755)
         os.chown(folder, 65534, 65534)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
