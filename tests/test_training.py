@@ -355,11 +355,11 @@ def test_the_loss_is_of_the_kind_asked_for(parts, loss, expected):
     assert float(trainer.step(few.inputs, {POINTS: answers + 3})) == pytest.approx(expected, rel=1e-4)
 
 
-def test_every_option_but_threads_is_in_the_key(sampled):
+def test_every_option_but_what_computes_is_in_the_key(sampled):
     material = material_of(sampled)
     # Where images are not varied, keys are those of before there was the option.
     varied = _OPTIONS.model_copy(update={"vary": ("light",)})
-    assert set(varied.deciding()) == set(TrainingOptions.model_fields) - {"threads"}
+    assert set(varied.deciding()) == set(TrainingOptions.model_fields) - {"threads", "accelerator"}
     assert set(_OPTIONS.deciding()) == set(varied.deciding()) - {"vary"}
     keys = {
         baselines.baseline_key(TINY, material, _OPTIONS.model_copy(update=changed))

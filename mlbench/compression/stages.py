@@ -146,6 +146,9 @@ def compress(baseline: Trained, chain: Chain, setup: ChainSetup, epochs: int | N
     Raises:
         RefusedCompressionError: a stage would not make the network smaller.
     """
+    from mlbench.training.step import use_threads  # imports TensorFlow
+
+    use_threads(setup.tuning.threads)  # before the first network is made
     current = start(baseline, setup.material.task.primary.name)
     for ahead in stages_ahead(baseline.key, chain, setup, epochs):
         current = carried_out(ahead, current, baseline, setup)

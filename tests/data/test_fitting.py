@@ -166,7 +166,7 @@ def test_rare_classes_and_those_of_one_part_are_told():
     few = doubts_of_samples(_samples(y=np.array([0] * 30 + [1] * 27 + [2] * 3)), None, _CLASSES)
     assert few == [
         "The class 2 (3) of y has fewer than 10 samples: it is hardly learnt, and its errors are not told apart from "
-        "chance."
+        "guessing."
     ]
 
 

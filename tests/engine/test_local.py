@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,10 +61,9 @@ def test_a_killed_workers_training_is_taken_up_at_its_checkpoint(cache, faces_fi
     assert 0 < outcome.epochs < epochs - 2
 
 
-def test_a_run_on_two_workers_is_that_of_one(faces_file, plugin, command_line, tmp_path, monkeypatch):
+def test_a_run_on_two_workers_is_that_of_one(faces_file, plugin, tmp_path):
     records = []
     for workers in ("1", "2"):
-        monkeypatch.setenv("MLBENCH_CACHE", str(tmp_path / f"cache{workers}"))
         out = tmp_path / f"runs{workers}"
         options = (
             "--epochs",
@@ -84,14 +84,18 @@ def test_a_run_on_two_workers_is_that_of_one(faces_file, plugin, command_line, t
             "svd(rank=4000)",
         )
         few = ("--min-count", "20", "--min-seconds", "0.05", "--out", out, "--workers", workers)
-        code, _, err = command_line("run", "--variant", "tiny", "--data", faces_file, *options, *chains, *few)
-        assert code in (0, None), err
+        words = ["run", "--variant", "tiny", "--data", faces_file, *options, *chains, *few]
+        # In a process of its own: TensorFlow takes no number of threads once it has computed.
+        command = [sys.executable, "-c", "from mlbench.cli import main; main()", *map(str, words)]
+        environment = os.environ | {"MLBENCH_CACHE": str(tmp_path / f"cache{workers}")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
         [path] = out.rglob("record.json")
         records.append(path.read_text())
     assert len(list((tmp_path / "cache2").glob("stages/*/stage.json"))) == 2
     hashes = [sorted(set(re.findall(r'"sha256": ?"(\w+)"', text))) for text in records]
     assert hashes[0] == hashes[1]
-    assert all("larger" in text for text in records)
+    assert all("above the rank" in text for text in records)
 
 
 def test_workers_that_cannot_start_are_told(cache, monkeypatch, tmp_path):
