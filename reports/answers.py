@@ -37,7 +37,7 @@ class AnswersTable:
         tested = {row[_TEST_SET] for row in rows} - {""}
         alone = len(tested) == 1
         return cls(
-            f"Answers on other kernels beside those on {reference}: {min(tested) if alone else 'the same samples'}, "
+            f"Answers on other kernels, compared with {reference}: {min(tested) if alone else 'the same samples'}, "
             "changes with 95 % intervals",
             tuple(_without(headings, alone)),
             tuple(tuple(_without(row, alone)) for row in rows),

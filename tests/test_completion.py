@@ -38,7 +38,7 @@ def test_the_shell_is_that_of_the_user(command_line, tmp_path, monkeypatch):
 def test_another_shell_is_told(command_line, monkeypatch):
     monkeypatch.setenv("SHELL", "/bin/tcsh")
     code, _, told = command_line("completion", "--install")
-    assert (code, told) == (2, "Error: $SHELL is tcsh: say which shell, as `mlbench completion bash`.\n")
+    assert (code, told) == (2, "Error: $SHELL is tcsh: name the shell, as `mlbench completion bash`.\n")
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")

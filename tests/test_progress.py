@@ -137,7 +137,7 @@ def test_commands_of_long_work_may_be_quiet_or_verbose(name):
 
 def test_quiet_and_verbose_exclude_each_other(command_line):
     code, _, told = command_line("train", "--quiet", "--verbose")
-    assert (code, told) == (2, "Error: --quiet and --verbose exclude each other: give one of them.\n")
+    assert (code, told) == (2, "Error: --quiet and --verbose cannot be combined: give one of them.\n")
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import click
     "  mlbench run --variant basic --compress dynamic --device host --device arm64:cortex-a76\n"
 )
 def arm64() -> None:
-    """The kernels of ARM CPUs in emulation, to see whether answers hold there: install, remove."""
+    """Install or remove the emulated ARM system, which tests whether answers hold on ARM CPUs."""
 
 
 @arm64.command()
@@ -22,12 +22,13 @@ def arm64() -> None:
     "--packages",
     "given",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder that holds the packages and wheels, for machines without apt or network.",
+    help="Folder with the packages and wheels, for machines without apt or network.",
 )
 def install(mirror: str | None, given: Path | None) -> None:
-    """Install QEMU, an ARM Python and LiteRT for it into the cache folder; needs no rights.
+    """Install QEMU, and Python and LiteRT for ARM, into the cache folder. No root rights are needed.
 
-    Every package has a pinned SHA-256. What was fetched is kept until all is installed.
+    Every package has a pinned SHA-256.
+    After an interruption, the same command goes on with the packages that it has.
     """
     from rich.console import Console
 
@@ -35,12 +36,12 @@ def install(mirror: str | None, given: Path | None) -> None:
     from mlbench.system.progress import Bars
 
     new = installation.install(mirror, given, Bars(Console(stderr=True)))
-    click.echo(f"{home.home().folder}: {'installed' if new else 'is installed already'}")
+    click.echo(f"{home.home().folder}: {'installed' if new else 'already installed'}")
 
 
 @arm64.command()
 def remove() -> None:
-    """Remove what was installed, and kept answers."""
+    """Remove the emulated ARM system and the answers in the cache."""
     from mlbench.device_runners.arm64 import home
     from mlbench.system.sizes import format_size
 

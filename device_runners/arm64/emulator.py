@@ -42,7 +42,7 @@ def version_of(qemu: Path) -> str:
         raise UsageError(message) from error
     found = re.search(r"version (\d+)\.(\d+)[.\d]*", told)
     if found is None:
-        message = f"{qemu} does not tell its version: {INSTALL}."
+        message = f"{qemu} does not print its version: {INSTALL}."
         raise UsageError(message)
     version = found[0].removeprefix("version ")
     if (int(found[1]), int(found[2])) < _OLDEST:
@@ -170,7 +170,7 @@ class Emulated:
         finally:
             timer.cancel()
         if self._late:
-            message = f"the emulated process did not answer within {seconds:.0f} s, which is the limit"
+            message = f"the emulated process did not answer within the limit of {seconds:.0f} s"
             raise EmulatorError(message)
         if not line:
             raise EmulatorError(self._cause_of_death())

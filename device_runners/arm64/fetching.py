@@ -19,7 +19,7 @@ from mlbench.system.files import file_sha256
 _HELPER = Path("/usr/lib/apt/apt-helper")  # apt's own downloader, which checks hashes
 _TIMEOUT_S = 1800
 _PLATFORMS = [f"manylinux_2_{minor}_aarch64" for minor in (17, 26, 27, 28, 31, 34)]
-_ELSEWHERE = "give the folder of files fetched elsewhere by --packages"
+_ELSEWHERE = "give a folder of files fetched elsewhere by --packages"
 
 
 def fetch(store: Path, mirror: str | None, given: Path | None, progress: Progress) -> list[Path]:
@@ -47,9 +47,7 @@ def fetch(store: Path, mirror: str | None, given: Path | None, progress: Progres
         for wheel in wheels:
             advance(0, wheel.name)
             if wheel.sha256 is None:
-                progress.say(
-                    f"No hash is pinned for {wheel.name} {wheel.version}: it is taken as pip finds it."
-                )
+                progress.say(f"No hash is pinned for {wheel.name} {wheel.version}: pip chooses the wheel.")
             found.append(_wheel(wheel, store, given))
             advance(1, None)
     return found
@@ -99,7 +97,7 @@ def _own_mirror() -> str:
     """Where this machine's own packages come from."""
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"]
     try:
-        done = _run(command, "apt does not answer: give --mirror.")
+        done = _run(command, "apt does not answer: give the address of a Debian mirror by --mirror.")
     except FileNotFoundError as error:
         message = f"There is no apt on this machine to fetch Debian packages: {_ELSEWHERE}."
         raise UsageError(message) from error
@@ -144,7 +142,7 @@ def _kept(wheel: Wheel, folder: Path) -> Path | None:
 
 def _by_pip(wheel: Wheel, folder: Path) -> None:
     if importlib.util.find_spec("pip") is None:
-        message = f"pip is missing, which fetches {wheel.name} for aarch64: run `python -m ensurepip`, or {_ELSEWHERE}."
+        message = f"pip is missing, and {wheel.name} for aarch64 needs it: run `python -m ensurepip`, or {_ELSEWHERE}."
         raise UsageError(message)
     wanted = f"{wheel.name}=={wheel.version}" + (f" --hash=sha256:{wheel.sha256}" if wheel.sha256 else "")
     requirements = folder / "requirements.txt"

@@ -36,9 +36,7 @@ def install(mirror: str | None, given: Path | None, progress: Progress) -> bool:
         with tempfile.TemporaryDirectory(dir=base(), prefix=".part-") as scratch:
             part = Home(Path(scratch) / "home")
             _unpack(files, part, progress)
-            progress.say(
-                "Trying it out: the emulated Python compiles its modules, which takes a minute or some …"
-            )
+            progress.say("Testing: the emulated Python compiles its modules, which takes minutes …")
             try_out(part)
             part.folder.rename(target.folder)
         shutil.rmtree(store, ignore_errors=True)

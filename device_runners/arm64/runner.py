@@ -42,7 +42,7 @@ class Arm64Runner(DeviceRunner):
     """An ARM CPU's kernels, by QEMU."""
 
     name: ClassVar[str] = "arm64"
-    summary: ClassVar[str] = "an ARM CPU's kernels in emulation: answers and errors, never a time"
+    summary: ClassVar[str] = "an ARM CPU's kernels in emulation: answers and errors, no times"
     answers_only: ClassVar[bool] = True
 
     def __init__(self, cpu: str = _USUAL) -> None:
@@ -185,9 +185,7 @@ class _Lane:
                 return
             found = _read(out, test_set, rows)
             if found is None:
-                self.failure = Failure(
-                    stage="inference", reason="the network gives numbers that are not finite"
-                )
+                self.failure = Failure(stage="inference", reason="the network's answers are not finite")
                 return
             with write_atomically(kept) as part:
                 part.write_bytes(out.read_bytes())

@@ -67,7 +67,7 @@ def unpack_wheel(file: Path, target: Path) -> None:
 def _data_of(source: IO[bytes]) -> IO[bytes]:
     """The compressed files of a package, which is an `ar` archive: 60 bytes of header before each member."""
     if source.read(len(_ARCHIVE)) != _ARCHIVE:
-        message = "it is no Debian package"
+        message = "it is not a Debian package"
         raise ValueError(message)
     for name, size in _headers(source):
         if name.startswith("data.tar"):
@@ -115,13 +115,13 @@ def _place(target: Path, path: PurePosixPath) -> Path:
     place = target / path
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.parent.resolve().is_relative_to(target.resolve()):
-        raise UnsafeNameError(f"a link of it leads out at {path!s:.80}")  # noqa: EM102 (short)
+        raise UnsafeNameError(f"it has a link out of the folder: {path!s:.80}")  # noqa: EM102 (short)
     return place
 
 
 def _copy(source: IO[bytes] | None, place: Path, *, program: bool) -> None:
     if source is None:
-        message = f"{place.name} is no file"
+        message = f"{place.name} is not a file"
         raise ValueError(message)
     place.unlink(missing_ok=True)  # never through a link
     with source, place.open("xb") as file:

@@ -17,10 +17,10 @@ _SHELLS = ("bash", "zsh", "fish")
     "  mlbench completion bash"
 )
 @click.argument("shell", required=False, type=click.Choice(_SHELLS))
-@click.option("--install", is_flag=True, help="Write the script where the shell looks for it.")
+@click.option("--install", is_flag=True, help="Write the script to where the shell looks for it.")
 @click.pass_context
 def completion(context: click.Context, shell: str | None, install: bool) -> None:
-    """Print the script for tab completion in SHELL, by default that of $SHELL, or install it."""
+    """Print or install the script for tab completion in SHELL, by default that of $SHELL."""
     shell = shell or _own_shell()
     script = _script(context.find_root().command, shell)
     if not install:
@@ -37,16 +37,16 @@ def completion(context: click.Context, shell: str | None, install: bool) -> None
 
 #: What is left to do, by shell.
 _NEXT = {
-    "bash": "Start a new shell; the package bash-completion reads it.",
-    "zsh": "Put `fpath+=~/.zfunc; autoload -Uz compinit; compinit` into ~/.zshrc, if it is not there, for new shells.",
-    "fish": "New shells have it.",
+    "bash": "Start a new shell. The package bash-completion must be installed.",
+    "zsh": "If ~/.zshrc lacks it, add `fpath+=~/.zfunc; autoload -Uz compinit; compinit`. Start a new shell.",
+    "fish": "Start a new shell.",
 }
 
 
 def _own_shell() -> str:
     found = Path(os.environ.get("SHELL", "")).name
     if found not in _SHELLS:
-        message = f"$SHELL is {found or 'not set'}: say which shell, as `mlbench completion {_SHELLS[0]}`."
+        message = f"$SHELL is {found or 'not set'}: name the shell, as `mlbench completion {_SHELLS[0]}`."
         raise UsageError(message)
     return found
 

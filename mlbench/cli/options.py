@@ -268,7 +268,7 @@ training_options = _options(
         type=click.Choice(["auto", "cpu", "gpu"]),
         default="auto",
         callback=_seen_by_tensorflow,
-        help="What trains: a GPU where TensorFlow sees one, the CPU, or a GPU alone. Measuring is on the CPU always.",
+        help="Device for training; auto: a GPU if TensorFlow sees one, else the CPU. Measuring always uses the CPU.",
     ),
     setting(
         "training.threads",
@@ -432,7 +432,7 @@ measuring_options = _options(
         rare=True,
         default=200,
         type=click.IntRange(1),
-        help="Samples of a test set, at most, that arm64 answers.",
+        help="Most samples per test set for arm64 devices.",
     ),
     setting(
         "measuring.photos",
@@ -467,14 +467,14 @@ engine_options = _options(
         rare=True,
         default=1,
         type=click.IntRange(1, 1024),
-        help="Processes of this machine that train and compress at the same time, the cores divided among them.",
+        help="Number of processes on this machine that train and compress. They share its cores.",
     ),
     setting(
         "engine.scheduler",
         "--scheduler",
         rare=True,
         metavar="tcp://HOST:PORT",
-        help="A Dask cluster that trains and compresses, in place of this machine; see docs/how-to/clusters.md.",
+        help="Train and compress on this Dask cluster instead of this machine; see docs/how-to/clusters.md.",
     ),
 )
 

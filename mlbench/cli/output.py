@@ -26,7 +26,7 @@ def _telling(how: str, help_text: str) -> Any:
         if not value:
             return
         if context.meta.setdefault(TELLING, how) not in (how, SILENT):
-            message = "--quiet and --verbose exclude each other: give one of them."
+            message = "--quiet and --verbose cannot be combined: give one of them."
             raise UsageError(message)
 
     return click.option(
@@ -36,8 +36,8 @@ def _telling(how: str, help_text: str) -> Any:
 
 def telling(function: Any) -> Any:
     """`--quiet` and `--verbose`, of a command that shows progress."""
-    function = _telling(VERBOSE, "Tell more: a line per epoch on a terminal, more lines in a log.")(function)
-    return _telling(QUIET, "Tell warnings and results alone.")(function)
+    function = _telling(VERBOSE, "Print more: a line per epoch on a terminal, more lines in a log.")(function)
+    return _telling(QUIET, "Print warnings and results only.")(function)
 
 
 def progress_bars() -> Progress:

@@ -29,7 +29,7 @@ from mlbench.errors import UsageError
     "--to",
     metavar="REPORT",
     shell_complete=complete("reports"),
-    help="A report by name that needs no file, as `mlbench list reports` shows: mlflow, terminal.",
+    help="A report that needs no file, by its name in `mlbench list reports`: mlflow, terminal.",
 )
 def report(runs: tuple[Path, ...], out: Path, to: str | None) -> None:
     """One HTML page of the records of RUNS: folders of runs, or record.json files."""
@@ -39,7 +39,7 @@ def report(runs: tuple[Path, ...], out: Path, to: str | None) -> None:
 
     if to is not None:
         if given("out"):
-            message = "--to sends the records elsewhere than --out: give one of them."
+            message = "--to and --out cannot be combined: give one of them."
             raise UsageError(message)
         plugins.load("reports", to)().write(RecordFiles(runs), None)
         return

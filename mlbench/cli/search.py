@@ -50,8 +50,8 @@ Examples:
   mlbench search --variant "basic(filters={f})" --set 'search.f=["8-16-32", "16-32-64"]' --chain "tucker+int8"
   mlbench search --best size=128KB
 
-What may be chosen stands in the table [search] of the file; see docs/how-to/search.md.
-Rarer options are keys of the file and of --set, as of `mlbench run`.
+The table [search] of the file says what may vary; see docs/how-to/search.md.
+Rarer options can be set in the file or by --set, as for `mlbench run`.
 """
 )
 @config_options
@@ -63,7 +63,7 @@ Rarer options are keys of the file and of --set, as of `mlbench run`.
     default=["basic"],
     show_default=True,
     shell_complete=complete("variants"),
-    help="Network to compress, its fields with {names} where they may vary: basic(filters={f}). May be repeated.",
+    help="Network to compress. Its fields may hold {names} that vary: basic(filters={f}). May be repeated.",
 )
 @model_option("models", multiple=True)
 @setting(
@@ -71,7 +71,7 @@ Rarer options are keys of the file and of --set, as of `mlbench run`.
     "--chain",
     "chain",
     multiple=True,
-    help="Chain with {names} where it may vary; their values are keys of [search]. May be repeated. "
+    help="Chain to try. It may hold {names} that vary; [search] gives their values. May be repeated. "
     "[default: every order of techniques that makes sense]",
 )
 @setting(
@@ -79,7 +79,7 @@ Rarer options are keys of the file and of --set, as of `mlbench run`.
     "--start",
     "starts",
     multiple=True,
-    help="Chain to try first; may be repeated. [default: those that the documentation recommends]",
+    help="Chain to try first. May be repeated. [default: those that the documentation recommends]",
 )
 @setting(
     "search.trials",
@@ -87,28 +87,30 @@ Rarer options are keys of the file and of --set, as of `mlbench run`.
     default=30,
     show_default=True,
     type=click.IntRange(1, 100_000),
-    help="Candidates to try, those of earlier calls among them.",
+    help="Number of candidates to try, including those of earlier calls.",
 )
-@setting("search.hours", "--hours", type=click.FloatRange(0, min_open=True), help="Stop after so many hours.")
+@setting(
+    "search.hours", "--hours", type=click.FloatRange(0, min_open=True), help="Stop after this many hours."
+)
 @setting(
     "search.sampler",
     "--sampler",
     type=click.Choice(_SAMPLERS),
     default="tpe",
     show_default=True,
-    help="How candidates are chosen.",
+    help="Method that proposes candidates: TPE, NSGA-II or random choice.",
 )
 @setting(
     "search.latency",
     "--latency",
     is_flag=True,
-    help="Seek low latency too, beside few bytes and a good metric; a --budget p50=… times as well.",
+    help="Make latency a third objective, beside bytes and the metric.",
 )
 @setting(
     "search.study",
     "--study",
     metavar="URL",
-    help="Database that keeps the trials, as postgresql+psycopg://USER@HOST/DATABASE. [default: a file in --out]",
+    help="Database for the trials, e.g. postgresql+psycopg://USER@HOST/DATABASE. [default: a file in --out]",
 )
 @setting("chains", "--compress", "chains", multiple=True, rare=True, help="Of the file of a run: not used.")
 @setting("output.frozen_graph", "--pb", is_flag=True, rare=True, help="Likewise.")
@@ -116,7 +118,7 @@ Rarer options are keys of the file and of --set, as of `mlbench run`.
     "--best",
     multiple=True,
     metavar="BUDGET",
-    help="Print the candidate to ship of the newest search in --out, within a budget, and end. May be repeated.",
+    help="Print the best candidate of the newest search in --out that keeps this budget, and end. May be repeated.",
 )
 @data_options
 @training_options
@@ -125,9 +127,10 @@ Rarer options are keys of the file and of --set, as of `mlbench run`.
 @engine_options
 @output_options
 def search(best: tuple[str, ...], as_json: bool, out: Path, **options: Any) -> None:
-    """Find the best forms of a network: the front of its metric, bytes and latency, within budgets.
+    """Find the best trade-offs of metric, bytes and latency, within budgets.
 
-    The same command goes on where an earlier call was stopped, and with more --trials where it ended.
+    The same command continues a search that was stopped.
+    With more --trials, it continues one that has ended.
     """
     if best:
         _show_best(best, out, as_json)
@@ -262,7 +265,9 @@ class _Begun:
         for name in names:
             if (values := self.space.values_of(name, chain)) is not None:
                 return values
-        message = f"--start {chain} is not in the space of the search: widen it, or leave the start out."
+        message = (
+            f"--start {chain} is not in the space of the search: extend the space, or leave --start out."
+        )
         raise UsageError(message)
 
 
@@ -337,7 +342,7 @@ def _space(
 
     entries, place = entries_of_space()
     if not chain:
-        progress.say("Looking at what each technique can do with the network …")
+        progress.say("Finding out which techniques can handle the network …")
         setup = ChainSetup(material, plan.making.tuning, progress)
         context = Context(setup.calibration(), plan.making.source.seed, Silent())
         networks = _built(plan.networks, plan, material)
@@ -392,10 +397,10 @@ def _require_front(record: SearchRecord) -> None:
     known = [trial for trial in record.trials if trial.file_bytes and trial.state in ("complete", "stopped")]
     failed = next((trial.failure for trial in record.trials if trial.failure), "")
     least = min(known, key=lambda trial: trial.file_bytes or 0, default=None)
-    near = f" The smallest file, of {least.chain}, has {least.file_bytes:,} bytes." if least else f" {failed}"
+    near = f" The smallest file has {least.file_bytes:,} bytes ({least.chain})." if least else f" {failed}"
     message = (
         f"None of {len(record.trials)} candidates keeps {', '.join(record.budgets) or 'the limits'}.{near} "
-        "Give more --trials, or other budgets."
+        "Increase --trials, or change the budgets."
     )
     raise UsageError(message)
 
@@ -421,7 +426,9 @@ def _show_best(budgets: tuple[str, ...], out: Path, as_json: bool) -> None:
     record = finishing.read(folder)
     best = finishing.best_of(record, [parse_budget(text, [record.metric]) for text in budgets])
     if best is None:
-        message = f"No candidate of {folder} keeps {', '.join(budgets)}: search on with that --budget."
+        message = (
+            f"No candidate of {folder} keeps {', '.join(budgets)}: continue the search with that --budget."
+        )
         raise UsageError(message)
     point = next((one for one in record.front if one.trial == best.number), None)
     if as_json:
@@ -433,7 +440,7 @@ def _show_best(budgets: tuple[str, ...], out: Path, as_json: bool) -> None:
     )
     if point is not None:
         click.echo(f"File: {folder / point.file}" if point.file else "File: not measured yet")
-        click.echo(f"Made again by: {point.command}")
+        click.echo(f"Command that makes it again: {point.command}")
 
 
 def _joined(best: Any, point: Any) -> str:

@@ -179,7 +179,7 @@ def show_front(record: SearchRecord, console: Console) -> None:
         )
         table.add_row(*map(Text, cells))
     console.print(table)
-    console.print("\nEach is made again by:")
+    console.print("\nCommands that make them again:")
     for point in record.front:
         console.print(f"  {point.command}", markup=False, highlight=False, soft_wrap=True)
 

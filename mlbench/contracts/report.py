@@ -36,5 +36,5 @@ class Report(ABC):
         Raises:
             UsageError: this report does not show it.
         """
-        message = f"The report {self.name} shows no searches: write to a .html file."
+        message = f"The report {self.name} cannot show searches: write to a .html file."
         raise UsageError(message)

@@ -34,7 +34,7 @@ def network_named(text: str) -> NetworkSource:
         return plugins.load("variants", text.strip())
     base = plugins.load("variants", match[1])
     if not isinstance(base, Variant):
-        message = f"{text}: {match[1]} is no Variant, whose fields can be changed; leave out the parentheses."
+        message = f"{text}: {match[1]} has no fields that can be changed; leave out the parentheses."
         raise UsageError(message)
     given = dict(_assignment(text, part) for part in match[2].split(",") if part.strip())
     blocks, dense = _blocks(text, base, given), base.dense
@@ -96,7 +96,7 @@ def _each(text: str, field: str, numbers: list[int], count: int) -> list[int]:
     """One number for each of so many convolutions."""
     if len(numbers) not in (1, count):
         message = (
-            f"{text}: {field} has {len(numbers)} numbers, and there are {count} convolutions: give one each."
+            f"{text}: {field} has {len(numbers)} numbers for {count} convolutions: give one number for each."
         )
         raise UsageError(message)
     return numbers * (count // len(numbers))

@@ -80,7 +80,7 @@ class Measuring:
         """
         runners = [self._runner(*device.partition(":")[::2]) for device in self.devices]
         if all(runner.answers_only for runner in runners):
-            message = f"{self.devices[0]} only answers, and its answers are compared: give --device host too."
+            message = f"{self.devices[0]} needs a device to compare its answers with: give --device host too."
             raise UsageError(message)
         for runner in runners:
             runner.require_ready()
@@ -232,7 +232,7 @@ def _require_samples(runners: list[DeviceRunner], tests: Mapping[str, Samples]) 
     """A device that only answers has nothing to do without samples."""
     names = [runner.name for runner in runners if runner.answers_only]
     if names and not tests:
-        message = f"{names[0]} answers samples, and there are none: give --data and --task, or leave the device out."
+        message = f"{names[0]} needs samples: give --data and --task, or leave the device out."
         raise UsageError(message)
 
 

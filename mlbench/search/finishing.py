@@ -203,9 +203,7 @@ def _keeps(trial: SearchTrial, record: SearchRecord, budgets: Sequence[Budget]) 
     }
     for budget in budgets:
         if budget.quantity.name not in known:
-            message = (
-                f"--best {budget.name}: a search knows size, p50 and {record.metric.name} of its candidates."
-            )
+            message = f"--best {budget.name}: a search measures only size, p50 and {record.metric.name}."
             raise UsageError(message)
         value, reference = known[budget.quantity.name]
         if value is None or (budget.against and not reference):

@@ -156,7 +156,7 @@ class Search:
         self._baselines[network] = outcome
         good = {name: outcome_to_json(one) for name, one in self._baselines.items() if not one.failure}
         if not good:
-            message = f"The baseline {network} was not made: {outcome.failure}"
+            message = f"The baseline of {network} failed: {outcome.failure}"
             raise UsageError(message)
         self._study.share(_BASELINES, good)
 
@@ -208,7 +208,7 @@ class Search:
 
 def _not_finite(outcome: Outcome) -> str:
     wrong = [name for name, value in outcome.metrics.items() if not math.isfinite(value)]
-    return f"Its {wrong[0]} is no finite number." if wrong else ""
+    return f"Its {wrong[0]} is not finite." if wrong else ""
 
 
 def found_in(rows: Sequence[Row], baselines: dict[str, Outcome], aim: Aim) -> Found:

@@ -134,7 +134,7 @@ def dimension_of(value: Any) -> Dimension:
         place = (
             ".".join(str(part) for part in fault["loc"] if part in ("low", "high", "log")) if fault else ""
         )
-        why = fault["msg"].removeprefix("Value error, ") if fault else "it is no list of values"
+        why = fault["msg"].removeprefix("Value error, ") if fault else "it is not a list of values"
         message = (
             f"{f'{place}: ' if place else ''}{why}; give a list of values, as [0.3, 0.8], or a range, as "
             '{ low = "60KB", high = "900KB", log = true }.'
@@ -185,9 +185,7 @@ class Space:
             used |= self._used(text, ())
         if unused := [name for name in self.dimensions if name not in used]:
             name = unused[0]
-            message = (
-                f"{name}: nothing holds {{{name}}}; write it into a chain or a network, or leave it out."
-            )
+            message = f"{name}: no chain or network uses {{{name}}}; write it into one, or leave the key out."
             raise UsageError(message)
 
     def _used(self, text: str, within: tuple[str, ...]) -> set[str]:
@@ -195,10 +193,10 @@ class Space:
         for name in _NAME.findall(text):
             if name not in self.dimensions:
                 hint = did_you_mean(name, self.dimensions) if self.dimensions else "."
-                message = f'"{text}" holds {{{name}}}, of which there are no values{hint}'
+                message = f'"{text}" holds {{{name}}}, which has no values{hint}'
                 raise UsageError(message)
             if name in within or len(within) >= _MOST_DEEP:
-                message = f"{name}: its values hold {{{name}}} again; give it values without."
+                message = f"{name}: its values hold {{{name}}} themselves; give values without it."
                 raise UsageError(message)
             values = self.dimensions[name]
             found |= {name}.union(
@@ -429,14 +427,14 @@ def space_of(
             continue
         if not name.isidentifier() or name == NETWORK:
             message = (
-                f"{place(name)}: a name of values is a word of letters, digits and _, and not {NETWORK}."
+                f"{place(name)}: a name must consist of letters, digits and _, and must not be {NETWORK}."
             )
             raise UsageError(message)
         with _at(place(name)):
             dimensions[name] = dimension_of(value)
     chains = entries.get(CHAIN, "none")
     if not isinstance(chains, (str, list)) or not all(isinstance(one, str) for one in chains) or not chains:
-        message = f"{place(CHAIN)} must be a text with {{names}}, or a list of such."
+        message = f"{place(CHAIN)} must be a text with {{names}}, or a list of such texts."
         raise UsageError(message)
     with _at(place(CHAIN)):
         space = Space(
@@ -459,7 +457,7 @@ def first_of(text: str, entries: Mapping[str, Any], place: Callable[[str], str])
     def first(match: re.Match[str]) -> str:
         name = match[1]
         if name not in entries:
-            message = f'"{text}" holds {{{name}}}, of which there are no values: give them by the key search.{name}.'
+            message = f'"{text}" holds {{{name}}}, which has no values: give them by the key search.{name}.'
             raise UsageError(message)
         with _at(place(name)):
             values = dimension_of(entries[name])

@@ -34,7 +34,7 @@ def shown(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
     except (ArgumentError, ValueError) as error:
-        message = "--study is no URL of a database: write e.g. postgresql+psycopg://USER@HOST/DATABASE or sqlite:///FILE."
+        message = "--study is not the URL of a database: write e.g. postgresql+psycopg://USER@HOST/DATABASE or sqlite:///FILE."
         raise UsageError(message) from error
 
 
@@ -62,8 +62,8 @@ class PatientStorage(RDBStorage):
             )
         except (NoSuchModuleError, ImportError) as error:
             message = (
-                f"--study {self.told}: its driver is not installed ({error}): install it; "
-                "mlbench[cluster] has that of PostgreSQL."
+                f"--study {self.told}: the driver is not installed ({error}): install it. "
+                "mlbench[cluster] has the driver for PostgreSQL."
             )
             raise UsageError(message) from error
         except (*_FAILURES, RuntimeError, OSError) as error:
@@ -91,12 +91,12 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
                 if time.monotonic() > end:
                     waited, self.patience_s = self.patience_s, 0.0  # what follows need not wait again
                     message = (
-                        f"The study's database {self.told} has been away for {waited:.0f} s ({reason(error)}): "
-                        "start it, and give the same command again, which goes on."
+                        f"The study's database {self.told} could not be reached for {waited:.0f} s ({reason(error)}): "
+                        "start it, then give the same command again to continue."
                     )
                     raise UsageError(message) from error
                 if not told:
-                    self.say(f"The study's database is away ({reason(error)}): trying again …")
+                    self.say(f"The study's database cannot be reached ({reason(error)}): trying again …")
                     told = True
                 time.sleep(min(1.0, self.patience_s / 20))
 

@@ -124,8 +124,8 @@ class Study:
             self._study.set_user_attr("mlbench", __version__)
         elif of != __version__:
             message = (
-                f"The study {self.name} in {where} is of mlbench {of}, this is {__version__}: go on with that version, "
-                "or begin another study by --study or --seed."
+                f"The study {self.name} in {where} is of mlbench {of}, this is {__version__}: use that version, "
+                "or start a new study by --study or --seed."
             )
             raise UsageError(message)
 

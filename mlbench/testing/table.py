@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from mlbench import plugins
@@ -44,11 +45,12 @@ def _tuned(trial: Trial) -> Iterator[str]:
 
 
 def notes(techniques: list[type[Compressor]]) -> Iterator[str]:
-    """A line for each technique, network and reason for which something was left."""
+    """An entry, in lines, for each technique, network and reason for which something was left."""
     for technique in techniques:
         for name, build in NETWORKS.items():
             for told in _told(trial(technique, build)):
-                yield f"- `{technique.name}`, {name}: {told}"
+                entry = f"- `{technique.name}`, {name}: {told}"
+                yield from textwrap.wrap(entry, 118, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _told(trial: Trial) -> Iterator[str]:

@@ -21,8 +21,8 @@ def prepare(chosen: Accelerator) -> None:
     quiet.see_accelerators()
     if chosen == "gpu" and not gpus():
         message = (
-            "--accelerator gpu: TensorFlow sees no GPU here; install what it needs by "
-            "pip install 'mlbench[gpu]', or leave it out to train on the CPU."
+            "--accelerator gpu: TensorFlow sees no GPU here. Install its libraries by "
+            "pip install 'mlbench[gpu]', or leave the option out to train on the CPU."
         )
         raise UsageError(message)
 

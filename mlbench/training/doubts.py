@@ -16,8 +16,8 @@ def slow_arithmetic(*options: TrainingOptions, cpu_info: Path = CPU_INFO) -> lis
     if not flags or computes_bfloat16(flags) or all(chosen.compute != "bfloat16" for chosen in options):
         return []
     return [
-        "This CPU has no bfloat16 arithmetic (none of the flags avx512_bf16, amx_bf16, bf16): --compute bfloat16 was 4 "
-        "times slower than float32 where it was measured, on a CPU with AVX2; leave it out, or give --compute auto."
+        "This CPU has no bfloat16 arithmetic (none of the flags avx512_bf16, amx_bf16, bf16). On a CPU with AVX2, "
+        "--compute bfloat16 was 4 times slower than float32: leave it out, or give --compute auto."
     ]
 
 

@@ -201,11 +201,12 @@ def _percent(share: float) -> str:
 
 def _print_kernels(folder: Path, cpus: list[str], _: int) -> None:
     """Which instructions multiply, on each CPU, in the files that `ready` wrote of basic: beyond those of imports."""
-    print(f"| precision | {' | '.join(cpus)} |\n" + "|---" * (1 + len(cpus)) + "|")
+    print("| precision | on | instructions |\n|---|---|---|")
     idle = {cpu: _instructions(cpu) for cpu in cpus}
     for file in sorted(folder.glob("basic-*.tflite")):
         found = (sorted(_instructions(cpu, file) - idle[cpu]) for cpu in cpus)
-        print(f"| {file.stem.removeprefix('basic-')} | {' | '.join(map(', '.join, found))} |", flush=True)
+        for cpu, names in zip(cpus, found, strict=True):
+            print(f"| {file.stem.removeprefix('basic-')} | {cpu} | {', '.join(names)} |", flush=True)
 
 
 def _print_layers(folder: Path, cpus: list[str], count: int) -> None:

@@ -7,7 +7,7 @@
     python -m tests.benchmarks.results_tables stages RUN…    what each step of a chain gave and cost
     python -m tests.benchmarks.results_tables pools  RUN…    training time against the number of pools
     python -m tests.benchmarks.results_tables techniques RUN…    size raw and deflated, speed, memory and error
-    python -m tests.benchmarks.results_tables files  RUN…    the chain of each file
+    python -m tests.benchmarks.results_tables files  RUN…    the chain of each file, a step per line
 
 A RUN is a folder with record.json, or the file. With --sizes a file is named by its size in place of its chain.
 """
@@ -29,6 +29,14 @@ from mlbench.system.sizes import format_size
 
 Row = list[str]
 
+#: Columns of a kind that is too wide for one table, by table.
+_TABLES = {
+    "paper": (range(7), (0, *range(7, 11))),
+    "ratios": (range(6), (0, *range(6, 12))),
+    "front": (range(3), (1, *range(3, 9))),
+    "stages": (range(4), (0, 1, *range(4, 10))),
+}
+
 
 def main() -> None:
     """Print one kind of table of all records together."""
@@ -47,11 +55,17 @@ def main() -> None:
         sys.exit(__doc__)
     try:
         records = [read_record(Path(place)) for place in asked[1:]]
-        head, *rows = kinds[asked[0]]([*map(_by_size, records)] if "--sizes" in sys.argv else records)
+        rows = [*kinds[asked[0]]([*map(_by_size, records)] if "--sizes" in sys.argv else records)]
     except UsageError as error:
         sys.exit(f"Error: {error}")
-    for row in (head, ["---"] * len(head), *rows):
-        print(f"| {' | '.join(row)} |")
+    if asked[0] == "files":
+        print("\n".join(f"{name}, {size} bytes:\n\n```text\n{chain}\n```\n" for name, size, chain in rows))
+        return
+    for columns in _TABLES.get(asked[0], [range(len(rows[0]))]):
+        head, *others = ([row[column] for column in columns if column < len(row)] for row in rows)
+        for row in (head, ["---"] * len(head), *others):
+            print(f"| {' | '.join(row)} |")
+        print()
 
 
 def paper(records: list[Record]) -> Iterator[Row]:
@@ -145,7 +159,7 @@ def _goals(record: Record) -> list[tuple[str, str]]:
     for name in _sets([record]):
         change = _difference(record, best, "mae", name)
         shown = _met(_signed(change), change.high <= 0.02) if change else "–"
-        rows.append((f"{name}: MAE change, px (upper bound 0.02)", shown))
+        rows.append((f"{name}: MAE change (at most +0.02 px)", shown))
     ratio, measured = _difference(record, best, "p50_ratio", ""), _measured(record, best)
     speed = f"{1 / ratio.value:.1f}" if ratio else "–"
     if ratio and base.variant == "one_pool":
@@ -173,7 +187,7 @@ def _met(shown: str, met: bool) -> str:
 def front(records: list[Record]) -> Iterator[Row]:
     """Files by size with their errors; those that no file of their size or less beats are on the front."""
     names = _sets(records)
-    yield ["bytes", "network", *(f"{name}: MAE, px" for name in names), "on the front"]
+    yield ["bytes", "network", "on the front", *(f"{name}: MAE, px" for name in names)]
     files = sorted(_artifacts(records), key=lambda pair: pair[1].file_bytes)
     errors = [[_error(record, artifact, name) for name in names] for record, artifact in files]
     values = np.array([[error.metrics["mae"].value if error else np.inf for error in row] for row in errors])
@@ -185,32 +199,35 @@ def front(records: list[Record]) -> Iterator[Row]:
         yield [
             f"{artifact.file_bytes:,}",
             _label(record, artifact),
-            *shown,
             "all" if len(won) == len(names) else ", ".join(won),
+            *shown,
         ]
 
 
 def stages(records: list[Record]) -> Iterator[Row]:
     """Parameters, multiply-accumulates, bytes and error after each step, a step that chains share once."""
     yield [
+        "no.",
         "network",
-        "after",
+        "after no.",
         "step",
+        "technique",
         "parameters",
         "MACs",
         "bytes",
         "validation MAE before → after tuning, px",
         "epochs",
     ]
-    for record in records:
-        steps = _steps(record)
-        short = short_names("+".join(names[1:-1]) for names in steps)
-        for names, stage in steps.items():
-            before = short["+".join(names[1:-1])]
+    numbers = dict[tuple[int, tuple[str, ...]], int]()
+    for position, record in enumerate(records):
+        for names, stage in _steps(record).items():
+            before = numbers.get((position, names[:-1]), "")
             yield [
+                f"{numbers.setdefault((position, names), len(numbers) + 1)}",
                 record.artifacts[0].variant,
-                f"`{before}`" if before else "",
+                f"{before}",
                 f"`{stage.name}`",
+                stage.name.partition("(")[0],
                 f"{stage.parameters:,}",
                 f"{stage.macs / 1e6:.1f} M",
                 f"{stage.file_bytes:,}" if stage.file_bytes else "–",
@@ -275,11 +292,10 @@ def techniques(records: list[Record]) -> Iterator[Row]:
 
 
 def files(records: list[Record]) -> Iterator[Row]:
-    """The whole chain of each file."""
-    yield ["file", "bytes", "chain"]
+    """The name of each file, its bytes, and its chain with a step per line."""
     for record, artifact in _artifacts(records):
-        steps = "+".join(stage.name for stage in record.stages[artifact.id][1:])
-        yield [_label(record, artifact), f"{artifact.file_bytes:,}", f"`{steps or 'none'}`"]
+        steps = "\n+ ".join(stage.name for stage in record.stages[artifact.id][1:])
+        yield [_label(record, artifact), f"{artifact.file_bytes:,}", steps or "none"]
 
 
 def _by_size(record: Record) -> Record:

@@ -64,7 +64,7 @@ def test_what_changes_nothing_is_the_variant_itself():
     [
         ("basic(filter=8)", 'no field "filter"; did you mean "filters"?'),
         ("basic(filters=8-x)", "filters=8-x is not of each convolution"),
-        ("basic(filters=8-16,kernel=3-3-3)", "filters has 2 numbers, and there are 3 convolutions"),
+        ("basic(filters=8-16,kernel=3-3-3)", "filters has 2 numbers for 3 convolutions"),
         ("basic(pools=4)", "pools=4 is more than its 3 convolutions"),
         ("basic(kernel=90)", "has a feature map that vanishes"),
         ("basik(kernel=3)", 'There is no variant "basik"'),

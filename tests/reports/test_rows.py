@@ -48,7 +48,7 @@ def test_the_command_writes_csv_by_the_ending_and_prints_it_by_name(tmp_path, co
     code, printed, _ = command_line("report", tmp_path / "record.json", "--to", "csv")
     assert (code, printed) == (0, (tmp_path / "runs.csv").read_text(encoding="utf-8"))
     code, _, told = command_line("report", tmp_path / "record.json", "--to", "csv", "-o", tmp_path / "a.csv")
-    assert (code, told) == (2, "Error: --to sends the records elsewhere than --out: give one of them.\n")
+    assert (code, told) == (2, "Error: --to and --out cannot be combined: give one of them.\n")
 
 
 class _Mlflow(types.ModuleType):

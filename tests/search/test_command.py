@@ -69,7 +69,7 @@ def test_from_a_file_to_a_front_and_on(searching, command_line, faces_file, tmp_
     code, out, _ = command_line("search", "--best", f"size={smallest.file_bytes}", "--json")
     assert code == 0 and json.loads(out)["chain"] == smallest.chain
     code, out, _ = command_line("search", "--best", "size=1GB")
-    assert code == 0 and "Made again by: mlbench run" in out
+    assert code == 0 and "Command that makes it again: mlbench run" in out
     code, _, err = command_line("search", "--best", "size=1KB")
     assert code == 2 and "No candidate" in err
 
@@ -94,15 +94,15 @@ def test_without_a_space_every_technique_is_looked_at(
     ("arguments", "told"),
     [
         (("--set", "search.r=[]"), "--set search.r: "),
-        (("--set", "search.rr=[1]"), "rr: nothing holds {rr}"),
+        (("--set", "search.rr=[1]"), "rr: no chain or network uses {rr}"),
         (("--set", 'search.q=["int9"]'), 'There is no compressor "int9"'),
         (("--set", "search.trials=0"), "search.trials = 0"),
-        (("--chain", "svd({x})"), "holds {x}, of which there are no values"),
+        (("--chain", "svd({x})"), "holds {x}, which has no values"),
         (
             ("--start", "slim"),
             "--start slim(share=0.5) is not in the space" if False else "is not in the space",
         ),
-        (("--study", "nonsense"), "--study is no URL of a database"),
+        (("--study", "nonsense"), "--study is not the URL of a database"),
         (("--budget", "size=1KB"), "candidates keeps size=1KB"),
         (("--variant", "tiny(filters={f})"), "give them by the key search.f"),
     ],

@@ -107,7 +107,7 @@ def test_where_higher_is_better_the_highest_is_shipped():
 
 
 def test_a_budget_of_what_a_search_does_not_know_is_refused():
-    with pytest.raises(UsageError, match="a search knows size, p50 and mae"):
+    with pytest.raises(UsageError, match="a search measures only size, p50 and mae"):
         finishing.best_of(_record(), [parse_budget("memory=1MB")])
 
 

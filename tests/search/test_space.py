@@ -82,10 +82,10 @@ def test_fields_of_a_variant_are_chosen_too():
         ({"t": {"low": 1, "hihg": 3}}, "search.t: "),
         ({"t": []}, "search.t: "),
         ({"t": {"low": 1}}, "search.t: high: Field required"),
-        ({"tt": [1]}, "search.chain: tt: nothing holds {tt}"),
+        ({"tt": [1]}, "search.chain: tt: no chain or network uses {tt}"),
         (
             {"chain": "svd({rnak})", "rank": [1]},
-            'holds {rnak}, of which there are no values; did you mean "rank"?',
+            'holds {rnak}, which has no values; did you mean "rank"?',
         ),
         ({"chain": 3}, "search.chain must be a text"),
         ({"chain": []}, "search.chain must be a text"),

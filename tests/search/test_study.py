@@ -152,7 +152,7 @@ def test_a_candidate_that_makes_no_sense_is_a_failed_trial():
 
 
 def test_a_baseline_that_fails_ends_the_search():
-    with pytest.raises(UsageError, match="The baseline basic was not made: it diverged"):
+    with pytest.raises(UsageError, match="The baseline of basic failed: it diverged"):
         _search(None, 5, look=lambda job: replace(formula(job), failure="it diverged"))
 
 

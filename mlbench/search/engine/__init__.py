@@ -52,7 +52,9 @@ def _cluster(planner: Planner, workers: int, scheduler: str | None, progress: Pr
         from mlbench.search.engine import cluster  # imports Dask
         from mlbench.search.engine.local import LocalWorkers
     except ModuleNotFoundError as error:
-        message = f'Many workers need {error.name}: pip install "mlbench[cluster]", or use one worker.'
+        message = (
+            f'--workers and --scheduler need {error.name}: pip install "mlbench[cluster]", or use one worker.'
+        )
         raise UsageError(message) from error
 
     if scheduler is not None:

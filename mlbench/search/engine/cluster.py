@@ -187,7 +187,7 @@ class Cluster(Pool):
             if self._known[address]["resources"].get(MEASURING):
                 self._reserved = address
                 return self._machine(address)
-        message = "No worker is for timing: start one per machine with --resources measuring=1."
+        message = "No worker may measure latency: start one per machine with --resources measuring=1."
         raise UsageError(message)
 
     def quiet(self) -> bool:
@@ -255,9 +255,7 @@ class Cluster(Pool):
         """
         if self._known and not self._known.keys() - self._excluded.keys():
             told = " ".join(f"{self.told(address)}: {self._excluded[address]}" for address in self._known)
-            message = (
-                f"No worker is left that can take steps; mend that and give the same command again. {told}"
-            )
+            message = f"No usable worker is left. Repair one, then give the same command again. {told}"
             raise UsageError(message)
 
     def _usable(self) -> list[str]:
@@ -277,7 +275,7 @@ class Cluster(Pool):
             return
         self.alive()
         if self.client.status == "closed":
-            self.progress.say("The scheduler went away: waiting for it to come back …")
+            self.progress.say("The connection to the scheduler was lost: waiting for it to return …")
             self.client = self.reconnect()
         if self.client.status != "running":
             self._known = {}  # they are met again

@@ -104,7 +104,7 @@ class Conductor(Engine):
         finally:
             self.pool.release()
         if reply.status != "done":
-            why = reply.message or "what is to be timed, or the worker, was lost"
+            why = reply.message or "the file or the worker was lost"
             message = f"Nothing was timed on {machine} ({why}): give the same command again."
             raise UsageError(message)
         ms = dict(zip(marks, reply.times, strict=True))
@@ -119,7 +119,7 @@ class Conductor(Engine):
         for job in jobs:
             for step in self.plans.steps(job).steps:
                 if not self.pool.bring(step.mark, self._holders.get(step.mark, ())):
-                    message = f"{step.title}: what this left is on no machine any more: run it again."
+                    message = f"{step.title}: its result is no longer on any machine: run the command again."
                     raise UsageError(message)
 
     def close(self) -> None:

@@ -134,9 +134,7 @@ def form_of_network(network: NetworkSource) -> VariantForm | ImportedForm | Plug
         return ImportedForm(folder=network.folder.name, **values)
     if network.name in plugins.names("variants"):
         return PluginForm(name=network.name)
-    message = (
-        f"{network.name} is of a kind that workers cannot be told of: give it as a variant or by --model."
-    )
+    message = f"{network.name} cannot be sent to workers: give it as a variant or by --model."
     raise UsageError(message)
 
 
@@ -274,9 +272,7 @@ def require_same_versions(theirs: dict[str, str], who: str) -> None:
     for name in sorted({*own, *theirs}, key=lambda name: (name != "mlbench", name)):
         here, there = own.get(name, "none"), theirs.get(name, "none")
         if here != there:
-            message = (
-                f"{who} has {name} {there}, here it is {here}: install the same versions on all machines."
-            )
+            message = f"{who} has {name} {there}, this machine has {here}: install the same versions on all machines."
             raise UsageError(message)
 
 

@@ -69,7 +69,9 @@ class LocalWorkers:
         """
         if all(worker.poll() is not None for worker in self._workers):
             said = self._log(1).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            message = f"All workers ended ({said[-1] if said else 'without a word'}): run with --workers 1."
+            message = (
+                f"All workers ended ({said[-1] if said else 'without a message'}): run with --workers 1."
+            )
             raise UsageError(message)
 
     def close(self) -> None:

@@ -92,7 +92,7 @@ def _kept(form: SamplesForm) -> Samples:
     except NPZ_ERRORS as error:
         why = error
     place.unlink(missing_ok=True)
-    message = f"{place} is damaged ({why}) and was removed: run again."
+    message = f"{place} is damaged ({why}) and was removed: run the command again."
     raise UsageError(message)
 
 

@@ -134,7 +134,7 @@ def _require_same_key(step: Step, planner: Planner) -> Path:
         key, folder = last.key, last.folder
     if step.key.removeprefix("judged-") != key:
         message = (
-            f"{step.title} has another key on this worker than at the client: "
+            f"{step.title} has a different key on this worker than on the client: "
             "install the same versions of all plug-ins on all machines."
         )
         raise UnfitError(message)

@@ -82,7 +82,7 @@ def _made(step: Step, planner: Planner) -> tuple[Trained, list[StageAhead]]:
     key, folder = planner.baseline(step.network)
     baseline = finished(folder, key, planner.material.task)
     if baseline is None:
-        message = f"{folder} is not there any more: run again."
+        message = f"{folder} no longer exists: run the command again."
         raise UsageError(message)
     return baseline, planner.stages(step.network, parse_chain(step.chain), step.epochs)
 
