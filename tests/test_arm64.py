@@ -394,12 +394,20 @@ def test_a_package_is_unpacked_without_what_leads_out(tmp_path):
         ("./usr/lib/real.so.1", b"library", ""),
         ("./usr/lib/real.so", None, "real.so.1"),
         ("./usr/lib/out.py", None, "/etc/passwd"),
+        ("./usr/lib/slashes", None, "//etc/passwd"),
         ("./usr/lib/deep/out", None, "../../../../x"),
+        ("./usr/lib/top", None, "../.."),
+        ("./usr/lib/top/usr/lib/out", None, "../../../../x"),  # fewer folders deep than its name
+        ("./usr/lib/later", None, "way/../../../x"),
+        ("./usr/lib/way", None, "deep"),
         ("./usr/share/doc", b"text", ""),
     ]
     unpacking.unpack_package(_deb(tmp_path / "a.deb", members), tmp_path / "root")
     found = {path.relative_to(tmp_path / "root").as_posix() for path in (tmp_path / "root").rglob("*")}
-    assert found == {"usr", "usr/lib", "usr/lib/real.so.1", "usr/lib/real.so"}
+    assert found == {
+        *("usr", "usr/lib", "usr/lib/real.so.1", "usr/lib/real.so"),
+        *("usr/lib/deep", "usr/lib/top", "usr/lib/way"),
+    }
     assert (tmp_path / "root/usr/lib/real.so").read_bytes() == b"library"
 
 

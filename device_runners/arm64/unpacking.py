@@ -7,6 +7,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -85,10 +86,11 @@ def _headers(source: IO[bytes]) -> Iterator[tuple[str, int]]:
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, path: PurePosixPath, target: Path) -> None:
     if member.isfile():
         _copy(archive.extractfile(member), _place(target, path), program=bool(member.mode & 0o100))
-    elif member.issym() and _stays(path, member.linkname):
+    elif member.issym():
         place = _place(target, path)
-        place.unlink(missing_ok=True)
-        place.symlink_to(member.linkname)
+        if _stays(place.parent.resolve().relative_to(target.resolve()), PurePosixPath(member.linkname)):
+            place.unlink(missing_ok=True)
+            place.symlink_to(member.linkname)
     elif member.islnk():
         _copy(_place(target, _relative(member.linkname)).open("rb"), _place(target, path), program=True)
 
@@ -100,14 +102,13 @@ def _relative(name: str) -> PurePosixPath:
     return path
 
 
-def _stays(path: PurePosixPath, link: str) -> bool:
-    """Whether a link at a path leads to a place below the same folder."""
-    depth = len(path.parts) - 1
-    for part in PurePosixPath(link).parts:
-        depth += -1 if part == ".." else 1
-        if depth < 0 or part == "/":
-            return False
-    return True
+def _stays(folder: Path, link: PurePosixPath) -> bool:
+    """Whether a link leads to a place below the target, from a folder of it that is no link itself.
+
+    One that goes up after it went down may change its way with links that come later.
+    """
+    up = len(list(takewhile("..".__eq__, link.parts)))
+    return not link.is_absolute() and up <= len(folder.parts) and ".." not in link.parts[up:]
 
 
 def _place(target: Path, path: PurePosixPath) -> Path:

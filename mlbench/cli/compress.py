@@ -15,7 +15,7 @@ from mlbench.cli.options import (
     complete,
     data_options,
     making_of,
-    model_option,
+    network_options,
     reading_of,
     task_of,
     training_options,
@@ -33,14 +33,7 @@ from mlbench.errors import UsageError
     "\nRarer options of training and tuning are flags too: `mlbench list options`."
 )
 @click.argument("file", required=False, type=FILE)
-@click.option(
-    "--variant",
-    default="two_pool",
-    show_default=True,
-    shell_complete=complete("variants"),
-    help="Network by name: see `mlbench list variants`.",
-)
-@model_option("model")
+@network_options
 @click.option(
     "--chain",
     default="svd",

@@ -69,6 +69,18 @@ def model_option(key: str, **attributes: Any) -> Callable[[Any], Any]:
     )
 
 
+network_options = _options(
+    click.option(
+        "--variant",
+        default="two_pool",
+        show_default=True,
+        shell_complete=complete("variants"),
+        help="Network by name: see `mlbench list variants`.",
+    ),
+    model_option("model"),
+)
+
+
 _OPTIMIZERS = click.Choice(["adam", "muon"])
 
 

@@ -10,10 +10,9 @@ import click
 from mlbench.cli.options import (
     FILE,
     chosen_network,
-    complete,
     data_options,
     making_of,
-    model_option,
+    network_options,
     training_options,
 )
 from mlbench.cli.output import progress_bars, telling
@@ -25,14 +24,7 @@ from mlbench.cli.output import progress_bars, telling
     "  mlbench train --variant one_pool --data faces.npz --start-from two_pool-1a2b3c4d5e6f7a8b --epochs 20\n"
     "\nRarer options of training are flags too: `mlbench list options`."
 )
-@click.option(
-    "--variant",
-    default="two_pool",
-    show_default=True,
-    shell_complete=complete("variants"),
-    help="Network by name: see `mlbench list variants`.",
-)
-@model_option("model")
+@network_options
 @data_options
 @training_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")

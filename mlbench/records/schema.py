@@ -61,8 +61,8 @@ Facts = Annotated[dict[str, Text | Count], BeforeValidator(_in_base_units)]
 def facts_told(facts: Mapping[str, str | int]) -> dict[str, str]:
     """Facts of a machine for people: `memory: "23.5 GiB"`."""
     return {
-        name.removesuffix("_bytes"): f"{int(value) / 2**30:.1f} GiB"
-        if name.endswith("_bytes")
+        name.removesuffix("_bytes"): f"{value / 2**30:.1f} GiB"
+        if name.endswith("_bytes") and isinstance(value, int)
         else str(value)
         for name, value in facts.items()
     }

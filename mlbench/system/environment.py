@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from mlbench.system.cpu import CPU_INFO
+
 _PACKAGES = ("mlbench", "tensorflow", "tf_keras", "ai-edge-litert", "numpy", "opencv-python-headless")
 
 #: Share of the cores that others may use before a warning.
@@ -72,7 +74,7 @@ def _busy_with_others(cores: int, seconds: float = 0.5) -> float:
 
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
