@@ -24,16 +24,11 @@ class HtmlReport(Report):
         Raises:
             UsageError: no record, no target, or the target cannot be written.
         """
-        if target is None:
-            message = "The html report is a file: say where with -o report.html."
-            raise UsageError(message)
+        path = _named(target, "report.html")
         from mlbench.reports.html.digest import digest_of  # what draws charts takes a second to import
         from mlbench.reports.html.page import render
 
-        text = render(digest_of(records))
-        with write_atomically(target) as part:
-            part.write_text(text, encoding="utf-8")
-        return target
+        return _written(render(digest_of(records)), path)
 
     def write_inspection(self, found: Inspection, target: Path | None) -> Path | None:
         """Write the page of an inspection.
@@ -41,15 +36,10 @@ class HtmlReport(Report):
         Raises:
             UsageError: no target, or it cannot be written.
         """
-        if target is None:
-            message = "The html report is a file: say where with -o page.html."
-            raise UsageError(message)
+        path = _named(target, "page.html")
         from mlbench.reports.html.inspection import render_inspection
 
-        text = render_inspection(found)
-        with write_atomically(target) as part:
-            part.write_text(text, encoding="utf-8")
-        return target
+        return _written(render_inspection(found), path)
 
     def write_search(self, found: SearchRecord, target: Path | None) -> Path | None:
         """Write the page of a search.
@@ -57,12 +47,21 @@ class HtmlReport(Report):
         Raises:
             UsageError: no target, or it cannot be written.
         """
-        if target is None:
-            message = "The html report is a file: say where with -o page.html."
-            raise UsageError(message)
+        path = _named(target, "page.html")
         from mlbench.reports.html.search import render_search
 
-        text = render_search(found)
-        with write_atomically(target) as part:
-            part.write_text(text, encoding="utf-8")
-        return target
+        return _written(render_search(found), path)
+
+
+def _named(target: Path | None, usual: str) -> Path:
+    """Where a page goes; asked before it is made, which may take long."""
+    if target is None:
+        message = f"The html report is a file: say where with -o {usual}."
+        raise UsageError(message)
+    return target
+
+
+def _written(page: str, target: Path) -> Path:
+    with write_atomically(target) as part:
+        part.write_text(page, encoding="utf-8")
+    return target
