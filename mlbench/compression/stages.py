@@ -148,7 +148,7 @@ def compress(baseline: Trained, chain: Chain, setup: ChainSetup, epochs: int | N
     """
     from mlbench.training.step import use_threads  # imports TensorFlow
 
-    use_threads(setup.tuning.threads)  # before the first network is made
+    use_threads(setup.tuning.threads)  # before `start` makes the first network; a run has pinned them earlier
     current = start(baseline, setup.material.task.primary.name)
     for ahead in stages_ahead(baseline.key, chain, setup, epochs):
         current = carried_out(ahead, current, baseline, setup)
@@ -270,9 +270,6 @@ def carried_out(ahead: StageAhead, before: Compressed, baseline: Trained, setup:
     Raises:
         RefusedCompressionError: it would not make the network smaller.
     """
-    from mlbench.training.step import use_threads  # imports TensorFlow
-
-    use_threads(setup.tuning.threads)
     setup = setup.tuning_as(ahead.compressor)
     if not ahead.done.exists():
         with one_at_a_time(ahead.whole_folder, setup.progress.say):
