@@ -320,11 +320,30 @@ if what == "tuning":
 print(tf.config.threading.get_intra_op_parallelism_threads())
 """
 
+_THREADS_OF_A_RUN = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+from mlbench.data.sources import Source
+from mlbench.faces.landmarks import Landmarks
+from mlbench.runs.plan import Making
+from mlbench.system.progress import Silent
+from mlbench.training.options import TrainingOptions, TuningOptions
+from tests.conftest import TINY
+
+source = Source(Landmarks(), Path(sys.argv[2]), 0, None, 7)
+making = Making(source, TrainingOptions(threads=7), TuningOptions(threads=7))
+making.material(making.used(), Silent())
+TINY.build({"image": (96, 96, 1)}, {"points": (136,)}, 1)  # any network, as one of the cache that is looked at
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
 
 def test_as_many_threads_are_used_as_asked(faces_file, cache):
     """In a process of its own: TensorFlow takes no number once it has computed."""
-    for what, threads in (("training", 3), ("tuning", 5)):
-        command = [sys.executable, "-c", _THREADS, what, str(faces_file)]
+    whats = [("training", 3, _THREADS), ("tuning", 5, _THREADS), ("run", 7, _THREADS_OF_A_RUN)]
+    for what, threads, script in whats:
+        command = [sys.executable, "-c", script, what, str(faces_file)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
         assert done.stdout.split() == [str(threads)], done.stderr
 

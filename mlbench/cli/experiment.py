@@ -19,11 +19,11 @@ import click
 from mlbench.errors import UsageError
 
 _SPACE = "search."  # keys of a file's table that are no options are of what a search may choose from
-_ENTRIES, _ENTRY_PLACES = (
-    "mlbench.entries",
-    "mlbench.entry_places",
-)  # in a context: these, and where they come from
-_PLACES = "mlbench.places"  # in a context: where values that are no flags come from, by parameter
+
+# In a context: those keys' values, where they come from, and where values that are no flags come from, by parameter.
+_ENTRIES = "mlbench.entries"
+_ENTRY_PLACES = "mlbench.entry_places"
+_PLACES = "mlbench.places"
 
 _KINDS: list[tuple[type, tuple[type, ...], str]] = [
     (type(click.BOOL), (bool,), "true or false"),

@@ -28,6 +28,7 @@ from mlbench.records import Epoch, Stage
 from mlbench.system.cache import cache_folder, one_at_a_time
 from mlbench.system.environment import versions
 from mlbench.system.files import key_of, place_also, write_atomically
+from mlbench.training.accelerators import use_threads
 from mlbench.training.baselines import LIBRARIES as _OF_TRAINING
 from mlbench.training.baselines import Material, Trained, baseline_named, require_apart
 from mlbench.training.loop import BEST, CHECKPOINT, epochs_behind, fit
@@ -146,9 +147,7 @@ def compress(baseline: Trained, chain: Chain, setup: ChainSetup, epochs: int | N
     Raises:
         RefusedCompressionError: a stage would not make the network smaller.
     """
-    from mlbench.training.step import use_threads  # imports TensorFlow
-
-    use_threads(setup.tuning.threads)  # before the first network is made
+    use_threads(setup.tuning.threads)  # before `start` makes the first network; a run has pinned them earlier
     current = start(baseline, setup.material.task.primary.name)
     for ahead in stages_ahead(baseline.key, chain, setup, epochs):
         current = carried_out(ahead, current, baseline, setup)
@@ -270,9 +269,6 @@ def carried_out(ahead: StageAhead, before: Compressed, baseline: Trained, setup:
     Raises:
         RefusedCompressionError: it would not make the network smaller.
     """
-    from mlbench.training.step import use_threads  # imports TensorFlow
-
-    use_threads(setup.tuning.threads)
     setup = setup.tuning_as(ahead.compressor)
     if not ahead.done.exists():
         with one_at_a_time(ahead.whole_folder, setup.progress.say):

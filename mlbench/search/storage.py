@@ -18,10 +18,8 @@ from mlbench.errors import UsageError
 #: Seconds that the database may be away.
 PATIENCE_S = 120.0
 
-_BEAT_S, _DEAD_S = (
-    20,
-    120,
-)  # between signs of life of a trial's client, and without one until it counts as dead
+_BEAT_S = 20  # between signs of life of a trial's client
+_DEAD_S = 120  # without one, until it counts as dead
 _FAILURES = (optuna.exceptions.StorageInternalError, SQLAlchemyError)
 
 

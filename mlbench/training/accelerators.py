@@ -1,7 +1,11 @@
-"""Where networks are trained: on a GPU that TensorFlow sees, or on the CPU. Measuring is on the CPU always."""
+"""Where networks are trained: on a GPU that TensorFlow sees, or on so many threads of the CPU.
+
+Measuring is on the CPU always.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal
 
 from mlbench.errors import UsageError
@@ -10,21 +14,36 @@ from mlbench.system import quiet
 Accelerator = Literal["auto", "cpu", "gpu"]
 
 
-def prepare(chosen: Accelerator) -> None:
-    """Let TensorFlow see what training shall run on; to be called before it is imported.
+def prepare(chosen: Accelerator, threads: int) -> None:
+    """Let TensorFlow use what training shall run on; to be called before it is imported.
+
+    Args:
+        chosen: what TensorFlow may see.
+        threads: of the CPU, pinned before any network is made: one from the cache is looked at, or a small one tried,
+            before training or tuning begins. 0: all cores.
 
     Raises:
         UsageError: a GPU is asked for, and TensorFlow sees none.
     """
-    if chosen == "cpu":
-        return
-    quiet.see_accelerators()
+    if chosen != "cpu":
+        quiet.see_accelerators()
     if chosen == "gpu" and not gpus():
         message = (
             "--accelerator gpu: TensorFlow sees no GPU here. Install its libraries by "
             "pip install 'mlbench[gpu]', or leave the option out to train on the CPU."
         )
         raise UsageError(message)
+    use_threads(threads)
+
+
+def use_threads(threads: int) -> None:
+    """Pin TensorFlow's threads, where there is a number; skipped once a network was made, when it is too late."""
+    if threads:
+        import tensorflow as tf
+
+        with suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def gpus() -> list[str]:

@@ -21,6 +21,7 @@ from mlbench.records import Epoch
 from mlbench.system.cache import cache_folder, one_at_a_time
 from mlbench.system.environment import versions
 from mlbench.system.files import key_of, write_atomically
+from mlbench.training.accelerators import use_threads
 from mlbench.training.loop import BEST, CHECKPOINT, Fit, fit, history_from_json, history_to_json, merit
 from mlbench.training.options import TrainingOptions
 
@@ -147,8 +148,6 @@ def _fit(
     start: Trained | None,
     folder: Path,
 ) -> tuple[tf_keras.Model, Fit]:
-    from mlbench.training.step import use_threads  # imports TensorFlow
-
     use_threads(options.threads)
     train, task = material.train, material.task
     # For all samples: one class, say, may be in the test part alone.

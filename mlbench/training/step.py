@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,11 +145,3 @@ def _in_bfloat16(network: tf_keras.Model) -> tf_keras.Model:
     working = tf_keras.models.clone_model(network, clone_function=copy)
     working.set_weights(network.get_weights())
     return working
-
-
-def use_threads(threads: int) -> None:
-    """Pin TensorFlow's threads, where there is a number; skipped once a network was made, when it is too late."""
-    if threads:
-        with suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -24,11 +24,11 @@ class HtmlReport(Report):
         Raises:
             UsageError: no record, no target, or the target cannot be written.
         """
-        page = _required(target)
+        path = _named(target, "report.html")
         from mlbench.reports.html.digest import digest_of  # what draws charts takes a second to import
         from mlbench.reports.html.page import render
 
-        return _written(render(digest_of(records)), page)
+        return _written(render(digest_of(records)), path)
 
     def write_inspection(self, found: Inspection, target: Path | None) -> Path | None:
         """Write the page of an inspection.
@@ -36,10 +36,10 @@ class HtmlReport(Report):
         Raises:
             UsageError: no target, or it cannot be written.
         """
-        page = _required(target)
+        path = _named(target, "page.html")
         from mlbench.reports.html.inspection import render_inspection
 
-        return _written(render_inspection(found), page)
+        return _written(render_inspection(found), path)
 
     def write_search(self, found: SearchRecord, target: Path | None) -> Path | None:
         """Write the page of a search.
@@ -47,20 +47,21 @@ class HtmlReport(Report):
         Raises:
             UsageError: no target, or it cannot be written.
         """
-        page = _required(target)
+        path = _named(target, "page.html")
         from mlbench.reports.html.search import render_search
 
-        return _written(render_search(found), page)
+        return _written(render_search(found), path)
 
 
-def _required(target: Path | None) -> Path:
+def _named(target: Path | None, usual: str) -> Path:
+    """Where a page goes; asked before it is made, which may take long."""
     if target is None:
-        message = "The html report is a file: say where with -o report.html."
+        message = f"The html report is a file: say where with -o {usual}."
         raise UsageError(message)
     return target
 
 
-def _written(text: str, page: Path) -> Path:
-    with write_atomically(page) as part:
-        part.write_text(text, encoding="utf-8")
-    return page
+def _written(page: str, target: Path) -> Path:
+    with write_atomically(target) as part:
+        part.write_text(page, encoding="utf-8")
+    return target

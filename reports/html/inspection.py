@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
-from markupsafe import Markup
 
-from mlbench import __version__
 from mlbench.evaluation.amounts import change_shown
 from mlbench.records import Inspection, Sensitivities
 from mlbench.reports.html.charts import Chart, Values, colour, finish, inline, shape
-from mlbench.reports.html.page import charting_scripts, environment, page_style, policy_of, safe_json
+from mlbench.reports.html.page import filled
 from mlbench.reports.inspection import amount, sensitivity_title, summary, taken_and_left
 
 _TIME, _BYTES = "time", "bytes of weights"
@@ -24,25 +22,17 @@ def render_inspection(found: Inspection) -> str:
         *_share_charts(found),
         *(_sensitivity_charts(found.sensitivities) if found.sensitivities else []),
     ]
-    scripts = charting_scripts()
-    return (
-        environment()
-        .get_template("inspection.html.j2")
-        .render(
-            found=found,
-            charts=charts,
-            summary=list(summary(found)),
-            amount=amount,
-            taken_and_left=taken_and_left,
-            losses=_losses(found.sensitivities) if found.sensitivities else [],
-            loss_title=sensitivity_title(found.sensitivities) if found.sensitivities else "",
-            version=__version__,
-            style=page_style(),
-            scripts=[Markup(script) for script in scripts],  # noqa: S704 (our own file and the library's)
-            policy=policy_of(scripts),
-            specs=safe_json({chart.id: chart.spec for chart in charts}),
-            rows=safe_json([layer.model_dump(mode="json") for layer in found.layers]),
-        )
+    return filled(
+        "inspection.html.j2",
+        charts,
+        [layer.model_dump(mode="json") for layer in found.layers],
+        found=found,
+        charts=charts,
+        summary=list(summary(found)),
+        amount=amount,
+        taken_and_left=taken_and_left,
+        losses=_losses(found.sensitivities) if found.sensitivities else [],
+        loss_title=sensitivity_title(found.sensitivities) if found.sensitivities else "",
     )
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import shlex
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -17,6 +18,7 @@ from markupsafe import Markup
 from mlbench import __version__
 from mlbench.records import Record, facts_told
 from mlbench.reports.html import layers, paper, samples, verdict
+from mlbench.reports.html.charts import Chart
 from mlbench.reports.html.curves import curve_charts
 from mlbench.reports.html.digest import Digest
 from mlbench.reports.html.rows import Column, Row, change_told, columns_of
@@ -39,33 +41,49 @@ def render(digest: Digest) -> str:
         "curves": curve_charts(digest),
     }
     columns = columns_of(digest.rows, digest.metrics)
-    every = [chart for group in charts.values() for chart in group]
-    scripts = charting_scripts()
+    return filled(
+        "page.html.j2",
+        [chart for group in charts.values() for chart in group],
+        [_plain(row, columns) for row in digest.rows],
+        digest=digest,
+        selection=digest.selection,
+        charts=charts,
+        headline=verdict.headline(digest),
+        badges=verdict.badges(digest),
+        columns=columns,
+        hidden=[not column.starts_shown(digest.rows) for column in columns],
+        table=[_cells(row, columns) for row in digest.rows],
+        paper=paper.paper_rows(digest),
+        detector_fps=PAPER_DETECTOR_FPS,
+        metric=_metric,
+        told=change_told,
+        changes=layers.layer_changes(digest),
+        runs=[_provenance(record) for record in digest.runs],
+        sampled=any(record.data is not None and record.data.sampled for record in digest.runs),
+    )
+
+
+def filled(template: str, drawn: Sequence[Chart], rows: Sequence[Any], **told: Any) -> str:
+    """A page from its template, with what every page has: style, scripts that draw, and the policy.
+
+    Args:
+        template: a file beside this one.
+        drawn: all charts of the page.
+        rows: of its table, as JSON values, for scripts of a user's own.
+        told: what this page alone tells.
+    """
+    scripts = [_charting_library(), _file("page.js")]
     return (
-        environment()
-        .get_template("page.html.j2")
+        _environment()
+        .get_template(template)
         .render(
-            digest=digest,
-            selection=digest.selection,
-            charts=charts,
-            headline=verdict.headline(digest),
-            badges=verdict.badges(digest),
-            columns=columns,
-            hidden=[not column.starts_shown(digest.rows) for column in columns],
-            table=[_cells(row, columns) for row in digest.rows],
-            paper=paper.paper_rows(digest),
-            detector_fps=PAPER_DETECTOR_FPS,
-            metric=_metric,
-            told=change_told,
-            changes=layers.layer_changes(digest),
-            runs=[_provenance(record) for record in digest.runs],
-            sampled=any(record.data is not None and record.data.sampled for record in digest.runs),
             version=__version__,
-            style=page_style(),
+            style=Markup(_file("page.css")),  # noqa: S704 (our own file)
             scripts=[Markup(script) for script in scripts],  # noqa: S704 (our own file and the library's)
-            policy=policy_of(scripts),
-            specs=safe_json({chart.id: chart.spec for chart in every}),
-            rows=safe_json([_plain(row, columns) for row in digest.rows]),
+            policy=_policy_of(scripts),
+            specs=_safe_json({chart.id: chart.spec for chart in drawn}),
+            rows=_safe_json(rows),
+            **told,
         )
     )
 
@@ -82,17 +100,7 @@ def _charting_library() -> str:
     return script
 
 
-def charting_scripts() -> list[str]:
-    """What draws the charts of a page, and sorts its table."""
-    return [_charting_library(), _file("page.js")]
-
-
-def page_style() -> Markup:
-    """How pages look."""
-    return Markup(_file("page.css"))  # noqa: S704 (our own file)
-
-
-def environment() -> jinja2.Environment:
+def _environment() -> jinja2.Environment:
     """What renders the pages' templates."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_file),
@@ -109,7 +117,7 @@ def _file(name: str) -> str:
     return resources.files("mlbench.reports.html").joinpath(name).read_text(encoding="utf-8")
 
 
-def policy_of(scripts: list[str]) -> str:
+def _policy_of(scripts: list[str]) -> str:
     """Content security policy: only these very scripts run (by hash), and nothing is requested from anywhere.
 
     Vega compiles its expressions, hence unsafe-eval; no text of a record becomes an expression.
@@ -119,7 +127,7 @@ def policy_of(scripts: list[str]) -> str:
     return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed} 'unsafe-eval'"
 
 
-def safe_json(value: Any) -> Markup:
+def _safe_json(value: Any) -> Markup:
     """JSON that may stand inside a script element: nothing in it can close the element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":

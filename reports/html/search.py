@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
-from markupsafe import Markup
 
-from mlbench import __version__
 from mlbench.records import SearchRecord, SearchTrial
 from mlbench.reports.html.charts import Chart, Values, colour, finish, inline, log_axis, shape
-from mlbench.reports.html.page import charting_scripts, environment, page_style, policy_of, safe_json
+from mlbench.reports.html.page import filled
 from mlbench.system.sizes import format_size
 
 _FRONT, _OTHER = "front", "other"
@@ -20,26 +18,18 @@ _KINDS = ["front", "complete", "stopped early"]
 def render_search(found: SearchRecord) -> str:
     """The whole page as text."""
     charts = [chart for chart in (_front(found), _options(found), _path(found)) if chart is not None]
-    scripts = charting_scripts()
     trials = found.trials_by_number
-    return (
-        environment()
-        .get_template("search.html.j2")
-        .render(
-            found=found,
-            charts=charts,
-            front=[(point, trials[point.trial]) for point in found.front],
-            told=lambda value: "–" if value is None else found.metric.told(value),
-            ends=lambda one: (
-                f"{found.metric.told(one.value)} ({found.metric.told(one.low)} to {found.metric.told(one.high)})"
-            ),
-            version=__version__,
-            style=page_style(),
-            scripts=[Markup(script) for script in scripts],  # noqa: S704 (our own file and the library's)
-            policy=policy_of(scripts),
-            specs=safe_json({chart.id: chart.spec for chart in charts}),
-            rows=safe_json([trial.model_dump(mode="json") for trial in found.trials]),
-        )
+    return filled(
+        "search.html.j2",
+        charts,
+        [trial.model_dump(mode="json") for trial in found.trials],
+        found=found,
+        charts=charts,
+        front=[(point, trials[point.trial]) for point in found.front],
+        told=lambda value: "–" if value is None else found.metric.told(value),
+        ends=lambda one: (
+            f"{found.metric.told(one.value)} ({found.metric.told(one.low)} to {found.metric.told(one.high)})"
+        ),
     )
 
 
