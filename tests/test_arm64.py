@@ -259,7 +259,7 @@ def test_devices_that_cannot_be_used_are_named(devices, said, mode, command_line
 def test_without_samples_there_is_nothing_to_answer(mode, command_line, net):
     code, _, told = command_line("measure", net, *_QUICK, "--device", "host", "--device", "arm64")
     assert code == 2
-    assert "arm64 answers samples, and there are none: give --data and --task" in told
+    assert "arm64 needs samples: give --data and --task" in told
 
 
 def test_before_it_is_installed_the_command_is_named(cache, command_line, net, data):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mlbench.search.space import Space
     from mlbench.training.baselines import Material
 
-_SAMPLERS = ("tpe", "nsga", "random")
+_SAMPLERS = ("model", "tpe", "nsga", "random")
 
 
 @click.command(
@@ -96,9 +96,9 @@ Rarer options can be set in the file or by --set, as for `mlbench run`.
     "search.sampler",
     "--sampler",
     type=click.Choice(_SAMPLERS),
-    default="tpe",
+    default="model",
     show_default=True,
-    help="Method that proposes candidates: TPE, NSGA-II or random choice.",
+    help="Method that proposes candidates: a model of all trials, TPE, NSGA-II or random choice.",
 )
 @setting(
     "search.latency",

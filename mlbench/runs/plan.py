@@ -56,7 +56,8 @@ class Making:
         Raises:
             UsageError: the samples cannot be read or split, a baseline has seen what it must not, or there is no GPU.
         """
-        accelerators.prepare(self.training.accelerator, self.training.threads)
+        accelerators.prepare(self.training.accelerator)
+        accelerators.use_threads(self.training.threads)  # before any network is made, if only to look at it
         found = Material(self.source.task, *self.source.divided(progress, samples))
         for baseline in filter(None, used):
             require_apart(baseline, found)

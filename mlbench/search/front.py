@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 Point = tuple[float, ...]
@@ -45,12 +46,21 @@ def hypervolume(points: Sequence[Point], reference: Point) -> float:
     return _volume(best, reference)
 
 
+def volume_added(point: Point, front: Sequence[Point], reference: Point) -> float:
+    """By how much a point would enlarge the volume of a front."""
+    if any(x >= end for x, end in zip(point, reference, strict=True)):
+        return 0.0
+    if any(dominates(other, point) for other in front):
+        return 0.0
+    cut = [tuple(map(max, other, point)) for other in front]
+    box = math.prod(end - x for x, end in zip(point, reference, strict=True))
+    return box - hypervolume(cut, reference)
+
+
 def _volume(points: Sequence[Point], reference: Point) -> float:
     total = 0.0
     for place, point in enumerate(points):
-        box = 1.0
-        for x, end in zip(point, reference, strict=True):
-            box *= end - x
+        box = math.prod(end - x for x, end in zip(point, reference, strict=True))
         cut = [tuple(map(max, other, point)) for other in points[place + 1 :]]
         total += box - (_volume([cut[at] for at in front_of(cut)], reference) if cut else 0.0)
     return total

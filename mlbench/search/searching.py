@@ -112,7 +112,7 @@ class Search:
 
     def _next(self) -> bool:
         """Ask for a candidate and have it made; whether there was one."""
-        row = self._study.ask()
+        row = self._study.ask(self._point)
         if row is None:
             return False
         if row.state == "failed":
@@ -192,6 +192,10 @@ class Search:
 
     def _cheap(self, outcome: Outcome) -> Point:
         return self._aim.point(outcome)[:2]
+
+    def _point(self, row: Row) -> Point:
+        assert row.last is not None  # noqa: S101 (it was carried out, or stopped by its figures)
+        return self._aim.point(row.last, row.p50_ms)
 
     def _latency(self, outcome: Outcome) -> tuple[float | None, str]:
         """Beside its baseline's, carried over to the machine where that was timed first; or why there is none."""

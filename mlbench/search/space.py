@@ -5,9 +5,10 @@ A value may hold names itself, which are chosen where it is: spaces are trees. A
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any
@@ -90,6 +91,11 @@ class Range(BaseModel):
         except (UsageError, ValueError) as error:
             message = f"{text} is not a number{f' of {self.unit}' if self.unit else ''}"
             raise ValueError(message) from error
+
+    def drawn(self, chance: random.Random) -> str:
+        """A value drawn at random, as it stands in a chain."""
+        low, high = self.ends
+        return self.text(low * (high / low) ** chance.random() if self.log else chance.uniform(low, high))
 
     def text(self, number: float) -> str:
         """A number of the range as it stands in a chain: to three digits, where it is not whole."""
@@ -261,6 +267,22 @@ class Space:
                 return [(values, candidate) for candidate, values in found.items()]
             wheels[-1] += 1
         return None
+
+    def drawn(self, tries: int, chance: random.Random) -> list[tuple[dict[str, str], Candidate]]:
+        """Candidates that `tries` draws at random give, each once, with values that give it."""
+        found: dict[Candidate, dict[str, str]] = {}
+        for _ in range(tries):
+            values: dict[str, str] = {}
+
+            def pick(name: str, dimension: Dimension, values: dict[str, str] = values) -> str:
+                values[name] = (
+                    dimension.drawn(chance) if isinstance(dimension, Range) else chance.choice(dimension)
+                )
+                return values[name]
+
+            with suppress(UsageError):  # it makes no sense
+                found.setdefault(self.candidate(pick), values)
+        return [(values, candidate) for candidate, values in found.items()]
 
     def values_of(self, network: str, chain: Chain) -> dict[str, str] | None:
         """What `pick` must choose for a chain, ranges cut to their ends; None: it is not in the space.

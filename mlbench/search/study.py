@@ -6,12 +6,13 @@ is taken up by who comes next. Several clients may work on one study.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import random
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
@@ -28,9 +29,10 @@ from mlbench.errors import UsageError
 from mlbench.search.front import Point
 from mlbench.search.space import Candidate, Dimension, Range, Space, ascending
 from mlbench.search.storage import PatientStorage, shown
+from mlbench.search.surrogate import Tried, most_promising
 from mlbench.search.work import Job, Outcome
 
-Sampler = Literal["tpe", "nsga", "random"]
+Sampler = Literal["model", "tpe", "nsga", "random"]
 SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 
 State = Literal["waiting", "running", "complete", "stopped", "failed"]
@@ -39,7 +41,8 @@ _TRIES = 40  # at a candidate that was not asked before
 _TRIES_OF_SAMPLER = 5  # of them by the sampler, until one is drawn at random
 _ALL = 5000  # ways to candidates that are gone through to see which are left
 _POPULATION = 10  # of NSGA-II: a search has tens of trials, not thousands
-_STARTUP = 8  # trials before TPE models anything
+_STARTUP = 8  # trials before they are modelled
+_AHEAD = 300  # candidates of which the most promising is taken
 
 _REPEATS, _CANDIDATE, _CLIENT = "repeats", "candidate", "client"
 _OUTCOMES, _FAILURE, _P50 = "outcomes", "failure", "p50_ms"
@@ -112,7 +115,7 @@ class Study:
         if url:
             self._require_version(shown(url))
         count = len(self._study.get_trials(deepcopy=False))
-        self._sampler = _sampler(sampler, seed + count)
+        self._sampler, self._modelled = _sampler(sampler, seed + count), sampler == "model"
         self._random, self._chance = RandomSampler(seed + count), random.Random(seed + count)  # noqa: S311
         self._closed = threading.Event()
         if self._database:
@@ -135,12 +138,17 @@ class Study:
             for values in starts:
                 self._queue(values)
 
-    def ask(self) -> Row | None:
+    def ask(self, point_of: Callable[[Row], Point] | None = None) -> Row | None:
         """A candidate that was not asked before, or one that a client left; None: none was found.
 
         One that makes no sense has failed when it comes.
+
+        Args:
+            point_of: the figures of a trial that has some, which the sampler `model` learns from.
         """
         self._take_over()
+        if self._modelled and point_of:
+            self._queue_most_promising(point_of)
         for attempt in range(_TRIES):
             at_random = attempt >= _TRIES_OF_SAMPLER
             if at_random and not self._queue_any():
@@ -162,6 +170,28 @@ class Study:
             return self._row_of(trial.number)
         return None
 
+    def _queue_most_promising(self, point_of: Callable[[Row], Point]) -> None:
+        """Queue the candidate that a model of all trials expects most of; not while there are few, or one waits."""
+        rows = self.rows()
+        if len(rows) < _STARTUP or any(row.state == "waiting" for row in rows):
+            return
+        tried = [
+            Tried(self._places(row.values), point_of(row), row.state == "complete", row.excess)
+            for row in rows
+            if row.state in ("complete", "stopped")
+        ]
+        asked = {row.candidate for row in rows}
+        pool = self._space.drawn(_AHEAD, self._chance) if self._every is None else self._every
+        left = [values for values, candidate in pool if candidate not in asked]
+        ahead = self._chance.sample(left, min(_AHEAD, len(left)))
+        if ahead and any(one.final for one in tried):
+            places = [self._places(self._encoded(values)) for values in ahead]
+            self._queue(ahead[most_promising(tried, places)])
+
+    def _places(self, encoded: Mapping[str, Any]) -> dict[str, float | str]:
+        known = self._space.dimensions
+        return {name: _place(known.get(name, ()), value) for name, value in encoded.items()}
+
     def _queue_any(self) -> bool:
         """Queue one of the candidates that are left, where all can be gone through; whether any may be left."""
         if self._every is None:
@@ -177,10 +207,11 @@ class Study:
         return self._space.every(_ALL)
 
     def _queue(self, values: Mapping[str, str]) -> None:
+        self._study.enqueue_trial(self._encoded(values))
+
+    def _encoded(self, values: Mapping[str, str]) -> dict[str, Any]:
         known = self._space.dimensions
-        self._study.enqueue_trial(
-            {name: _encoded(known.get(name, (text,)), text) for name, text in values.items()}
-        )
+        return {name: _encoded(known.get(name, (text,)), text) for name, text in values.items()}
 
     def _candidate(self, trial: optuna.trial.Trial) -> tuple[Candidate, str]:
         """What a trial is to try, and why it makes no sense; "": it does."""
@@ -267,7 +298,9 @@ class Study:
 def _sampler(name: Sampler, seed: int) -> BaseSampler:
     if name == "tpe":
         return TPESampler(n_startup_trials=_STARTUP, seed=seed)
-    return NSGAIISampler(population_size=_POPULATION, seed=seed) if name == "nsga" else RandomSampler(seed)
+    if name == "nsga":
+        return NSGAIISampler(population_size=_POPULATION, seed=seed)
+    return RandomSampler(seed)
 
 
 def _encoded(values: Dimension, text: str) -> Any:
@@ -275,6 +308,15 @@ def _encoded(values: Dimension, text: str) -> Any:
     if isinstance(values, Range):
         return int(text) if values.whole else values.number(text)
     return values.index(text) if ascending(values) else text
+
+
+def _place(values: Dimension, encoded: Any) -> float | str:
+    """Where a value that Optuna holds stands among all: from 0 to 1 where they have an order."""
+    if isinstance(values, Range):
+        scale = math.log if values.log else float
+        low, at, high = map(scale, (values.ends[0], encoded, values.ends[1]))
+        return (at - low) / (high - low)
+    return encoded / (len(values) - 1) if ascending(values) else str(encoded)
 
 
 def _suggested(trial: optuna.trial.Trial, name: str, values: Dimension) -> str:

@@ -14,13 +14,8 @@ from mlbench.system import quiet
 Accelerator = Literal["auto", "cpu", "gpu"]
 
 
-def prepare(chosen: Accelerator, threads: int) -> None:
-    """Let TensorFlow use what training shall run on; to be called before it is imported.
-
-    Args:
-        chosen: what TensorFlow may see.
-        threads: of the CPU, pinned before any network is made: one from the cache is looked at, or a small one tried,
-            before training or tuning begins. 0: all cores.
+def prepare(chosen: Accelerator) -> None:
+    """Let TensorFlow see what training shall run on; to be called before it is imported.
 
     Raises:
         UsageError: a GPU is asked for, and TensorFlow sees none.
@@ -33,7 +28,6 @@ def prepare(chosen: Accelerator, threads: int) -> None:
             "pip install 'mlbench[gpu]', or leave the option out to train on the CPU."
         )
         raise UsageError(message)
-    use_threads(threads)
 
 
 def use_threads(threads: int) -> None:

@@ -129,7 +129,7 @@ def test_a_step_that_has_another_key_here_is_refused(planner, told):
     step = planner.steps(Job("tiny", "none")).steps[0]
     reply = reply_to(told.step(replace(step, key="0" * 16), {}))
     assert reply.status == "unfit"
-    assert "another key" in reply.message
+    assert "different key" in reply.message
 
 
 def test_samples_that_a_worker_does_not_have_are_asked_for_and_turn_out_the_same(
@@ -169,7 +169,7 @@ def test_what_a_step_lacks_is_named(planner, told):
 
 
 def test_a_network_of_a_kind_that_no_package_brings_cannot_be_told():
-    with pytest.raises(UsageError, match="workers cannot be told of"):
+    with pytest.raises(UsageError, match="cannot be sent to workers"):
         forms.form_of_network(Named("named", "", TINY.blocks))
 
 

@@ -105,7 +105,7 @@ def test_without_a_worker_for_it_nothing_is_timed(engine, monkeypatch):
 
 def test_workers_of_another_version_are_named_and_get_no_steps(engine, describes, monkeypatch):
     monkeypatch.setattr(cluster, "require_same_versions", _refused)
-    with pytest.raises(UsageError, match=r"No worker is left.*mlbench 99"):
+    with pytest.raises(UsageError, match=r"No usable worker is left.*mlbench 99"):
         engine.submit(Job("net", "a"))
     assert not describes.done()
 

@@ -151,7 +151,7 @@ def test_a_moment_without_the_database_is_waited_for(tmp_path, monkeypatch):
     ("url", "told"),
     [
         ("nonsense", "--study is not the URL of a database"),
-        ("oracle9://user@host/db", "its driver is not installed"),
+        ("oracle9://user@host/db", "the driver is not installed"),
         ("sqlite:////proc/none/study.db", "cannot be opened"),
     ],
 )

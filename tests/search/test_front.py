@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlbench.search.front import dominates, front_of, hypervolume, ranks_of
+from mlbench.search.front import dominates, front_of, hypervolume, ranks_of, volume_added
 
 _quickly = settings(max_examples=50, deadline=None)
 _coordinate = st.integers(0, 4).map(float)
@@ -59,3 +59,13 @@ def test_a_further_point_never_lowers_the_volume_and_order_does_not_matter(point
 def test_points_beyond_the_reference_count_nothing():
     assert hypervolume([(5.0, 0.0)], (4.0, 4.0)) == 0
     assert hypervolume([], (4.0, 4.0)) == 0
+
+
+@_quickly
+@given(_clouds, st.data())
+def test_what_a_point_adds_is_the_difference_of_two_volumes(points, data):
+    one = data.draw(st.tuples(*[_coordinate] * len(points[0])))
+    reference = (4.5,) * len(one)
+    front = [points[place] for place in front_of(points)]
+    wanted = hypervolume([*points, one], reference) - hypervolume(points, reference)
+    assert volume_added(one, front, reference) == pytest.approx(wanted)

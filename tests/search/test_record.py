@@ -128,7 +128,7 @@ def test_a_search_without_figures_has_a_page_too(tmp_path):
 
 
 def test_a_report_that_shows_no_searches_says_so(tmp_path):
-    with pytest.raises(UsageError, match="shows no searches"):
+    with pytest.raises(UsageError, match="cannot show searches"):
         TerminalReport().write_search(_record(), None)
 
 

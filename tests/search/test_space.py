@@ -89,10 +89,10 @@ def test_fields_of_a_variant_are_chosen_too():
         ),
         ({"chain": 3}, "search.chain must be a text"),
         ({"chain": []}, "search.chain must be a text"),
-        ({"q": ["dynamic", "{q}"]}, "q: its values hold {q} again"),
+        ({"q": ["dynamic", "{q}"]}, "q: its values hold {q} themselves"),
         ({"q": ["dynamic", "int8+svd"]}, "search.chain: svd cannot follow int8"),
         ({"q": ["int9", "dynamic"]}, 'search.chain: There is no compressor "int9"'),
-        ({"two words": [1]}, "search.two words: a name of values"),
+        ({"two words": [1]}, "search.two words: a name must consist of"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_file_and_key(changed, told):
