@@ -2,8 +2,8 @@
 
 A command is run as it stands, in a folder that holds what the documentation speaks of (`faces.npz`, `photos/`,
 `old.tflite`, …), but for the values of `_SMALL` and `_REPLACED`, and for a network of 4.6 MB in place of those of 33 to
-518 MB. Of the chains of a command, and of all commands, those are run that have a step, an option or two steps in a row
-that none before them has. A command that is neither run nor named in `_PARSED_ONLY` is a failure: so is one of a new
+518 MB. Of the chains of a command, and of all commands, those are run that have a step or an option that none before
+them has; steps after each other are in the contract of compressors. A command that is neither run nor named in `_PARSED_ONLY` is a failure: so is one of a new
 page.
 """
 
@@ -436,14 +436,13 @@ def _chains(words: tuple[str, ...]) -> list[str]:
 
 
 def _techniques(chain: str) -> set[str]:
-    """Steps of a chain, each with each of its options, and steps that follow each other."""
+    """Steps of a chain, each with each of its options."""
     steps = [step.rstrip(")").partition("(") for step in chain.split("+")]
-    options = {
+    return {
         f"{name} {option.partition('=')[0] if '=' in option else ''}"
         for name, _, given in steps
         for option in given.split(",")
     }
-    return options.union(map("+".join, pairwise(name for name, _, _ in steps)))
 
 
 def _thinned(commands: list[Command]) -> list[Command]:

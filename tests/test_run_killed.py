@@ -1,4 +1,4 @@
-"""`mlbench run`, killed ten times at random moments, ends with the files of an uninterrupted run."""
+"""`mlbench run`, killed six times at random moments, ends with the files of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from mlbench.system.files import file_sha256
 
-_KILLS = 10
+_KILLS = 6
 
 #: Starts runs as children that have all imports: else these take most of the time, and most of the kills.
 _NURSERY = """
@@ -72,7 +72,7 @@ def files_of(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_run_killed_ten_times_ends_with_the_same_files(run, tmp_path):
+def test_a_run_killed_six_times_ends_with_the_same_files(run, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()

@@ -590,8 +590,8 @@ def test_networks_of_others_are_imported_and_compressed(kept, tmp_path, rng, nam
     (shape, classes), source = _PICTURES[name], source_of(file)
     data = tmp_path / "pictures.npz"
     largest = 255 if name == "resnet8.h5" else 1
-    x = rng.uniform(0, largest, (60, *shape)).astype(np.float32)
-    np.savez(data, x=x, y=np.arange(60) % classes)
+    x = rng.uniform(0, largest, (12 + 5 * classes, *shape)).astype(np.float32)
+    np.savez(data, x=x, y=np.arange(len(x)) % classes)
     plan = _plan(tmp_path, source, ["svd+int8", "slim+tucker+dynamic"], data)
     (done,) = pipeline.run(plan, Silent())
     small = {artifact.chain: artifact.file_bytes for artifact in done.record.artifacts}
