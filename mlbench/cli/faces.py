@@ -72,6 +72,36 @@ def _of_source(path: Path, source: str | None) -> Faces:
     return given.take(given.extra["source"] == source)
 
 
+@faces.command(
+    "vary", epilog="\b\nExample:\n  mlbench faces vary portraits.npz --count 20000 --out varied.npz"
+)
+@click.argument("data", type=FILE)
+@click.option("--source", help="Use only rows whose `source` is this.")
+@click.option(
+    "--count", default=SAMPLED, show_default=True, type=click.IntRange(1), help="How many variations."
+)
+@click.option("--seed", default=7, show_default=True, type=SEED, help="Seed of all random numbers.")
+@click.option("--out", type=FILE, required=True, help="The .npz to write.")
+def vary(data: Path, source: str | None, count: int, seed: int, out: Path) -> None:
+    """Labelled faces, and more faces made of them: of other shapes and expressions, covered, in another light.
+
+    The file says by `split` which are for training, validation and test. Only the former are varied, so that errors
+    on validation and test are those of real faces of other persons.
+    """
+    from mlbench.data.split import split
+    from mlbench.faces.files import write_faces
+    from mlbench.faces.landmarks import samples_of
+    from mlbench.faces.variation import extended
+    from mlbench.system.files import require_suffix
+
+    require_suffix(out, ".npz")
+    require_writable(out)
+    given = _of_source(data, source)
+    parts = split(samples_of(given), "shuffled", seed)
+    write_faces(extended(given, parts, count, seed), out)
+    click.echo(f"Wrote {len(given)} faces and {count} variations of those to train on to {out}.")
+
+
 @faces.command("fit", epilog="\b\nExample:\n  mlbench faces fit portraits.npz --out appearance.npz")
 @click.argument("data", type=FILE)
 @click.option("--source", help="Use only rows whose `source` is this.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.data.npz_arrays import NPZ_ERRORS, Entry, entries
+from mlbench.data.split import GIVEN
 from mlbench.errors import UsageError
 from mlbench.faces.persons import persons_of
 from mlbench.system.files import write_atomically
@@ -77,7 +78,13 @@ def joined(parts: Sequence[Faces]) -> Faces:
     """All faces of several sets, one after the other, with the extra arrays that each of them has.
 
     Where one of them has an array `person`, all get one, so that no one who was told apart is told apart no more.
+    Where one of them has an array `split`, the faces of those without are to train on.
     """
+    if any(GIVEN in part.extra for part in parts):
+        to_train_on = [{GIVEN: np.full(len(part), "train")} for part in parts]
+        parts = [
+            replace(part, extra=split | part.extra) for part, split in zip(parts, to_train_on, strict=True)
+        ]
     shared = set.intersection(*(set(part.extra) for part in parts)) - {"person"}
     extra = {key: np.concatenate([part.extra[key] for part in parts]) for key in sorted(shared)}
     if any("person" in part.extra for part in parts):

@@ -310,6 +310,13 @@ def test_persons_of_an_array_do_not_cross_the_split_and_survive_joining(tmp_path
     assert len(tested) < len(found.test)
 
 
+def test_faces_without_a_split_are_joined_to_those_to_train_on():
+    given = faces_named([f"a{row}.jpg" for row in range(3)])
+    given.extra["split"] = np.array(["train", "validation", "test"])
+    both = joined([faces_named(["b.jpg"]), given])
+    assert list(both.extra["split"]) == ["train", "train", "validation", "test"]
+
+
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_equal_images_under_other_names_do_not_cross_the_split(shuffle):
     once = faces_named([f"{row:06}.jpg" for row in range(200)])
