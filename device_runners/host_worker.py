@@ -1,7 +1,7 @@
 """The measuring process: loads one `.tflite`, then does as it is told, a JSON line in, a JSON line out.
 
-It is started as a file, with its parent's search path, and imports numpy and LiteRT alone, OpenCV only once the
-pipeline is asked for, so that its memory is the model's and little else.
+It is started as a file, with its parent's search path, and imports numpy and LiteRT alone, OpenCV and the detector's
+plug-in only once the pipeline is asked for, so that its memory is the model's and little else.
 
 It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `delegation`,
 `detector`, `both`, `found`.
@@ -10,7 +10,7 @@ It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `netw
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from mlbench.export.interpreter import Network, matched
 
 _WARM_UP_BURSTS = 20
 _STEADY = 0.02
+_SMALLEST = 80  # px: what a detector searches for in a camera's frame
 
 
 def _resident() -> dict[str, int]:
@@ -145,7 +146,7 @@ class Worker:
     def found(self) -> dict[str, int]:
         """In how many frames the detector finds something."""
         self._prepare_detector()
-        found = sum(self._largest(frame) is not None for frame in self._frames)
+        found = sum(self._detector.largest(frame) is not None for frame in self._frames)
         return {"found": found, "frames": len(self._frames)}
 
     def _burst(self, work: Callable[[int], float], seconds: float, count: int) -> dict[str, Any]:
@@ -178,28 +179,29 @@ class Worker:
             return
         import cv2
 
+        from mlbench import plugins
+
         assert self._pipeline is not None  # noqa: S101 (the parent asks only where there is one)
         cv2.setNumThreads(self._threads)
         self._cv2 = cv2
-        self._haar = cv2.CascadeClassifier(self._pipeline["cascade"])
+        self._detector = plugins.load("detectors", self._pipeline["detector"])(_SMALLEST)
         self._frames = np.load(self._pipeline["frames"], mmap_mode="r", allow_pickle=False)
 
     def _detect(self, turn: int) -> float:
         self._prepare_detector()
         frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
         started = time.perf_counter()
-        self._largest(frame)
+        self._detector.largest(frame)
         return time.perf_counter() - started
 
     def _detect_and_run(self, turn: int) -> float:
         self._prepare_detector()
         frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
         started = time.perf_counter()
-        box = self._largest(frame)
+        box = self._detector.largest(frame)
         if box is not None:
-            x, y, width, height = box
             assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
-            part = frame[y : y + height, x : x + width]
+            part = frame[max(box.top, 0) : box.top + box.height, max(box.left, 0) : box.left + box.width]
             resized = self._cv2.resize(
                 part, tuple(self._pipeline["size"]), interpolation=self._cv2.INTER_LINEAR
             )
@@ -207,10 +209,6 @@ class Worker:
             self._network.invoke()
             self._network.get(0)
         return time.perf_counter() - started
-
-    def _largest(self, frame: np.ndarray) -> Sequence[int] | None:
-        boxes = self._haar.detectMultiScale(frame, scaleFactor=1.3, minNeighbors=5, minSize=(80, 80))
-        return max(boxes, key=lambda box: box[2] * box[3], default=None)
 
 
 def main() -> None:

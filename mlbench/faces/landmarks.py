@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mlbench import plugins
 from mlbench.contracts.reading import AS_STORED, Expected, Reading
 from mlbench.contracts.runner import Pipeline
 from mlbench.contracts.samples import Encoding, Samples
@@ -25,6 +26,9 @@ from mlbench.faces.files import read_faces
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
+
+#: The detector of the paper.
+PAPERS = "haar"
 
 #: Names of the input and the target.
 IMAGE, POINTS = "crop", "points"
@@ -212,13 +216,14 @@ class Landmarks(Task):
         marked = frontal is not None and frontal.dtype == bool and bool(frontal.any())
         return {"frontal": np.asarray(frontal)} if marked else {}
 
-    def pipeline(self, count: int, seed: int, photos: Path | None) -> Pipeline | None:
-        """See `Task.pipeline`: OpenCV's face detector on frames of the paper's camera."""
+    def pipeline(self, count: int, seed: int, photos: Path | None, detector: str = "") -> Pipeline | None:
+        """See `Task.pipeline`: a face detector, the paper's if none is named, on frames of the paper's camera."""
         from mlbench.faces.detection import cascade_path
         from mlbench.faces.frames import compose_frames
 
+        plugins.load("detectors", detector or PAPERS)().require_ready()
         frames = compose_frames(count, seed, photos).images
-        return Pipeline(frames, cascade_path(), (CROP, CROP)) if len(frames) else None
+        return Pipeline(frames, cascade_path(), (CROP, CROP), detector or PAPERS) if len(frames) else None
 
     def mean_points(self, samples: Samples) -> tuple[tuple[float, float], ...]:
         """See `Task.mean_points`: the mean face."""
