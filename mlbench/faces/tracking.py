@@ -155,7 +155,7 @@ class Tracker:
         refused = answer.presence is not None and answer.presence < self._rules.min_presence
         if refused or box.overlap(moved) < _LOST or not _in_frame(moved, grey):
             return None
-        return (box if box.overlap(moved) >= _STEADY else moved), answer
+        return moved, answer
 
 
 class EachFrame:

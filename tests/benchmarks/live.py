@@ -1,0 +1,220 @@
+"""The figures of docs/evidence/live.md: pipelines on composed videos whose truth is known.
+
+    python -m tests.benchmarks.live                                  # a table per question
+    python -m tests.benchmarks.live --data faces_dev.npz             # of real faces
+    python -m tests.benchmarks.live --strip docs/pictures/live.jpg   # the picture of the page
+
+Pipelines take turns scene by scene. Times are of the processor, on one thread: other programs do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mlbench import plugins
+from mlbench.errors import UsageError
+from mlbench.export import ready_models
+from mlbench.faces.crop_network import CropNetwork
+from mlbench.faces.dataset import OUTER_EYE_CORNERS, Faces
+from mlbench.faces.files import read_faces
+from mlbench.faces.live import SMALLEST, Clock, drawn, follower
+from mlbench.faces.sequences import FPS, SCENES, Face, Frame, sequence
+from mlbench.faces.tracking import Rules, Track
+
+_SHOWN, _GONE = 0.75, 0.25  # share of a face from which on it counts as shown, and up to which as gone
+_FOUND = 0.5  # overlap of a box with a face's
+_LONG = ("covered", "leaving")  # scenes that take two turns, to see faces come back
+
+
+@dataclass
+class Scores:
+    """What a pipeline did, over all videos.
+
+    Attributes:
+        nme: of each face that was found, by (scene, seed, frame, face).
+        error: its mean distance of landmarks, px of the frame.
+        shown: faces that were to be found, by scene; `found`: those that were.
+        empty: frames without any face; `false`: faces found in them.
+        again: frames from a face's return to its finding.
+        tremble: root mean square of a still face's landmarks about their means, px.
+    """
+
+    clock: Clock = field(default_factory=lambda: Clock(time.process_time))
+    nme: dict[tuple[str, int, int, int], float] = field(default_factory=dict)
+    error: list[float] = field(default_factory=list)
+    shown: dict[str, int] = field(default_factory=dict)
+    found: dict[str, int] = field(default_factory=dict)
+    empty: int = 0
+    false: int = 0
+    again: list[int] = field(default_factory=list)
+    tremble: list[float] = field(default_factory=list)
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of processor time."""
+        return 1000 / float(np.mean(self.clock.parts["pipeline"]))
+
+    @property
+    def recall(self) -> float:
+        """Of all scenes together."""
+        return sum(self.found.values()) / max(1, sum(self.shown.values()))
+
+
+def matching(tracks: list[Track], face: Face, overlap: float = _FOUND) -> Track | None:
+    """The track that lies best on a face."""
+    best = max(tracks, key=lambda track: track.box.overlap(face.box), default=None)
+    return best if best and best.box.overlap(face.box) >= overlap else None
+
+
+def scored(scores: Scores, pipeline: object, frames: list[Frame], scene: str, seed: int) -> None:
+    """Run a new pipeline through a video and take in what it did."""
+    gone: dict[int, int | None] = {}  # frame in which a face came back, None while it is gone
+    still: list[np.ndarray] = []
+    for number, frame in enumerate(frames):
+        with scores.clock.timed("pipeline"):
+            tracks = pipeline.step(frame.image, number / FPS)  # type: ignore[attr-defined]
+        scores.clock.next_frame()
+        if not any(face.seen > 0 for face in frame.faces):
+            scores.empty += 1
+            scores.false += len(tracks)
+        for which, face in enumerate(frame.faces):
+            if face.seen < _GONE:
+                gone[which] = None
+            if face.seen < _SHOWN:
+                continue
+            track = matching(tracks, face)
+            if which in gone and gone[which] is None:
+                gone[which] = number
+            scores.shown[scene] = scores.shown.get(scene, 0) + 1
+            if track is None:
+                continue
+            if (since := gone.pop(which, None)) is not None:
+                scores.again.append(number - since)
+            scores.found[scene] = scores.found.get(scene, 0) + 1
+            distance = float(np.linalg.norm(track.points - face.points, axis=1).mean())
+            left, right = (face.points[corner] for corner in OUTER_EYE_CORNERS)
+            scores.nme[scene, seed, number, which] = distance / float(np.linalg.norm(left - right))
+            scores.error.append(distance)
+            if scene == "still":
+                still.append(track.points)
+    if len(still) > 1:
+        scores.tremble.append(float(np.sqrt(np.var(still, axis=0).mean())))
+
+
+def pipelines(network: CropNetwork) -> dict[str, tuple[str, Rules | None]]:
+    """Detector and rules of each pipeline that can run here."""
+    found: dict[str, tuple[str, Rules | None]] = {}
+    for name in ("haar", "dlib", "blazeface", "blazeface_short"):
+        try:
+            plugins.load("detectors", name)(SMALLEST).require_ready()
+        except UsageError as error:
+            print(error)
+            continue
+        found[f"{name}, each frame"] = (name, None)
+        if name in ("haar", "blazeface"):
+            found[f"{name}, tracked"] = (name, Rules())
+    return found
+
+
+def compared(a: Scores, b: Scores) -> str:
+    """Mean difference of NME, a - b, on faces that both found; the 95 % interval resamples videos."""
+    videos: dict[tuple[str, int], list[float]] = {}
+    for key in a.nme.keys() & b.nme.keys():
+        videos.setdefault(key[:2], []).append(a.nme[key] - b.nme[key])
+    sums, counts = (np.array([value(one) for one in videos.values()], float) for value in (sum, len))
+    rows = np.random.default_rng(7).integers(len(videos), size=(5000, len(videos)))
+    low, high = np.percentile(sums[rows].sum(1) / counts[rows].sum(1), [2.5, 97.5]) * 100
+    return f"{100 * sums.sum() / counts.sum():+.2f} % ({low:+.2f} to {high:+.2f})"
+
+
+def videos(count: int, seeds: int, faces: Faces | None) -> Iterator[tuple[str, int, list[Frame]]]:
+    """The frames of each scene and seed."""
+    for number, (name, scene) in enumerate(SCENES.items()):
+        for seed in range(seeds):
+            length = 2 * count if name in _LONG else count
+            yield name, seed, list(sequence(scene, length, seed=1000 * (seed + 1) + number, faces=faces))
+
+
+def measure(model: str, count: int, seeds: int, faces: Faces | None) -> dict[str, Scores]:
+    """All pipelines on all videos."""
+    network = CropNetwork(ready_models.file_named(model))
+    chosen = pipelines(network)
+    scores = {name: Scores() for name in chosen}
+    for scene, seed, frames in videos(count, seeds, faces):
+        for name, (detector, rules) in chosen.items():
+            finder = plugins.load("detectors", detector)(SMALLEST)
+            scored(scores[name], follower(finder, network, rules, scores[name].clock), frames, scene, seed)
+    return scores
+
+
+def show(scores: dict[str, Scores]) -> None:
+    """Tables in Markdown."""
+    print(
+        "| pipeline | frames/s | p50, ms | p90, ms | p99, ms | recall | false faces per minute | NME | error, px |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, one in scores.items():
+        p50, p90, p99 = np.percentile(one.clock.parts["pipeline"], [50, 90, 99])
+        false = one.false / max(1, one.empty) * FPS * 60
+        print(
+            f"| {name} | {one.fps:,.0f} | {p50:.2f} | {p90:.2f} | {p99:.2f} | {one.recall:.1%} | {false:.1f} "
+            f"| {100 * float(np.mean(list(one.nme.values()))):.2f} % | {np.mean(one.error):.2f} |"
+        )
+    print("\n| pipeline | still faces tremble by, px | found again after, frames (mean, most) |")
+    print("|---|---|---|")
+    for name, one in scores.items():
+        again = f"{np.mean(one.again):.1f}, {max(one.again)}" if one.again else "never"
+        print(f"| {name} | {np.mean(one.tremble) if one.tremble else float('nan'):.3f} | {again} |")
+    scenes = [scene for scene in SCENES if scene != "empty"]
+    print(f"\n| recall | {' | '.join(scenes)} |\n|---|{'---|' * len(scenes)}")
+    for name, one in scores.items():
+        shares = (one.found.get(scene, 0) / max(1, one.shown.get(scene, 0)) for scene in scenes)
+        print(f"| {name} | {' | '.join(f'{share:.1%}' for share in shares)} |")
+    for tracked in (name for name in scores if name.endswith("tracked")):
+        each = tracked.replace("tracked", "each frame")
+        print(f"\nNME of {tracked} against {each}: {compared(scores[tracked], scores[each])}")
+        print(
+            f"Frames per second against haar, each frame: {scores[tracked].fps / scores['haar, each frame'].fps:.1f} ×"
+        )
+
+
+def write_strip(path: Path, model: str) -> None:
+    """A frame of six scenes each, as `mlbench live --out` draws them."""
+    network, tiles = CropNetwork(ready_models.file_named(model)), []
+    for name in ("turning", "near and far", "covered", "fast", "two", "leaving"):
+        finder = plugins.load("detectors", "blazeface")(SMALLEST)
+        pipeline = follower(finder, network, Rules(), Clock())
+        for frame in sequence(SCENES[name], 72, seed=25):
+            tracks = pipeline.step(frame.image, 0.0)
+        picture = drawn(frame.image, frame.image, tracks)
+        cv2.putText(picture, name, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (255, 255, 255), 2, cv2.LINE_AA)
+        tiles.append(cv2.resize(picture, (432, 240), interpolation=cv2.INTER_AREA))
+    rows = [np.hstack(tiles[first : first + 3]) for first in (0, 3)]
+    cv2.imwrite(str(path), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def main() -> None:
+    """Print the tables, or write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="basic")
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--strip", type=Path)
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    if given.strip:
+        write_strip(given.strip, given.model)
+        return
+    show(measure(given.model, given.frames, given.seeds, read_faces(given.data) if given.data else None))
+
+
+if __name__ == "__main__":
+    main()
