@@ -101,9 +101,11 @@ def crop(
         message = f"{wide} lies outside the image of {width}×{height}"
         raise ValueError(message)
     cut = grey[max(wide.top, 0) : bottom, max(wide.left, 0) : right]
-    beyond = [max(0, side) for side in (-wide.top, bottom - height, -wide.left, right - width)]
-    if any(beyond):
-        cut = np.asarray(cv2.copyMakeBorder(cut, *beyond, cv2.BORDER_REPLICATE))
+    above, below, before, behind = (
+        max(0, beyond) for beyond in (-wide.top, bottom - height, -wide.left, right - width)
+    )
+    if above or below or before or behind:
+        cut = np.asarray(cv2.copyMakeBorder(cut, above, below, before, behind, cv2.BORDER_REPLICATE))
     shrinks = min(wide.width, wide.height) >= CROP  # INTER_AREA would shift pixels along a side that grows
     small = cv2.resize(cut, (CROP, CROP), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return cast("npt.NDArray[np.uint8]", small), affine_to_crop(wide)

@@ -117,7 +117,7 @@ def sequence(
     rng = np.random.default_rng((seed, 101))
     ground = room(size, rng) if background is None else _stretched(background, size)
     shown = faces or AppearanceModel.load().sample(scene.faces, seed=seed, purpose="frame")
-    chosen = rng.choice(len(shown), scene.faces, replace=False) if scene.faces else []
+    chosen = rng.permutation(len(shown))[: scene.faces]
     people = [
         _Person(scene, number, size, seed, shown.take(slice(row, row + 1)))
         for number, row in enumerate(chosen)

@@ -61,8 +61,8 @@ class VideoFile:
         with muted_standard_error():
             self._capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
             self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-            read, self._first = self._capture.read() if self._capture.isOpened() else (False, None)
-        if not read:
+            self._first: Frame | None = self._capture.read()[1]
+        if self._first is None:
             message = (
                 f"{path} cannot be decoded as a video: give one that FFmpeg plays, such as H.264 in .mp4."
             )
