@@ -4,7 +4,7 @@ It is started as a file, with its parent's search path, and imports numpy and Li
 plug-in only once the pipeline is asked for, so that its memory is the model's and little else.
 
 It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `delegation`,
-`detector`, `both`, `found`.
+`detector`, `both`, `tracked`, `found`.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mlbench.errors import UsageError
 from mlbench.export import random_inputs
 from mlbench.export.interpreter import Network, matched
 
@@ -143,6 +144,10 @@ class Worker:
         """A burst of frames through detection, cropping and the network."""
         return self._burst(self._detect_and_run, seconds, count)
 
+    def tracked(self, seconds: float, count: int) -> dict[str, Any]:
+        """A burst of consecutive frames in which the face that was found is followed."""
+        return self._burst(self._follow, seconds, count)
+
     def found(self) -> dict[str, int]:
         """In how many frames the detector finds something."""
         self._prepare_detector()
@@ -187,6 +192,28 @@ class Worker:
         self._detector = plugins.load("detectors", self._pipeline["detector"])(_SMALLEST)
         self._frames = np.load(self._pipeline["frames"], mmap_mode="r", allow_pickle=False)
 
+    def _prepare_tracker(self) -> None:
+        self._prepare_detector()
+        if hasattr(self, "_tracker"):
+            return
+        from mlbench.faces.crop_network import CropNetwork
+        from mlbench.faces.tracking import Tracker
+
+        assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
+        self._video = np.load(self._pipeline["video"], mmap_mode="r", allow_pickle=False)
+        self._tracker = Tracker(self._detector.detect, CropNetwork(self._network, self._model))
+        self._shown = 0
+
+    def _follow(self, turn: int) -> float:
+        self._prepare_tracker()
+        last = len(self._video) - 1
+        place = abs((self._shown + last) % max(1, 2 * last) - last)  # to the end and back: no frame jumps
+        self._shown += 1
+        frame = np.ascontiguousarray(self._video[place])
+        started = time.perf_counter()
+        self._tracker.step(frame)
+        return time.perf_counter() - started
+
     def _detect(self, turn: int) -> float:
         self._prepare_detector()
         frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
@@ -220,7 +247,7 @@ def main() -> None:
         name = command.pop("do")
         try:
             answer = getattr(worker, name)(**command)
-        except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        except (RuntimeError, ValueError, OSError, MemoryError, UsageError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         write(answer)
 

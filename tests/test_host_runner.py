@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 from unittest.mock import Mock
@@ -185,6 +186,25 @@ def test_the_pipeline_runs_the_network_on_each_face_that_is_found(files, sampled
     assert len(worker.both(0.0, 5)["samples_ms"]) == 5
     assert network.set_tensor.call_count == network.invoke.call_count == found > 0
     assert {call.args[1].shape for call in network.set_tensor.call_args_list} == {(1, 96, 96, 1)}
+
+
+def test_a_face_of_consecutive_frames_is_followed(files, sampled, tmp_path):
+    job = _job(files, sampled, "float32", frames=1)
+    shown = Landmarks().pipeline(1, 7, None)
+    job = replace(job, pipeline=replace(job.pipeline, video=shown.video))
+    inputs = host._Inputs.write(job, tmp_path)
+    worker = host_worker.Worker(
+        str(files / "float32.tflite"), 1, inputs.first, inputs.outputs, inputs.pipeline, 7
+    )
+    worker.load()
+    asked = []
+    worker._prepare_tracker()
+    step = worker._tracker.step
+    worker._tracker.step = lambda frame: asked.append(frame) or step(frame)
+    assert len(worker.tracked(0.0, 35)["samples_ms"]) == 35
+    places = [next(i for i, one in enumerate(shown.video) if (one == frame).all()) for frame in asked]
+    assert places[:18] == [*range(16), 14, 13]
+    assert all(abs(a - b) == 1 for a, b in pairwise(places))
 
 
 def test_the_pipeline_asks_the_detector_that_is_named(files, sampled, tmp_path, monkeypatch):

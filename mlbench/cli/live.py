@@ -96,7 +96,7 @@ def live(
     if out:
         require_suffix(out, ".mp4")
         require_writable(out)
-    finder, network = faces.detector_for(detector, min_size), CropNetwork(ready_models.file_named(model))
+    finder, network = faces.detector_for(detector, min_size), CropNetwork.load(ready_models.file_named(model))
     source, watched, track = _source(video, camera), faces.Watched(), rules.pop("track")
     follower = faces.follower(finder, network, Rules(**rules) if track else None, watched.clock)
     progress, total = progress_bars(), frames or source.total

@@ -38,6 +38,8 @@ _PURPOSES: dict[Purpose, appearance.Purpose] = {"data": "sampled", "tuning": "tu
 #: Grey levels to 0..1, with one channel.
 ENCODING = Encoding((CROP, CROP, 1), scale=255.0, layout="HWC")
 
+_VIDEO = 16  # frames in which the pipeline follows a face
+
 _ROUNDED_BELOW = 0.5  # px: an absolute error is squared about zero, so that small errors are not overshot
 
 
@@ -220,10 +222,14 @@ class Landmarks(Task):
         """See `Task.pipeline`: a face detector, the paper's if none is named, on frames of the paper's camera."""
         from mlbench.faces.detection import cascade_path
         from mlbench.faces.frames import compose_frames
+        from mlbench.faces.sequences import SCENES, sequence
 
         plugins.load("detectors", detector or PAPERS)().require_ready()
         frames = compose_frames(count, seed, photos).images
-        return Pipeline(frames, cascade_path(), (CROP, CROP), detector or PAPERS) if len(frames) else None
+        if not len(frames):
+            return None
+        video = np.stack([frame.image for frame in sequence(SCENES["slow"], _VIDEO, seed)])
+        return Pipeline(frames, cascade_path(), (CROP, CROP), detector or PAPERS, video)
 
     def mean_points(self, samples: Samples) -> tuple[tuple[float, float], ...]:
         """See `Task.mean_points`: the mean face."""

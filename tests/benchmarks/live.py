@@ -144,7 +144,7 @@ def videos(count: int, seeds: int, faces: Faces | None) -> Iterator[tuple[str, i
 
 def measure(model: str, count: int, seeds: int, faces: Faces | None) -> dict[str, Scores]:
     """All pipelines on all videos."""
-    network = CropNetwork(ready_models.file_named(model))
+    network = CropNetwork.load(ready_models.file_named(model))
     chosen = pipelines(network)
     scores = {name: Scores() for name in chosen}
     for scene, seed, frames in videos(count, seeds, faces):
@@ -187,7 +187,7 @@ def show(scores: dict[str, Scores]) -> None:
 
 def write_strip(path: Path, model: str) -> None:
     """A frame of six scenes each, as `mlbench live --out` draws them."""
-    network, tiles = CropNetwork(ready_models.file_named(model)), []
+    network, tiles = CropNetwork.load(ready_models.file_named(model)), []
     for name in ("turning", "near and far", "covered", "fast", "two", "leaving"):
         finder = plugins.load("detectors", "blazeface")(SMALLEST)
         pipeline = follower(finder, network, Rules(), Clock())
