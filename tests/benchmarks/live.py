@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,9 @@ from mlbench.faces.tracking import Rules, Track
 _SHOWN, _GONE = 0.75, 0.25  # share of a face from which on it counts as shown, and up to which as gone
 _FOUND = 0.5  # overlap of a box with a face's
 _LONG = ("covered", "leaving")  # scenes that take two turns, to see faces come back
+_WITHOUT = (*_LONG, "empty")  # scenes with frames in which there is no face to follow
+
+DETECTORS = ("haar", "dlib", "blazeface", "blazeface_short")
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Scores:
         shown: faces that were to be found, by scene; `found`: those that were.
         empty: frames without any face; `false`: faces found in them.
         again: frames from a face's return to its finding.
+        spent: milliseconds per frame, by scene.
         tremble: root mean square of a still face's landmarks about their means, px.
     """
 
@@ -54,12 +58,12 @@ class Scores:
     empty: int = 0
     false: int = 0
     again: list[int] = field(default_factory=list)
+    spent: dict[str, list[float]] = field(default_factory=dict)
     tremble: list[float] = field(default_factory=list)
 
-    @property
-    def fps(self) -> float:
-        """Frames per second of processor time."""
-        return 1000 / float(np.mean(self.clock.parts["pipeline"]))
+    def fps(self, scenes: Iterable[str] = SCENES) -> float:
+        """Frames per second of processor time, over some scenes."""
+        return 1000 / float(np.mean([spent for scene in scenes for spent in self.spent[scene]]))
 
     @property
     def recall(self) -> float:
@@ -81,6 +85,7 @@ def scored(scores: Scores, pipeline: object, frames: list[Frame], scene: str, se
         with scores.clock.timed("pipeline"):
             tracks = pipeline.step(frame.image, number / FPS)  # type: ignore[attr-defined]
         scores.clock.next_frame()
+        scores.spent.setdefault(scene, []).append(scores.clock.parts["pipeline"][-1])
         if not any(face.seen > 0 for face in frame.faces):
             scores.empty += 1
             scores.false += len(tracks)
@@ -98,20 +103,20 @@ def scored(scores: Scores, pipeline: object, frames: list[Frame], scene: str, se
             if (since := gone.pop(which, None)) is not None:
                 scores.again.append(number - since)
             scores.found[scene] = scores.found.get(scene, 0) + 1
-            distance = float(np.linalg.norm(track.points - face.points, axis=1).mean())
+            distance = float(np.linalg.norm(track.shown - face.points, axis=1).mean())
             left, right = (face.points[corner] for corner in OUTER_EYE_CORNERS)
             scores.nme[scene, seed, number, which] = distance / float(np.linalg.norm(left - right))
             scores.error.append(distance)
             if scene == "still":
-                still.append(track.points)
+                still.append(track.shown)
     if len(still) > 1:
         scores.tremble.append(float(np.sqrt(np.var(still, axis=0).mean())))
 
 
-def pipelines(network: CropNetwork) -> dict[str, tuple[str, Rules | None]]:
+def pipelines(names: Iterable[str]) -> dict[str, tuple[str, Rules | None]]:
     """Detector and rules of each pipeline that can run here."""
     found: dict[str, tuple[str, Rules | None]] = {}
-    for name in ("haar", "dlib", "blazeface", "blazeface_short"):
+    for name in names:
         try:
             plugins.load("detectors", name)(SMALLEST).require_ready()
         except UsageError as error:
@@ -120,6 +125,7 @@ def pipelines(network: CropNetwork) -> dict[str, tuple[str, Rules | None]]:
         found[f"{name}, each frame"] = (name, None)
         if name in ("haar", "blazeface"):
             found[f"{name}, tracked"] = (name, Rules())
+            found[f"{name}, tracked, smoothed"] = (name, Rules(smooth=True))
     return found
 
 
@@ -142,10 +148,12 @@ def videos(count: int, seeds: int, faces: Faces | None) -> Iterator[tuple[str, i
             yield name, seed, list(sequence(scene, length, seed=1000 * (seed + 1) + number, faces=faces))
 
 
-def measure(model: str, count: int, seeds: int, faces: Faces | None) -> dict[str, Scores]:
+def measure(
+    model: str, count: int, seeds: int, faces: Faces | None, names: Iterable[str] = DETECTORS
+) -> dict[str, Scores]:
     """All pipelines on all videos."""
     network = CropNetwork.load(ready_models.file_named(model))
-    chosen = pipelines(network)
+    chosen = pipelines(names)
     scores = {name: Scores() for name in chosen}
     for scene, seed, frames in videos(count, seeds, faces):
         for name, (detector, rules) in chosen.items():
@@ -154,35 +162,53 @@ def measure(model: str, count: int, seeds: int, faces: Faces | None) -> dict[str
     return scores
 
 
+def row(*cells: object) -> None:
+    """A row of a table in Markdown."""
+    print(f"| {' | '.join(map(str, cells))} |")
+
+
+def head(*cells: str) -> None:
+    """The first row of a table, after an empty line."""
+    print()
+    row(*cells)
+    print(f"|{'---|' * len(cells)}")
+
+
 def show(scores: dict[str, Scores]) -> None:
     """Tables in Markdown."""
-    print(
-        "| pipeline | frames/s | p50, ms | p90, ms | p99, ms | recall | false faces per minute | NME | error, px |"
+    followed = [scene for scene in SCENES if scene not in _WITHOUT]
+    head("pipeline", "frames/s, face shown", "frames/s, all", "p50, ms", "p90, ms", "p99, ms")
+    for name, one in scores.items():
+        times = np.percentile(one.clock.parts["pipeline"], [50, 90, 99])
+        row(name, f"{one.fps(followed):,.0f}", f"{one.fps():,.0f}", *(f"{time:.2f}" for time in times))
+    head(
+        "pipeline",
+        "recall",
+        "false faces per minute",
+        "NME",
+        "error, px",
+        "trembling, px",
+        "found again after, frames",
     )
-    print("|---|---|---|---|---|---|---|---|---|")
     for name, one in scores.items():
-        p50, p90, p99 = np.percentile(one.clock.parts["pipeline"], [50, 90, 99])
-        false = one.false / max(1, one.empty) * FPS * 60
-        print(
-            f"| {name} | {one.fps:,.0f} | {p50:.2f} | {p90:.2f} | {p99:.2f} | {one.recall:.1%} | {false:.1f} "
-            f"| {100 * float(np.mean(list(one.nme.values()))):.2f} % | {np.mean(one.error):.2f} |"
-        )
-    print("\n| pipeline | still faces tremble by, px | found again after, frames (mean, most) |")
-    print("|---|---|---|")
-    for name, one in scores.items():
-        again = f"{np.mean(one.again):.1f}, {max(one.again)}" if one.again else "never"
-        print(f"| {name} | {np.mean(one.tremble) if one.tremble else float('nan'):.3f} | {again} |")
+        nme, false = float(np.mean(list(one.nme.values()))), one.false / max(1, one.empty) * FPS * 60
+        again = f"{np.mean(one.again):.1f}, at most {max(one.again)}" if one.again else "never"
+        figures = (f"{one.recall:.1%}", f"{false:.1f}", f"{nme:.2%}", f"{np.mean(one.error):.2f}")
+        row(name, *figures, f"{np.mean(one.tremble or np.nan):.3f}", again)
     scenes = [scene for scene in SCENES if scene != "empty"]
-    print(f"\n| recall | {' | '.join(scenes)} |\n|---|{'---|' * len(scenes)}")
+    head("recall", *scenes)
     for name, one in scores.items():
-        shares = (one.found.get(scene, 0) / max(1, one.shown.get(scene, 0)) for scene in scenes)
-        print(f"| {name} | {' | '.join(f'{share:.1%}' for share in shares)} |")
-    for tracked in (name for name in scores if name.endswith("tracked")):
-        each = tracked.replace("tracked", "each frame")
-        print(f"\nNME of {tracked} against {each}: {compared(scores[tracked], scores[each])}")
-        print(
-            f"Frames per second against haar, each frame: {scores[tracked].fps / scores['haar, each frame'].fps:.1f} ×"
-        )
+        row(name, *(f"{one.found.get(scene, 0) / max(1, one.shown.get(scene, 0)):.1%}" for scene in scenes))
+    head("NME", *scenes)
+    for name, one in scores.items():
+        errors = ([error for key, error in one.nme.items() if key[0] == scene] for scene in scenes)
+        row(name, *(f"{np.mean(some or np.nan):.2%}" for some in errors))
+    head("pipeline", "NME against each frame", "times as many frames/s as haar, face shown", "all")
+    for name in (name for name in scores if "tracked" in name):
+        each = f"{name.split(',')[0]}, each frame"
+        base = scores.get("haar, each frame", scores[name])
+        times = (scores[name].fps(some) / base.fps(some) for some in (followed, [*SCENES]))
+        row(name, compared(scores[name], scores[each]), *(f"{time:.1f}" for time in times))
 
 
 def write_strip(path: Path, model: str) -> None:
@@ -207,13 +233,15 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--detectors", nargs="+", default=DETECTORS)
     parser.add_argument("--strip", type=Path)
     given = parser.parse_args()
     cv2.setNumThreads(1)
     if given.strip:
         write_strip(given.strip, given.model)
         return
-    show(measure(given.model, given.frames, given.seeds, read_faces(given.data) if given.data else None))
+    faces = read_faces(given.data) if given.data else None
+    show(measure(given.model, given.frames, given.seeds, faces, given.detectors))
 
 
 if __name__ == "__main__":
