@@ -17,7 +17,7 @@ class OneEuro:
         speed_cutoff: of the speed itself, Hz.
     """
 
-    def __init__(self, cutoff: float = 1.0, beta: float = 0.05, speed_cutoff: float = 1.0) -> None:
+    def __init__(self, cutoff: float = 1.0, beta: float = 0.3, speed_cutoff: float = 1.0) -> None:
         self.cutoff, self.beta, self.speed_cutoff = cutoff, beta, speed_cutoff
         self._seconds = 0.0
         self._points: Points | None = None

@@ -44,7 +44,8 @@ class Scores:
         nme: of each face that was found, by (scene, seed, frame, face).
         error: its mean distance of landmarks, px of the frame.
         shown: faces that were to be found, by scene; `found`: those that were.
-        empty: frames without any face; `false`: faces found in them.
+        empty, false: frames of scenes without any face, and faces found in them.
+        gone, stale: frames whose faces are all covered or out of sight, and faces found in them.
         again: frames from a face's return to its finding.
         spent: milliseconds per frame, by scene.
         tremble: root mean square of a still face's landmarks about their means, px.
@@ -57,6 +58,8 @@ class Scores:
     found: dict[str, int] = field(default_factory=dict)
     empty: int = 0
     false: int = 0
+    gone: int = 0
+    stale: int = 0
     again: list[int] = field(default_factory=list)
     spent: dict[str, list[float]] = field(default_factory=dict)
     tremble: list[float] = field(default_factory=list)
@@ -86,9 +89,12 @@ def scored(scores: Scores, pipeline: object, frames: list[Frame], scene: str, se
             tracks = pipeline.step(frame.image, number / FPS)  # type: ignore[attr-defined]
         scores.clock.next_frame()
         scores.spent.setdefault(scene, []).append(scores.clock.parts["pipeline"][-1])
-        if not any(face.seen > 0 for face in frame.faces):
+        if not frame.faces:
             scores.empty += 1
             scores.false += len(tracks)
+        elif not any(face.seen > 0 for face in frame.faces):
+            scores.gone += 1
+            scores.stale += len(tracks)
         for which, face in enumerate(frame.faces):
             if face.seen < _GONE:
                 gone[which] = None
@@ -181,20 +187,16 @@ def show(scores: dict[str, Scores]) -> None:
     for name, one in scores.items():
         times = np.percentile(one.clock.parts["pipeline"], [50, 90, 99])
         row(name, f"{one.fps(followed):,.0f}", f"{one.fps():,.0f}", *(f"{time:.2f}" for time in times))
-    head(
-        "pipeline",
-        "recall",
-        "false faces per minute",
-        "NME",
-        "error, px",
-        "trembling, px",
-        "found again after, frames",
-    )
+    head("pipeline", "recall", "NME", "error, px", "trembling, px", "found again after, frames")
     for name, one in scores.items():
-        nme, false = float(np.mean(list(one.nme.values()))), one.false / max(1, one.empty) * FPS * 60
+        nme = float(np.mean(list(one.nme.values())))
         again = f"{np.mean(one.again):.1f}, at most {max(one.again)}" if one.again else "never"
-        figures = (f"{one.recall:.1%}", f"{false:.1f}", f"{nme:.2%}", f"{np.mean(one.error):.2f}")
-        row(name, *figures, f"{np.mean(one.tremble or np.nan):.3f}", again)
+        trembling = f"{np.mean(one.tremble or np.nan):.3f}"
+        row(name, f"{one.recall:.1%}", f"{nme:.2%}", f"{np.mean(one.error):.2f}", trembling, again)
+    head("pipeline", "false faces per minute of empty frames", "per minute of frames whose face is gone")
+    for name, one in scores.items():
+        pairs = ((one.false, one.empty), (one.stale, one.gone))
+        row(name, *(f"{found / max(1, frames) * FPS * 60:.0f}" for found, frames in pairs))
     scenes = [scene for scene in SCENES if scene != "empty"]
     head("recall", *scenes)
     for name, one in scores.items():
