@@ -39,6 +39,9 @@ _SETTLE = 0.05
 #: Frames a round for the detector and the pipeline: each takes tens of milliseconds.
 _FRAMES_A_BURST = 5
 
+#: Frames a round in which a face is followed: each round has one search of the whole frame (`faces.tracking.Rules`).
+_FOLLOWED_A_BURST = 15
+
 #: Samples that latency is measured on, in turn.
 _FIRST = 64
 
@@ -90,7 +93,9 @@ class _Inputs:
         pipeline = None
         if job.pipeline is not None:
             frames = saved("frames", job.pipeline.frames)
-            pipeline = {"frames": frames, "cascade": str(job.pipeline.cascade), "size": job.pipeline.size}
+            video = None if job.pipeline.video is None else saved("video", job.pipeline.video)
+            told = {"detector": job.pipeline.detector, "size": job.pipeline.size}
+            pipeline = {"frames": frames, "video": video, **told}
         return cls(first, list(samples.targets) if samples else [], sets, pipeline)
 
 
@@ -210,7 +215,7 @@ class _Lane:
     worker: _Worker
     facts: dict[str, Any] = field(default_factory=dict)
     series: dict[str, _Series] = field(
-        default_factory=lambda: {p: _Series() for p in ("network", "detector", "both")}
+        default_factory=lambda: {p: _Series() for p in ("network", "detector", "both", "tracked")}
     )
     predictions: dict[str, dict[str, npt.NDArray[np.float32]]] = field(default_factory=dict)
     failure: Failure | None = None
@@ -314,6 +319,8 @@ def _measure_network(lanes: list[_Lane], job: Job, progress: Progress) -> None:
 def _measure_frames(lanes: list[_Lane], job: Job, progress: Progress) -> None:
     for part in ("detector", "both"):
         _interleave(lanes, part, _FRAME_ROUNDS, 0.0, _FRAMES_A_BURST, job.seed, progress)
+    if job.pipeline and job.pipeline.video is not None:
+        _interleave(lanes, "tracked", _FRAME_ROUNDS, 0.0, _FOLLOWED_A_BURST, job.seed, progress)
 
     def count(lane: _Lane) -> None:
         lane.facts.update(lane.worker.ask("found"))

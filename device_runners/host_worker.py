@@ -1,25 +1,27 @@
 """The measuring process: loads one `.tflite`, then does as it is told, a JSON line in, a JSON line out.
 
-It is started as a file, with its parent's search path, and imports numpy and LiteRT alone, OpenCV only once the
-pipeline is asked for, so that its memory is the model's and little else.
+It is started as a file, with its parent's search path, and imports numpy and LiteRT alone, OpenCV and the detector's
+plug-in only once the pipeline is asked for, so that its memory is the model's and little else.
 
 It writes a line once it is ready. Commands: `load`, `predict`, `warm_up`, `network`, `memory`, `delegation`,
-`detector`, `both`, `found`.
+`detector`, `both`, `tracked`, `found`.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from mlbench.errors import UsageError
 from mlbench.export import random_inputs
 from mlbench.export.interpreter import Network, matched
 
 _WARM_UP_BURSTS = 20
 _STEADY = 0.02
+_SMALLEST = 80  # px: what a detector searches for in a camera's frame
 
 
 def _resident() -> dict[str, int]:
@@ -142,10 +144,14 @@ class Worker:
         """A burst of frames through detection, cropping and the network."""
         return self._burst(self._detect_and_run, seconds, count)
 
+    def tracked(self, seconds: float, count: int) -> dict[str, Any]:
+        """A burst of consecutive frames in which the face that was found is followed."""
+        return self._burst(self._follow, seconds, count)
+
     def found(self) -> dict[str, int]:
         """In how many frames the detector finds something."""
         self._prepare_detector()
-        found = sum(self._largest(frame) is not None for frame in self._frames)
+        found = sum(self._detector.largest(frame) is not None for frame in self._frames)
         return {"found": found, "frames": len(self._frames)}
 
     def _burst(self, work: Callable[[int], float], seconds: float, count: int) -> dict[str, Any]:
@@ -178,28 +184,51 @@ class Worker:
             return
         import cv2
 
+        from mlbench import plugins
+
         assert self._pipeline is not None  # noqa: S101 (the parent asks only where there is one)
         cv2.setNumThreads(self._threads)
         self._cv2 = cv2
-        self._haar = cv2.CascadeClassifier(self._pipeline["cascade"])
+        self._detector = plugins.load("detectors", self._pipeline["detector"])(_SMALLEST)
         self._frames = np.load(self._pipeline["frames"], mmap_mode="r", allow_pickle=False)
+
+    def _prepare_tracker(self) -> None:
+        self._prepare_detector()
+        if hasattr(self, "_tracker"):
+            return
+        from mlbench.faces.crop_network import CropNetwork
+        from mlbench.faces.tracking import Tracker
+
+        assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
+        self._video = np.load(self._pipeline["video"], mmap_mode="r", allow_pickle=False)
+        self._tracker = Tracker(self._detector.detect, CropNetwork(self._network, self._model))
+        self._shown = 0
+
+    def _follow(self, turn: int) -> float:
+        self._prepare_tracker()
+        last = len(self._video) - 1
+        place = abs((self._shown + last) % max(1, 2 * last) - last)  # to the end and back: no frame jumps
+        self._shown += 1
+        frame = np.ascontiguousarray(self._video[place])
+        started = time.perf_counter()
+        self._tracker.step(frame)
+        return time.perf_counter() - started
 
     def _detect(self, turn: int) -> float:
         self._prepare_detector()
         frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
         started = time.perf_counter()
-        self._largest(frame)
+        self._detector.largest(frame)
         return time.perf_counter() - started
 
     def _detect_and_run(self, turn: int) -> float:
         self._prepare_detector()
         frame = np.ascontiguousarray(self._frames[turn % len(self._frames)])
         started = time.perf_counter()
-        box = self._largest(frame)
+        box = self._detector.largest(frame)
         if box is not None:
-            x, y, width, height = box
             assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
-            part = frame[y : y + height, x : x + width]
+            part = frame[max(box.top, 0) : box.top + box.height, max(box.left, 0) : box.left + box.width]
             resized = self._cv2.resize(
                 part, tuple(self._pipeline["size"]), interpolation=self._cv2.INTER_LINEAR
             )
@@ -207,10 +236,6 @@ class Worker:
             self._network.invoke()
             self._network.get(0)
         return time.perf_counter() - started
-
-    def _largest(self, frame: np.ndarray) -> Sequence[int] | None:
-        boxes = self._haar.detectMultiScale(frame, scaleFactor=1.3, minNeighbors=5, minSize=(80, 80))
-        return max(boxes, key=lambda box: box[2] * box[3], default=None)
 
 
 def main() -> None:
@@ -222,7 +247,7 @@ def main() -> None:
         name = command.pop("do")
         try:
             answer = getattr(worker, name)(**command)
-        except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        except (RuntimeError, ValueError, OSError, MemoryError, UsageError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         write(answer)
 

@@ -10,7 +10,9 @@ from typing import Any, Literal, get_args
 
 from mlbench.errors import UsageError
 
-Kind = Literal["tasks", "variants", "compressors", "precisions", "device_runners", "reports", "models"]
+Kind = Literal[
+    "tasks", "variants", "compressors", "precisions", "detectors", "device_runners", "reports", "models"
+]
 
 
 @lru_cache

@@ -37,6 +37,7 @@ from mlbench.faces import appearance_fit
 from mlbench.faces.dataset import Faces, write_npz
 from tests.faces.drawn_faces import draw_face
 from tests.faces.drawn_faces import write_faces as write_photographs
+from tests.faces.test_video import write_video
 from tests.small_files import classifying
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +63,9 @@ TRAINED = "needs what examples/ trains in minutes"
 #: What is not run, and why. It is parsed all the same.
 _PARSED_ONLY = {
     r"mlbench android ": "needs Java, Maven or a phone",
+    r"mlbench live --camera": "needs a camera",
+    r"mlbench .*--detector (blazeface|dlib)": "needs an extra",
+    r"python -m tests\.benchmarks\.(box_maps|live)": "minutes: the module is looked up",
     r"mlbench .*--device android": "needs a phone",
     r"mlbench .*--scheduler ": "needs a cluster",
     r"mlbench search ": "minutes: tests/search/test_command.py runs searches",
@@ -335,6 +339,7 @@ def _fill(folder: Path) -> None:
         write_photographs(folder / name, 3)
     for name in ("portrait.jpg", "group.png", "a.jpg", "b.png"):
         cv2.imwrite(str(folder / name), draw_face(320))
+    write_video(folder / "clip.mp4", [cv2.cvtColor(draw_face(320), cv2.COLOR_GRAY2BGR)] * 5)
     for name in ("docs", "models"):
         shutil.copytree(ROOT / name, folder / name)
     for name in ("digits", "digits_int8"):

@@ -1,11 +1,13 @@
 """The host runner: outputs are the file's, processes are lean, failures are verdicts."""
 
+import importlib.util
 import json
 import shutil
 import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 from unittest.mock import Mock
@@ -13,6 +15,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from mlbench import plugins
+from mlbench.boxes import Box
 from mlbench.contracts import ExportOptions, Job
 from mlbench.contracts.runner import Pipeline
 from mlbench.device_runners import host, host_worker
@@ -182,6 +186,53 @@ def test_the_pipeline_runs_the_network_on_each_face_that_is_found(files, sampled
     assert len(worker.both(0.0, 5)["samples_ms"]) == 5
     assert network.set_tensor.call_count == network.invoke.call_count == found > 0
     assert {call.args[1].shape for call in network.set_tensor.call_args_list} == {(1, 96, 96, 1)}
+
+
+def test_a_face_of_consecutive_frames_is_followed(files, sampled, tmp_path):
+    job = _job(files, sampled, "float32", frames=1)
+    shown = Landmarks().pipeline(1, 7, None)
+    job = replace(job, pipeline=replace(job.pipeline, video=shown.video))
+    inputs = host._Inputs.write(job, tmp_path)
+    worker = host_worker.Worker(
+        str(files / "float32.tflite"), 1, inputs.first, inputs.outputs, inputs.pipeline, 7
+    )
+    worker.load()
+    asked = []
+    worker._prepare_tracker()
+    step = worker._tracker.step
+    worker._tracker.step = lambda frame: asked.append(frame) or step(frame)
+    assert len(worker.tracked(0.0, 35)["samples_ms"]) == 35
+    places = [next(i for i, one in enumerate(shown.video) if (one == frame).all()) for frame in asked]
+    assert places[:18] == [*range(16), 14, 13]
+    assert all(abs(a - b) == 1 for a, b in pairwise(places))
+
+
+def test_the_pipeline_asks_the_detector_that_is_named(files, sampled, tmp_path, monkeypatch):
+    job = _job(files, sampled, "float32", frames=2)
+    named = replace(job.pipeline, detector="stub")
+    inputs = host._Inputs.write(replace(job, pipeline=named), tmp_path)
+    asked = []
+
+    class Stub:
+        def __init__(self, min_size):
+            asked.append(min_size)
+
+        def largest(self, frame):
+            return Box(-20, 400, 100, 100)  # over the edge
+
+    monkeypatch.setattr(plugins, "load", lambda *which: {("detectors", "stub"): Stub}[which])
+    model = str(files / "float32.tflite")
+    worker = host_worker.Worker(model, 1, inputs.first, inputs.outputs, inputs.pipeline, 7)
+    worker.load()
+    assert worker.found() == {"found": 2, "frames": 2}
+    assert len(worker.both(0.0, 2)["samples_ms"]) == 2
+    assert asked == [80]
+
+
+def test_a_detector_that_is_missing_is_told_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"mlbench\[blazeface\]"):
+        Landmarks().pipeline(1, 7, None, "blazeface")
 
 
 def test_a_model_that_does_not_load_is_a_verdict_and_the_others_are_measured(files, sampled, tmp_path):

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mlbench.contracts import Encoding, Job, Pipeline
 from mlbench.device_runners.android.results import SCHEMA, size_of
+from mlbench.errors import UsageError
 from mlbench.export import artifacts, random_inputs
 from mlbench.records import Artifact
 from mlbench.system.files import file_sha256, write_atomically
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mlbench.export.interpreter import Port
 
 _MAX_SECONDS = 120.0  # of each timed part in one run: a bound, not an aim
+_APPS = "haar"  # the detector of the app
 _MAX_FRAMES = 100  # the detector takes tens of milliseconds a frame
 _MAX_TABLE = 2**20  # bytes: the app's limit of what it reads whole
 _CHUNK = 256  # samples that are encoded together
@@ -107,6 +109,11 @@ class Writer:
         return [_told(port, file, size_of(port)) for port, file in zip(ports, files, strict=True)]
 
     def _frames(self, pipeline: Pipeline) -> dict[str, Any]:
+        if pipeline.detector != _APPS:
+            message = (
+                f"The app has the detector {_APPS} alone, not {pipeline.detector}: leave --detector out."
+            )
+            raise UsageError(message)
         count, height, width = pipeline.frames.shape
         cascade = f"{file_sha256(pipeline.cascade)[:32]}.xml"
         self.files[cascade] = pipeline.cascade

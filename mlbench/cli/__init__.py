@@ -13,6 +13,7 @@ from mlbench.cli.faces import faces
 from mlbench.cli.group import cli, main
 from mlbench.cli.inspect import inspect
 from mlbench.cli.list import list_plugins
+from mlbench.cli.live import live
 from mlbench.cli.measure import measure
 from mlbench.cli.predict import predict
 from mlbench.cli.prepare import prepare
@@ -33,6 +34,7 @@ for _command in (
     faces,
     inspect,
     list_plugins,
+    live,
     measure,
     predict,
     prepare,

@@ -66,7 +66,8 @@ def checks() -> list[Check]:
         ),
         _training_memory(),
         _disk(),
-        *_device_requirements(),
+        *_requirements("detectors"),
+        *_requirements("device_runners"),
         *_plugins(),
     ]
 
@@ -147,12 +148,12 @@ def _training_memory() -> Check:
     )
 
 
-def _device_requirements() -> list[Check]:
-    runners = plugins.usable("device_runners")[0]
-    found = [(runner.name, *row) for runner in runners.values() for row in runner.requirements()]
+def _requirements(kind: plugins.Kind) -> list[Check]:
+    """What the plug-ins of a kind need besides mlbench."""
+    found = [(name, *row) for name, one in plugins.usable(kind)[0].items() for row in one.requirements()]
     return [
-        Check(f"{name} ({device})", good, False, text if good else "not found", text)
-        for device, name, good, text in found
+        Check(f"{name} ({plugin})", good, False, text if good else "not found", text)
+        for plugin, name, good, text in found
     ]
 
 

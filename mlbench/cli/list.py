@@ -14,11 +14,13 @@ import click
 @click.argument(
     "what",
     required=False,
-    type=click.Choice(["tasks", "variants", "compressors", "devices", "reports", "models", "options"]),
+    type=click.Choice(
+        ["tasks", "variants", "compressors", "detectors", "devices", "reports", "models", "options"]
+    ),
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def list_plugins(what: str | None, as_json: bool) -> None:
-    """List what is installed: tasks, variants, compressors with their options, devices, reports, ready models.
+    """List what is installed: tasks, variants, compressors and their options, detectors, devices, reports, models.
 
     `options`: the keys of the file of a run, with the flags that set them.
     """

@@ -27,6 +27,7 @@ _KINDS: dict[str, plugins.Kind] = {
     "tasks": "tasks",
     "variants": "variants",
     "compressors": "compressors",
+    "detectors": "detectors",
     "devices": "device_runners",
     "reports": "reports",
 }

@@ -48,6 +48,17 @@ def complete(kind: Any, *more: str) -> Callable[..., list[str]]:
     return complete
 
 
+def detector_option(default: str) -> Callable[[Any], Any]:
+    """`--detector`, of a command that finds faces."""
+    return click.option(
+        "--detector",
+        default=default,
+        show_default=True,
+        shell_complete=complete("detectors"),
+        help="What finds the face; `mlbench list detectors` shows all.",
+    )
+
+
 def _names_file(model: str) -> bool:
     """Whether `--model` names a file, and no function."""
     from mlbench.networks.importing.functions import is_function
@@ -433,10 +444,19 @@ measuring_options = _options(
     setting(
         "measuring.pipeline",
         "--pipeline/--no-pipeline",
-        "--detector/--no-detector",
+        " /--no-detector",
         rare=True,
         default=True,
         help="Measure the steps before the network too, where the task has any: for landmarks, the face detector.",
+    ),
+    setting(
+        "measuring.detector",
+        "--detector",
+        rare=True,
+        default="",
+        shell_complete=complete("detectors"),
+        help="Detector of the steps before the network; `mlbench list detectors` shows all. "
+        "[default: the task's own; for landmarks, haar]",
     ),
     setting(
         "measuring.arm_samples",
@@ -515,6 +535,7 @@ MEASURING = [
     "min_count",
     "min_seconds",
     "pipeline",
+    "detector",
     "photos",
     "arm_samples",
     "gallery",

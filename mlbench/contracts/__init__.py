@@ -1,4 +1,4 @@
-"""What a Variant, Compressor, DeviceRunner and Report must offer, and the values they exchange.
+"""What a Variant, Compressor, Detector, DeviceRunner and Report must offer, and the values they exchange.
 
 Plug-ins implement these; `mlbench.plugins` finds them by entry point. Nothing here imports TensorFlow:
 a plug-in imports it inside the methods that need it.
@@ -16,6 +16,7 @@ from mlbench.contracts.compressor import (
     Tuned,
     unchanged,
 )
+from mlbench.contracts.detector import Detector
 from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import ExportOptions, Precision
 from mlbench.contracts.progress import Advance, Progress
@@ -35,6 +36,7 @@ __all__ = [
     "Block",
     "Compressor",
     "Context",
+    "Detector",
     "DeviceRunner",
     "Encoding",
     "Expected",

@@ -22,13 +22,17 @@ class Pipeline:
 
     Attributes:
         frames: uint8 [n, height, width], grey.
-        cascade: OpenCV's file of the detector.
+        cascade: OpenCV's file of the detector `haar`, for devices where plug-ins cannot run.
         size: width and height of the network's input.
+        detector: name of the detector's plug-in.
+        video: uint8 [n, height, width], consecutive frames in which what was found is followed; None: nothing is.
     """
 
     frames: npt.NDArray[np.uint8]
     cascade: Path
     size: tuple[int, int]
+    detector: str = "haar"
+    video: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

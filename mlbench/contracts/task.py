@@ -225,16 +225,17 @@ class Task(ABC):
         """Parts of a test set that are scored apart too: rows by name."""
         return {}
 
-    def pipeline(self, count: int, seed: int, photos: Path | None) -> Pipeline | None:
+    def pipeline(self, count: int, seed: int, photos: Path | None, detector: str = "") -> Pipeline | None:
         """What stands before the network in use, with `count` frames to measure it on; None where nothing does.
 
         Args:
             count: of frames.
             seed: of their making.
             photos: a folder of photographs to make them of.
+            detector: the name of the plug-in that finds the network's input in them; "": the task's own.
 
         Raises:
-            UsageError: the photographs cannot be read.
+            UsageError: the photographs cannot be read, or the detector cannot be used.
         """
         return None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbench.contracts.compressor import Compressor, Order
+from mlbench.contracts.detector import Detector
 from mlbench.contracts.network import NetworkSource
 from mlbench.contracts.precision import Precision
 from mlbench.contracts.report import Report
@@ -17,6 +18,7 @@ from mlbench.contracts.variant import Variant
 
 _CLASSES: dict[str, type] = {
     "compressors": Compressor,
+    "detectors": Detector,
     "device_runners": DeviceRunner,
     "precisions": Precision,
     "reports": Report,

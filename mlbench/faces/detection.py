@@ -16,31 +16,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.boxes import Box, largest_first
 from mlbench.errors import UsageError
 from mlbench.faces.dataset import CROP
 
 CASCADE = "haarcascade_frontalface_default.xml"
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of whole pixels; it may lie partly outside the image."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-    @property
-    def area(self) -> int:
-        """In pixels."""
-        return self.width * self.height
-
-    def scaled(self, margin: float) -> Box:
-        """The box with sides `margin` times as long around the same centre, rounded to whole pixels."""
-        width, height = max(1, round(self.width * margin)), max(1, round(self.height * margin))
-        left, top = self.left + (self.width - width) / 2, self.top + (self.height - height) / 2
-        return Box(round(left), round(top), width, height)
 
 
 def cascade_path() -> Path:
@@ -79,8 +59,7 @@ class HaarDetector:
         """The faces in a grey image uint8 [height,width], the largest first."""
         size = (self.min_size, self.min_size)
         found = self._cascade.detectMultiScale(grey, self.scale_factor, self.neighbours, minSize=size)
-        boxes = [Box(*(int(value) for value in box)) for box in found]
-        return sorted(boxes, key=lambda box: (-box.area, box.left, box.top))
+        return largest_first([Box(*(int(value) for value in box)) for box in found])
 
     def largest(self, grey: npt.NDArray[np.uint8]) -> Box | None:
         """The largest face, or None."""
@@ -117,13 +96,16 @@ def crop(
         ValueError: the box does not meet the image.
     """
     wide = box.scaled(margin)
-    rows, columns = (range(wide.top, wide.top + wide.height), range(wide.left, wide.left + wide.width))
-    if not (wide.top < grey.shape[0] and wide.left < grey.shape[1] and rows.stop > 0 and columns.stop > 0):
-        message = f"{wide} lies outside the image of {grey.shape[1]}×{grey.shape[0]}"
+    (height, width), right, bottom = grey.shape, wide.left + wide.width, wide.top + wide.height
+    if not (wide.top < height and wide.left < width and bottom > 0 and right > 0):
+        message = f"{wide} lies outside the image of {width}×{height}"
         raise ValueError(message)
-    y = np.clip(rows, 0, grey.shape[0] - 1)
-    x = np.clip(columns, 0, grey.shape[1] - 1)
+    cut = grey[max(wide.top, 0) : bottom, max(wide.left, 0) : right]
+    above, below, before, behind = (
+        max(0, beyond) for beyond in (-wide.top, bottom - height, -wide.left, right - width)
+    )
+    if above or below or before or behind:
+        cut = np.asarray(cv2.copyMakeBorder(cut, above, below, before, behind, cv2.BORDER_REPLICATE))
     shrinks = min(wide.width, wide.height) >= CROP  # INTER_AREA would shift pixels along a side that grows
-    cut = grey[y[:, None], x]
     small = cv2.resize(cut, (CROP, CROP), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return cast("npt.NDArray[np.uint8]", small), affine_to_crop(wide)

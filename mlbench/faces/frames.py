@@ -84,12 +84,12 @@ def face_frames(
     boxes: list[Box | None] = []
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        scene = _room(size, rng)
+        scene = room(size, rng)
         box = None
         if (number + 1) % EMPTY_EVERY:
             crop = _face(number, seed, faces)
             box = _place(size, rng)
-            scene = _with_person(scene, crop, box, rng)
+            scene = with_person(scene, crop, box, rng)
         boxes.append(box)
         images[number] = _grain(scene, rng)
     return Frames(images, tuple(boxes))
@@ -111,7 +111,7 @@ def photo_frames(folder: Path, count: int, seed: int = 7, size: tuple[int, int] 
     images = np.empty((count, *size), np.uint8)
     for number in range(count):
         rng = np.random.default_rng((seed, number))
-        scene = _room(size, rng)
+        scene = room(size, rng)
         if (number + 1) % EMPTY_EVERY:
             _fit_into(scene, photos[(number - number // EMPTY_EVERY) % len(photos)])
         images[number] = np.clip(np.rint(scene), 0, 255)
@@ -132,7 +132,7 @@ def _place(size: tuple[int, int], rng: np.random.Generator) -> Box:
     return round(x), round(y), side, side
 
 
-def _room(size: tuple[int, int], rng: np.random.Generator) -> Picture:
+def room(size: tuple[int, int], rng: np.random.Generator) -> Picture:
     """Light that falls off, a few flat shapes (doors, pictures, furniture), out of focus."""
     height, width = size
     scene = rng.uniform(60, 190) + 25 * _blotches(size, 3, rng) + 6 * _blotches(size, 24, rng)
@@ -148,7 +148,7 @@ def _blotches(size: tuple[int, int], cells: int, rng: np.random.Generator) -> Pi
     return np.asarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _with_person(scene: Picture, crop: Image, box: Box, rng: np.random.Generator) -> Picture:
+def with_person(scene: Picture, crop: Image, box: Box, rng: np.random.Generator) -> Picture:
     """Shoulders and hair as soft flat shapes, and the face before them."""
     x, y, side, _ = box
     centre = (x + side // 2, y + side // 2)

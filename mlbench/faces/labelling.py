@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mlbench.boxes import Box, largest_first
 from mlbench.errors import UsageError
-from mlbench.faces.detection import Box
 from mlbench.system.files import file_sha256
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
@@ -74,6 +74,12 @@ def _packaged() -> Path | None:
     return next((Path(folder) / "models" / PREDICTOR for folder in folders or ()), None)
 
 
+def frontal_faces(finder: Any, grey: npt.NDArray[np.uint8], doublings: int) -> list[Box]:
+    """The faces that dlib's detector finds in a grey image doubled so often, the largest first."""
+    found = finder(grey, doublings)
+    return largest_first([Box(face.left(), face.top(), face.width(), face.height()) for face in found])
+
+
 @dataclass(frozen=True)
 class DlibLabeller:
     """dlib's detector and predictor; loaded on first use, in the process that uses it.
@@ -101,9 +107,7 @@ class DlibLabeller:
 
     def detect(self, grey: npt.NDArray[np.uint8]) -> list[Box]:
         """The faces in a grey image uint8 [height,width], the largest first."""
-        found = self._detector(grey, self.upsample)
-        boxes = [Box(face.left(), face.top(), face.width(), face.height()) for face in found]
-        return sorted(boxes, key=lambda box: (-box.area, box.left, box.top))
+        return frontal_faces(self._detector, grey, self.upsample)
 
     def label(self, grey: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.float64]:
         """The 68 points [68,2] of the face in `box`, in pixels of the image; they may lie outside both."""

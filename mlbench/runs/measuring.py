@@ -44,6 +44,7 @@ class Measuring:
     min_count: int = 200
     min_seconds: float = 3.0
     pipeline: bool = True  # whether what stands before the network is measured too, where the task has it
+    detector: str = ""  # the name of what finds the network's input in a frame; "": the task's own
     photos: Path | None = None  # a folder of photographs for its frames; None: as the task makes them
     arm_samples: int = 200  # of a test set, at most, for devices that only answer
     gallery: bool = True  # whether the record may hold pictures of test samples
@@ -65,6 +66,7 @@ class Measuring:
             "min_count": self.min_count,
             "min_seconds": self.min_seconds,
             "pipeline": self.pipeline,
+            "detector": self.detector,
             "photos": str(self.photos) if self.photos else None,
             "arm_samples": self.arm_samples,
             "gallery": self.gallery,
@@ -138,7 +140,7 @@ def measure(
         artifacts=tuple(a for a in artifacts if a.id not in faults),
         folder=folder,
         test_sets=tests,
-        pipeline=task.pipeline(_FRAMES, measuring.seed, measuring.photos)
+        pipeline=task.pipeline(_FRAMES, measuring.seed, measuring.photos, measuring.detector)
         if task and measuring.pipeline
         else None,
         threads=measuring.threads,

@@ -7,18 +7,21 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from mlbench.boxes import Box
 from mlbench.data.decoding import BadImageError, decode_grey
 from mlbench.data.image_files import find_photos
 from mlbench.errors import UsageError
-from mlbench.faces import preparation, shards
+from mlbench.faces import photographs, preparation, shards
 from mlbench.faces.csv_format import read_csv
 from mlbench.faces.dataset import read_npz
+from mlbench.faces.detection import HaarDetector
 from mlbench.faces.files import read_faces
 from mlbench.faces.labelling import find_predictor, require_dlib
 from mlbench.faces.photographs import LabelledCrop
@@ -437,3 +440,34 @@ def test_persons_of_several_folders_are_told_below_them(tmp_path):
         write_faces(tmp_path / folder / "alice", 1)
     prepare([tmp_path / "mine", tmp_path / "yours"], tmp_path / "faces.npz", Options(workers=1), Told())
     assert set(read_faces(tmp_path / "faces.npz").persons.tolist()) == {"alice"}
+
+
+class Named:
+    """A detector that finds one box."""
+
+    name = "named"
+
+    def key(self):
+        return ["named", 1]
+
+    def detect(self, grey):
+        return [Box(10, 10, 60, 60)]
+
+
+def test_a_named_detector_is_asked_in_place_of_both(tmp_path, monkeypatch):
+    monkeypatch.setattr(photographs, "require_dlib", lambda: "none")
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), np.full((100, 100), 90, np.uint8))
+    labeller = SimpleNamespace(upsample=0, label=lambda grey, box: np.full((68, 2), 40.0))  # detects nothing
+    usual = photographs.Recipe(labeller, HaarDetector())
+    named = photographs.Recipe(labeller, HaarDetector(), 1.0, Named())
+    (face,) = named.faces_of(path)
+    assert face.detector == "named"
+    assert usual.identity != named.identity
+
+
+def test_an_unknown_detector_is_told_before_any_work(stand_in, tmp_path):
+    folder = write_greys(tmp_path / "photos", [100])
+    with pytest.raises(UsageError, match='no detector "harr"'):
+        prepare([folder], tmp_path / "faces.npz", Options(detector="harr"), Told())
+    assert not (tmp_path / "faces.npz").exists()

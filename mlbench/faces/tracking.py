@@ -1,0 +1,185 @@
+"""Follows faces through a video: detect once, then crop by the landmarks of the frame before.
+
+Per frame:
+
+1. Each face that is followed is looked at where its landmarks were. It is lost where that is refused.
+2. The detector searches the whole frame where no face is followed, where one was lost in this frame, and every so many
+   frames. What it finds beside the faces that are followed is a new face, if that is not refused.
+3. Of two tracks that have come to lie on one face, the later one ends.
+
+To look at a box: the network answers its landmarks, and they give the face's box anew. Where the new box is far from
+the one that was cut, the face has moved much, and is looked at once more there. It is refused where the new box has
+left the frame or no longer meets the one that was cut, and where the network says that it is no face. A network that
+does not say so is checked by the detector: a face that two searches in a row do not find is dropped.
+
+Nothing here knows of networks, files or time but what it is given: the same steps are easily written elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mlbench.boxes import Box
+from mlbench.faces.box_map import BoxMap, extent
+from mlbench.faces.crop_network import Answer
+from mlbench.faces.smoothing import OneEuro
+
+#: Sides of the crop in sides of dlib's mean box: networks err least on crops that are a little tighter.
+TIGHTER = 0.96
+
+#: From landmarks to the box to crop; fitted, and tried at other sides, by `python -m tests.benchmarks.box_maps`.
+TO_BOX = BoxMap(2.959 * TIGHTER, 0.001, -0.135)
+
+Grey = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float64]
+Detect = Callable[[Grey], list[Box]]
+Look = Callable[[Grey, Box], Answer]
+
+_STEADY = (
+    0.9  # overlap from which on a face stays in the box that it was cut by: the crop of a still face is still
+)
+_AGAIN = 0.9  # overlap below which a face is looked at once more, where its landmarks are
+_LOST = 0.3  # overlap below which landmarks are not of what was cut
+_SAME = 0.3  # overlap from which on two boxes are of one face
+_INSIDE = 0.5  # the share of a box that must lie in the frame
+_PATIENCE = 2  # searches in a row that may miss a face whose network tells no presence
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How faces are followed.
+
+    Attributes:
+        every: frames from one search of the whole frame to the next, while faces are followed.
+        most: faces that are followed at once, the largest first.
+        min_presence: the chance of a face below which a crop is refused, where the network tells it.
+        smooth: whether landmarks are smoothed for display.
+    """
+
+    every: int = 15
+    most: int = 4
+    min_presence: float = 0.5
+    smooth: bool = False
+
+
+@dataclass
+class Track:
+    """A face that is followed.
+
+    Attributes:
+        number: of the face, from 1 on.
+        box: where it is cut, px of the frame.
+        points: its landmarks [68,2], px of the frame.
+        presence: the chance that it is a face; None where the network does not tell.
+        unseen: searches in a row that did not find it.
+        shown: its landmarks as they are to be drawn: smoothed, where that is asked for.
+    """
+
+    number: int
+    box: Box
+    points: Points
+    presence: float | None
+    unseen: int = 0
+    filter: OneEuro = field(default_factory=OneEuro, repr=False)
+    shown: Points = field(default_factory=lambda: np.empty((0, 2)), repr=False)
+
+
+class Tracker:
+    """Follows faces from frame to frame."""
+
+    def __init__(self, detect: Detect, look: Look, rules: Rules = Rules()) -> None:
+        """Follow with a detector and a network.
+
+        Args:
+            detect: the boxes in a grey frame.
+            look: the landmarks in a box of a grey frame.
+            rules: how.
+        """
+        self._detect, self._look, self._rules = detect, look, rules
+        self.tracks: list[Track] = []
+        self._numbers = 0
+        self._since = 0  # frames since the last search
+
+    def step(self, grey: Grey, seconds: float = 0.0) -> list[Track]:
+        """The faces of the next frame uint8 [height,width], which was taken at a time."""
+        lost = self._follow(grey)
+        self._since += 1
+        if lost or not self.tracks or self._since >= self._rules.every:
+            self._search(grey)
+        for track in self.tracks:
+            track.shown = track.filter(track.points, seconds) if self._rules.smooth else track.points
+        return list(self.tracks)
+
+    def _follow(self, grey: Grey) -> bool:
+        """Look at each face where it was; whether one was lost."""
+        kept: list[Track] = []
+        for track in self.tracks:
+            found = self._seen(grey, track.box)
+            if found and not _taken(found[0], kept):
+                track.box, (track.points, track.presence) = found[0], (found[1].points, found[1].presence)
+                kept.append(track)
+        lost = len(kept) < len(self.tracks)
+        self.tracks = kept
+        return lost
+
+    def _search(self, grey: Grey) -> None:
+        """Search the frame for new faces, and for those that are followed."""
+        self._since = 0
+        boxes = self._detect(grey)
+        for track in self.tracks:
+            seen = any(track.box.overlap(box) >= _SAME for box in boxes)
+            track.unseen = 0 if seen else track.unseen + 1
+        self.tracks = [
+            track for track in self.tracks if track.presence is not None or track.unseen < _PATIENCE
+        ]
+        for box in boxes:
+            if len(self.tracks) < self._rules.most and not _taken(box, self.tracks):
+                self._begin(grey, box)
+
+    def _begin(self, grey: Grey, box: Box) -> None:
+        found = self._seen(grey, box)
+        if found and not _taken(found[0], self.tracks):
+            self._numbers += 1
+            self.tracks.append(Track(self._numbers, found[0], found[1].points, found[1].presence))
+
+    def _seen(self, grey: Grey, box: Box) -> tuple[Box, Answer] | None:
+        """The face in a box, and the box that it is to be cut by next; None where it is refused."""
+        if not _in_frame(box, grey):
+            return None
+        answer = self._look(grey, box)
+        moved = TO_BOX.box(*extent(answer.points))
+        if _LOST <= box.overlap(moved) < _AGAIN and _in_frame(moved, grey):
+            box, answer = moved, self._look(grey, moved)
+            moved = TO_BOX.box(*extent(answer.points))
+        refused = answer.presence is not None and answer.presence < self._rules.min_presence
+        if refused or box.overlap(moved) < _LOST or not _in_frame(moved, grey):
+            return None
+        return moved, answer
+
+
+class EachFrame:
+    """Detects in every frame, as the paper's pipeline does; takes the steps of a `Tracker`, and follows nothing."""
+
+    def __init__(self, detect: Detect, look: Look) -> None:
+        """Detect with a detector, and look with a network; see `Tracker`."""
+        self._detect, self._look = detect, look
+
+    def step(self, grey: Grey, seconds: float = 0.0) -> list[Track]:
+        """The faces of a frame, the largest first."""
+        found = [(box, self._look(grey, box)) for box in self._detect(grey)]
+        return [
+            Track(number, box, answer.points, answer.presence, shown=answer.points)
+            for number, (box, answer) in enumerate(found, 1)
+        ]
+
+
+def _in_frame(box: Box, grey: Grey) -> bool:
+    return box.common(Box(0, 0, grey.shape[1], grey.shape[0])) >= _INSIDE * box.area
+
+
+def _taken(box: Box, tracks: list[Track]) -> bool:
+    return any(box.overlap(track.box) >= _SAME for track in tracks)
