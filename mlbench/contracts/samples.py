@@ -28,6 +28,7 @@ class Encoding:
         offset: what is subtracted before: likewise.
         layout: what the axes are, such as "HWC"; for people and devices.
         dtype: of the network's input. A quantised file quantises it by its own parameters.
+        margin: sides of what an input shows, in sides of the box that a detector finds; 1 where nothing is cut out.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +36,7 @@ class Encoding:
     offset: float | tuple[float, ...] = 0.0
     layout: str = ""
     dtype: str = "float32"
+    margin: float = field(default=1.0, repr=False)  # told apart in fingerprints, which are older
 
     def encode(self, stored: Array) -> Array:
         """The network's input [n, *shape] of stored values [n, …]."""
@@ -92,6 +94,8 @@ class Samples:
             for start in range(0, len(values), _CHUNK):
                 digest.update(np.ascontiguousarray(values[start : start + _CHUNK]).view(np.uint8).data)
         digest.update(repr(sorted(self.encodings.items())).encode())
+        if margins := {name: one.margin for name, one in self.encodings.items() if one.margin != 1}:
+            digest.update(repr(sorted(margins.items())).encode())
         if self.classes:
             digest.update(repr(sorted(self.classes.items())).encode())
         return digest.hexdigest()

@@ -41,6 +41,7 @@ class Faces:
         names: str [n].
         extra: further arrays with n rows, by key.
         note: what was left out when they were read, a sentence for people; "" for nothing.
+        margin: sides of the crops, in sides of the faces' boxes; the paper's is 1.
     """
 
     images: npt.NDArray[np.uint8]
@@ -48,6 +49,7 @@ class Faces:
     names: npt.NDArray[np.str_]
     extra: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     note: str = ""
+    margin: float = 1.0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,7 +62,7 @@ class Faces:
     def take(self, index: npt.NDArray[np.generic] | slice) -> Faces:
         """The chosen rows (a boolean mask, indices or a slice), in that order."""
         rows = {key: values[index] for key, values in self.extra.items()}
-        return Faces(self.images[index], self.points[index], self.names[index], rows)
+        return Faces(self.images[index], self.points[index], self.names[index], rows, margin=self.margin)
 
     def spread(self, count: int) -> Faces:
         """At most `count` rows, evenly from all: files are often sorted by where the faces come from."""

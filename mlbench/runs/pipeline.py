@@ -168,7 +168,7 @@ class _Run:
                     compressed,
                     self.network.name,
                     text,
-                    setup.calibration(),
+                    setup,
                     folder,
                     frozen_graph=plan.frozen_graph,
                 )

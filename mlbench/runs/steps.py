@@ -82,7 +82,7 @@ def compress_only(
         compressed,
         network.name,
         str(chain),
-        setup.calibration(),
+        setup,
         out.parent,
         name=out.stem,
         frozen_graph=frozen_graph,
