@@ -90,7 +90,12 @@ class _Inputs:
         pipeline = None
         if job.pipeline is not None:
             frames = saved("frames", job.pipeline.frames)
-            pipeline = {"frames": frames, "cascade": str(job.pipeline.cascade), "size": job.pipeline.size}
+            pipeline = {
+                "frames": frames,
+                "cascade": str(job.pipeline.cascade),
+                "size": job.pipeline.size,
+                "margin": job.pipeline.margin,
+            }
         return cls(first, list(samples.targets) if samples else [], sets, pipeline)
 
 

@@ -197,9 +197,8 @@ class Worker:
         started = time.perf_counter()
         box = self._largest(frame)
         if box is not None:
-            x, y, width, height = box
             assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
-            part = frame[y : y + height, x : x + width]
+            part = self._cut(frame, box)
             resized = self._cv2.resize(
                 part, tuple(self._pipeline["size"]), interpolation=self._cv2.INTER_LINEAR
             )
@@ -207,6 +206,17 @@ class Worker:
             self._network.invoke()
             self._network.get(0)
         return time.perf_counter() - started
+
+    def _cut(self, frame: np.ndarray, box: Sequence[int]) -> np.ndarray:
+        """The box with its margin; what lies outside the frame repeats its border."""
+        assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
+        x, y, width, height = box
+        wide, high = (round(side * self._pipeline["margin"]) for side in (width, height))
+        left, top = round(x + (width - wide) / 2), round(y + (height - high) / 2)
+        right, bottom = left + wide, top + high
+        part = frame[max(top, 0) : bottom, max(left, 0) : right]
+        beyond = max(-top, 0), max(bottom - frame.shape[0], 0), max(-left, 0), max(right - frame.shape[1], 0)
+        return self._cv2.copyMakeBorder(part, *beyond, self._cv2.BORDER_REPLICATE) if any(beyond) else part
 
     def _largest(self, frame: np.ndarray) -> Sequence[int] | None:
         boxes = self._haar.detectMultiScale(frame, scaleFactor=1.3, minNeighbors=5, minSize=(80, 80))

@@ -49,7 +49,7 @@ def export(
     facts = written(compressed.folder, compressed.export, setup.calibration(), graph)
     target = folder / f"{name}.tflite"
     settings = _settings(kept, setup)
-    notes = Notes.of(settings, setup.material.samples.encodings)
+    notes = Notes(settings, setup.material.samples.margins)
     for source, copy in ((kept, target), *([(graph, target.with_suffix(".pb"))] if graph else [])):
         _place(source, copy)
     if notes.text():

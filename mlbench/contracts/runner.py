@@ -24,11 +24,13 @@ class Pipeline:
         frames: uint8 [n, height, width], grey.
         cascade: OpenCV's file of the detector.
         size: width and height of the network's input.
+        margin: sides of what is cut out, in sides of the detector's box.
     """
 
     frames: npt.NDArray[np.uint8]
     cascade: Path
     size: tuple[int, int]
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -167,6 +167,19 @@ class Task(ABC):
         message = f"The task {self.name} has no samples of its own: give --data."
         raise UsageError(message)
 
+    def sample_cut(
+        self, margins: Mapping[str, float], count: int, seed: int, purpose: Purpose = "data"
+    ) -> Samples:
+        """As `sample`, with these margins of inputs, by name; see `mlbench.contracts.Encoding`. 1 where none is given.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if other := [margin for margin in margins.values() if margin != 1]:
+            message = f"The task {self.name} draws no samples with a margin of {other[0]:g}: give --data."
+            raise UsageError(message)
+        return self.sample(count, seed, purpose)
+
     def require_scorable(self, samples: Samples, where: str) -> None:
         """Refuse test samples that a metric is not defined for, before hours of work.
 

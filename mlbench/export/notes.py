@@ -14,7 +14,6 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from mlbench.contracts.samples import Encoding
 from mlbench.errors import UsageError
 from mlbench.export.contents import DAMAGED, own_entry
 from mlbench.export.repacking import model_of, packed
@@ -34,12 +33,6 @@ class Notes:
 
     settings: Mapping[str, float] = field(default_factory=dict)
     margins: Mapping[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, settings: Mapping[str, float], encodings: Mapping[str, Encoding]) -> Notes:
-        """The notes of a file for samples of such encodings."""
-        margins = {name: one.margin for name, one in encodings.items() if one.margin != 1}
-        return cls(settings, margins)
 
     def text(self) -> str:
         """As the entry holds it; "" where there is nothing to say."""

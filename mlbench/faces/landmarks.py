@@ -146,7 +146,15 @@ class Landmarks(Task):
 
     def sample(self, count: int, seed: int, purpose: Purpose = "data") -> Samples:
         """See `Task.sample`: drawn from the bundled appearance model."""
-        return self.samples(AppearanceModel.load().sample(count, seed=seed, purpose=_PURPOSES[purpose]))
+        return self.sample_cut({}, count, seed, purpose)
+
+    def sample_cut(
+        self, margins: Mapping[str, float], count: int, seed: int, purpose: Purpose = "data"
+    ) -> Samples:
+        """See `Task.sample_cut`."""
+        margin = margins.get(IMAGE, 1.0)
+        drawn = AppearanceModel.load().sample(count, seed=seed, purpose=_PURPOSES[purpose], margin=margin)
+        return self.samples(drawn)
 
     def require_scorable(self, samples: Samples, where: str) -> None:
         """See `Task.require_scorable`: a face whose outer eye corners coincide has no NME."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlbench import plugins
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress, Samples, Task
+from mlbench.contracts.runner import Pipeline
 from mlbench.contracts.task import Settings
 from mlbench.errors import UsageError
 from mlbench.evaluation.budgets import Budget, verdicts_of
@@ -139,9 +140,7 @@ def measure(
         artifacts=tuple(a for a in artifacts if a.id not in faults),
         folder=folder,
         test_sets=tests,
-        pipeline=task.pipeline(_FRAMES, measuring.seed, measuring.photos)
-        if task and measuring.pipeline
-        else None,
+        pipeline=_pipeline(task, tests, measuring) if task and measuring.pipeline else None,
         threads=measuring.threads,
         min_count=measuring.min_count,
         min_seconds=measuring.min_seconds,
@@ -210,6 +209,13 @@ def measure(
             ),
         }
     )
+
+
+def _pipeline(task: Task, tests: Mapping[str, Samples], measuring: Measuring) -> Pipeline | None:
+    """What stands before the network, which cuts as the samples were cut."""
+    found = task.pipeline(_FRAMES, measuring.seed, measuring.photos)
+    margins = [margin for samples in tests.values() for margin in samples.margins.values()]
+    return replace(found, margin=margins[0]) if found and margins else found
 
 
 def _facts(artifacts: list[Artifact], folder: Path) -> Iterator[tuple[str, FileFacts]]:
