@@ -1,8 +1,9 @@
 """Crops that show no face, made of faces: what a detector also hands to the network.
 
 Each is cut from a frame that is composed of one of the given faces (`mlbench.faces.frames`), so that it belongs to
-that face and stays on its side of a split: a box beside the face, one far off it, a part of it, a false alarm of the
-detector, a pattern. Everything follows from the seed and the face, so that no two faces have a crop in common.
+that face and stays on its side of a split: a box beside the face, one far off it, a part of it, what is worn below it
+(a detector likes collars and ties), a false alarm of the detector, a pattern. Everything follows from the seed and the
+face, so that no two faces have a crop in common.
 """
 
 from __future__ import annotations
@@ -77,9 +78,42 @@ def _off(frame: Image, face: Box, rng: np.random.Generator) -> Image:
 
 def _part(frame: Image, face: Box, rng: np.random.Generator) -> Image:
     """An eye, the mouth, a cheek."""
-    side = round(face.width * rng.uniform(0.2, 0.45))
+    side = round(face.width * rng.uniform(0.2, 0.5))
     left, top = (round(rng.uniform(low, low + face.width - side)) for low in (face.left, face.top))
     return crop(frame, Box(left, top, side, side))[0]
+
+
+def _below(frame: Image, face: Box, rng: np.random.Generator) -> Image:
+    """A neck between collar and lapels, perhaps with a tie or a necklace; the chin may be seen."""
+    side, bottom = face.width, face.top + face.height
+    scene = cv2.copyMakeBorder(frame, 0, 2 * side, side, side, cv2.BORDER_REPLICATE)
+    middle = side + face.left + side // 2
+
+    def polygon(corners: list[tuple[float, float]], grey: float) -> None:
+        """Corners in sides of the face, from the middle of its chin."""
+        places = np.array([(middle + x * side, bottom + y * side) for x, y in corners])
+        cv2.fillPoly(scene, [np.rint(places * 16).astype(np.int32)], grey, cv2.LINE_AA, 4)
+
+    skin, shirt, jacket, tie = rng.uniform(0, 255, 4)
+    neck, width, deep = rng.uniform(0.25, 0.4), rng.uniform(0.06, 0.14), rng.uniform(0.5, 1.6)
+    start = rng.uniform(-0.05, 0.15)
+    polygon([(-neck, start - 0.05), (neck, start - 0.05), (neck, 0.5), (-neck, 0.5)], skin)
+    polygon([(-1.4, 2), (-1.2, 0.5), (-neck, 0.15), (0, 0.45), (neck, 0.15), (1.2, 0.5), (1.4, 2)], shirt)
+    if rng.random() < 0.7:
+        polygon([(-width, 0.4), (width, 0.4), (1.6 * width, 1.6), (-1.6 * width, 1.6)], tie)
+        for y in np.arange(0.45, 1.6, rng.uniform(0.06, 0.3)) if rng.random() < 0.6 else ():
+            polygon(
+                [(-width, y), (width, y + 0.1), (width, y + 0.13), (-width, y + 0.03)], rng.uniform(0, 255)
+            )
+    for turn in (-1, 1):
+        polygon([(turn * x, y) for x, y in ((neck + 0.1, 0.15), (1.5, 0.5), (1.5, 2), (0.02, deep))], jacket)
+    blurred = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.3, 1.5)) + rng.normal(
+        0, rng.uniform(0, 6), scene.shape
+    )
+    cut = round(side * rng.uniform(0.5, 1.2))
+    left = round(middle - cut / 2 + rng.uniform(-0.2, 0.2) * side)
+    top = round(bottom + rng.uniform(-0.15, 0.3) * side)
+    return crop(np.clip(np.rint(blurred), 0, 255).astype(np.uint8), Box(left, top, cut, cut))[0]
 
 
 def _alarm(frame: Image, face: Box, rng: np.random.Generator) -> Image:
@@ -120,6 +154,7 @@ _KINDS: tuple[Callable[[Image, Box, np.random.Generator], Image], ...] = (
     _beside,
     _off,
     _part,
+    _below,
     _alarm,
     _pattern,
 )

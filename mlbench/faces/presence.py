@@ -36,6 +36,7 @@ USUAL: Settings = {"presence_slope": 1.0, "presence_offset": 0.0, "presence_thre
 #: The share of validation faces that the threshold may refuse.
 LOST = 0.005
 
+_WEIGHT = 3.0  # of the cross-entropy, in px² or px of the landmarks' loss
 _EVERY = 2  # one crop without a face for so many faces
 _SEED = 7
 _BINS = 10  # of a reliability diagram
@@ -191,7 +192,7 @@ class Presence(Landmarks):
             points = shown * outputs[POINTS] + (1 - shown) * targets[POINTS]
             error = tf.math.divide_no_nan(of_landmarks({POINTS: points}, {POINTS: targets[POINTS]}), share)
             doubt = tf.nn.sigmoid_cross_entropy_with_logits(targets[PRESENCE], outputs[PRESENCE])
-            return error + tf.reduce_mean(doubt)
+            return error + _WEIGHT * tf.reduce_mean(doubt)
 
         return of_batch
 
