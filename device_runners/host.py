@@ -94,7 +94,11 @@ class _Inputs:
         if job.pipeline is not None:
             frames = saved("frames", job.pipeline.frames)
             video = None if job.pipeline.video is None else saved("video", job.pipeline.video)
-            told = {"detector": job.pipeline.detector, "size": job.pipeline.size}
+            told = {
+                "detector": job.pipeline.detector,
+                "size": job.pipeline.size,
+                "margin": job.pipeline.margin,
+            }
             pipeline = {"frames": frames, "video": video, **told}
         return cls(first, list(samples.targets) if samples else [], sets, pipeline)
 

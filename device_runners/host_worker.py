@@ -11,13 +11,16 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlbench.errors import UsageError
 from mlbench.export import random_inputs
 from mlbench.export.interpreter import Network, matched
+
+if TYPE_CHECKING:
+    from mlbench.boxes import Box
 
 _WARM_UP_BURSTS = 20
 _STEADY = 0.02
@@ -196,12 +199,14 @@ class Worker:
         self._prepare_detector()
         if hasattr(self, "_tracker"):
             return
-        from mlbench.faces.crop_network import CropNetwork
+        from pathlib import Path
+
+        from mlbench.faces.face_network import FaceNetwork
         from mlbench.faces.tracking import Tracker
 
         assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
         self._video = np.load(self._pipeline["video"], mmap_mode="r", allow_pickle=False)
-        self._tracker = Tracker(self._detector.detect, CropNetwork(self._network, self._model))
+        self._tracker = Tracker(self._detector.detect, FaceNetwork.of(Path(self._model), self._network).look)
         self._shown = 0
 
     def _follow(self, turn: int) -> float:
@@ -228,7 +233,7 @@ class Worker:
         box = self._detector.largest(frame)
         if box is not None:
             assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
-            part = frame[max(box.top, 0) : box.top + box.height, max(box.left, 0) : box.left + box.width]
+            part = self._cut(frame, box)
             resized = self._cv2.resize(
                 part, tuple(self._pipeline["size"]), interpolation=self._cv2.INTER_LINEAR
             )
@@ -236,6 +241,18 @@ class Worker:
             self._network.invoke()
             self._network.get(0)
         return time.perf_counter() - started
+
+    def _cut(self, frame: np.ndarray, box: "Box") -> np.ndarray:
+        """The box with its margin; what lies outside the frame repeats its border."""
+        assert self._pipeline is not None  # noqa: S101 (as in _prepare_detector)
+        wide = box.scaled(self._pipeline["margin"])
+        right, bottom = wide.left + wide.width, wide.top + wide.height
+        part = frame[max(wide.top, 0) : bottom, max(wide.left, 0) : right]
+        sides = -wide.top, bottom - frame.shape[0], -wide.left, right - frame.shape[1]
+        above, below, before, behind = (max(side, 0) for side in sides)
+        if not (above or below or before or behind):
+            return part
+        return self._cv2.copyMakeBorder(part, above, below, before, behind, self._cv2.BORDER_REPLICATE)
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 A command is run as it stands, in a folder that holds what the documentation speaks of (`faces.npz`, `photos/`,
 `old.tflite`, …), but for the values of `_SMALL` and `_REPLACED`, and for a network of 4.6 MB in place of those of 33 to
 518 MB. Of the chains of a command, and of all commands, those are run that have a step or an option that none before
-them has; steps after each other are in the contract of compressors. A command that is neither run nor named in `_PARSED_ONLY` is a failure: so is one of a new
-page.
+them; steps after each other are in the contract of compressors. A command that is neither run nor named in
+`_PARSED_ONLY` is a failure: so is one of a new page.
 """
 
 from __future__ import annotations

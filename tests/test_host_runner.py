@@ -287,7 +287,13 @@ def test_the_worker_imports_numpy_and_litert_alone():
     )
     command = children.command("-c", code, str(_WORKER))
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=children.environment())
-    modules = ["mlbench", "mlbench.export", "mlbench.export.interpreter", "mlbench.export.random_inputs"]
+    modules = [
+        "mlbench",
+        "mlbench.errors",
+        "mlbench.export",
+        "mlbench.export.interpreter",
+        "mlbench.export.random_inputs",
+    ]
     assert done.stdout.strip() == f"set() {modules}"
 
 

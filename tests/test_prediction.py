@@ -8,9 +8,11 @@ import pytest
 
 from mlbench.contracts import ExportOptions
 from mlbench.errors import UsageError
+from mlbench.export.notes import Notes, with_notes
 from mlbench.export.written import file_of, written
 from mlbench.faces.landmarks import Landmarks
 from mlbench.faces.prediction import predict_photograph
+from mlbench.faces.presence import PRESENCE, Presence
 from mlbench.networks import building, storage
 from tests.conftest import TINY
 
@@ -26,6 +28,49 @@ def model(tmp_path_factory, sampled):
     storage.save(network, folder)
     written(folder, ExportOptions(), sampled.take(slice(0, 64)))
     return file_of(folder, ExportOptions())
+
+
+@pytest.fixture(scope="module")
+def doubting(tmp_path_factory):
+    """A network that answers every crop with the mean face, and even odds that it shows one."""
+    folder, task = tmp_path_factory.mktemp("model"), Presence()
+    samples = task.sample(8, 7)
+    network = building.build(TINY, task, samples, 7)
+    building.start_from_prior(network, {**task.prior(samples), PRESENCE: np.zeros(1, np.float32)})
+    for name in network.output_names:
+        kernel = network.get_layer(name).kernel
+        kernel.assign(np.zeros(kernel.shape))
+    storage.save(network, folder)
+    written(folder, ExportOptions(), samples)
+    return file_of(folder, ExportOptions())
+
+
+@pytest.mark.parametrize(("threshold", "offset"), [(0.4, 0.0), (0.6, 3.0)])
+def test_a_face_that_the_network_takes_for_one_has_its_chance(
+    doubting, photograph, tmp_path, command_line, threshold, offset
+):
+    settings = {"presence_threshold": threshold, "presence_offset": offset}
+    model, out = tmp_path / "model.tflite", tmp_path / "points.png"
+    model.write_bytes(with_notes(doubting.read_bytes(), Notes(settings)))
+    code, printed, _ = command_line("predict", photograph[0], "--model", model, "--out", out, "--json")
+    assert code == 0
+    assert json.loads(printed)["presence"] == pytest.approx(1 / (1 + np.exp(-offset)), abs=1e-4)
+
+
+def test_a_face_that_the_network_refuses_is_one_sentence(doubting, photograph, tmp_path):
+    model = tmp_path / "model.tflite"
+    model.write_bytes(with_notes(doubting.read_bytes(), Notes({"presence_threshold": 0.6})))
+    with pytest.raises(UsageError, match=r"shows no face .*that it finds are none, says model.tflite"):
+        predict_photograph(photograph[0], model)
+
+
+def test_notes_that_are_no_numbers_are_one_sentence(doubting, photograph, tmp_path):
+    model = tmp_path / "model.tflite"
+    noted = with_notes(doubting.read_bytes(), Notes({"presence_threshold": 0.25}))
+    model.write_bytes(noted.replace(b"0.25", b"true"))
+    with pytest.raises(UsageError, match="has notes of mlbench that cannot be read") as told:
+        predict_photograph(photograph[0], model)
+    assert "\n" not in str(told.value)
 
 
 def test_the_points_lie_in_the_face_of_the_photograph(model, photograph):

@@ -9,6 +9,7 @@ from mlbench.device_runners.android import installation
 from mlbench.device_runners.android.op_versions import unsupported
 from mlbench.device_runners.android.phone import Phone
 from mlbench.errors import UsageError
+from mlbench.export.notes import notes_of
 from mlbench.faces.detection import cascade_path
 
 #: `LiveModels.FOLDER` of the app.
@@ -19,11 +20,15 @@ def check(models: tuple[Path, ...]) -> None:
     """Check networks before a phone is touched.
 
     Raises:
-        UsageError: no such file, or one that the app's TensorFlow Lite would refuse.
+        UsageError: no such file, or one that the app's TensorFlow Lite would refuse, or the app would feed wrongly.
     """
     for model in models:
         if not model.is_file():
             message = f"{model} does not exist: give the .tflite file of a run."
+            raise UsageError(message)
+        if margins := notes_of(model).margins:
+            told = ", ".join(f"{margin:g}" for margin in margins.values())
+            message = f"{model} is for crops with a margin of {told}, the app cuts without one: train for 1."
             raise UsageError(message)
         reason = unsupported(model)
         if reason:

@@ -25,15 +25,18 @@ def faces() -> None:
 @click.option("--count", default=SAMPLED, show_default=True, type=click.IntRange(1), help="How many faces.")
 @click.option("--seed", default=7, show_default=True, type=SEED, help="Seed of all random numbers.")
 @click.option("--model", type=FILE, help="An appearance model. [default: the bundled one]")
+@click.option(
+    "--margin", default=1.0, show_default=True, help="Crop side over the side of the face's box, 0.8 to 1.25."
+)
 @click.option("--out", type=FILE, required=True, help="The file to write, .npz or .csv.")
-def sample(count: int, seed: int, model: Path | None, out: Path) -> None:
+def sample(count: int, seed: int, model: Path | None, margin: float, out: Path) -> None:
     """Write faces sampled from an appearance model."""
     from mlbench.faces.appearance import AppearanceModel
     from mlbench.faces.files import require_faces_suffix, write_faces
 
     require_faces_suffix(out)
     require_writable(out)
-    write_faces(AppearanceModel.load(model).sample(count, seed=seed), out)
+    write_faces(AppearanceModel.load(model).sample(count, seed=seed, margin=margin), out)
     click.echo(f"Wrote {count} sampled faces to {out}.")
 
 

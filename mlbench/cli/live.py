@@ -14,7 +14,7 @@ from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
     from mlbench.contracts import Detector
-    from mlbench.faces.crop_network import CropNetwork
+    from mlbench.faces.face_network import FaceNetwork
     from mlbench.faces.live import Watched
     from mlbench.faces.video import Source
 
@@ -56,10 +56,8 @@ if TYPE_CHECKING:
 @click.option("--smooth", is_flag=True, help="Smooth the landmarks (One Euro filter).")
 @click.option(
     "--min-presence",
-    default=0.5,
-    show_default=True,
     type=click.FloatRange(0, 1),
-    help="Least chance of a face, for models that tell it.",
+    help="Least chance of a face, for models that tell it. [default: as the file says, else 0.5]",
 )
 @click.option(
     "--min-size",
@@ -88,7 +86,7 @@ def live(
     """
     from mlbench.export import ready_models
     from mlbench.faces import live as faces
-    from mlbench.faces.crop_network import CropNetwork
+    from mlbench.faces.face_network import FaceNetwork
     from mlbench.faces.tracking import Rules
     from mlbench.faces.video import written
     from mlbench.system.files import require_suffix, require_writable
@@ -96,7 +94,7 @@ def live(
     if out:
         require_suffix(out, ".mp4")
         require_writable(out)
-    finder, network = faces.detector_for(detector, min_size), CropNetwork.load(ready_models.file_named(model))
+    finder, network = faces.detector_for(detector, min_size), FaceNetwork.of(ready_models.file_named(model))
     source, watched, track = _source(video, camera), faces.Watched(), rules.pop("track")
     follower = faces.follower(finder, network, Rules(**rules) if track else None, watched.clock)
     progress, total = progress_bars(), frames or source.total
@@ -104,7 +102,7 @@ def live(
         faces.watch(source, follower, watched, min_size, writer, frames, advance)
     if not detector and finder.name != faces.BEST:
         watched.notes.append("The detector is haar; pip install 'mlbench[blazeface]' brings a better one.")
-    if track and not network.tells_presence:
+    if track and not network.answers_presence:
         watched.notes.append(
             "The model tells no presence: faces are refused by geometry and by the detector alone."
         )
@@ -122,8 +120,8 @@ def _source(video: Path | None, camera: int | None) -> Source:
     return VideoFile(video) if video is not None else Camera(camera or 0)
 
 
-def _tell(source: Source, watched: Watched, detector: Detector, network: CropNetwork, as_json: bool) -> None:
-    facts = {"source": source.name, "detector": detector.name, "presence": network.tells_presence}
+def _tell(source: Source, watched: Watched, detector: Detector, network: FaceNetwork, as_json: bool) -> None:
+    facts = {"source": source.name, "detector": detector.name, "presence": network.answers_presence}
     if as_json:
         click.echo(json.dumps(facts | watched.as_json()))
         return

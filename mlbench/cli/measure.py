@@ -75,6 +75,7 @@ def tests_of(data: tuple[str, ...], tests: tuple[str, ...], **options: Any) -> l
 def measured_task(files: tuple[Path, ...], name: str | None, tests: list[TestSet]) -> Task | None:
     """The task that is named, or that tests are plainly for; else the usual one, if the files are networks for it."""
     from mlbench.export.artifacts import require_fitting
+    from mlbench.export.notes import notes_of
 
     if name or tests:
         test = tests[0] if tests else None
@@ -83,7 +84,7 @@ def measured_task(files: tuple[Path, ...], name: str | None, tests: list[TestSet
     task: Task = task_of(USUAL_TASK)
     try:
         for path in files:
-            require_fitting(path, task, task.sample(1, 0, "test"))
+            require_fitting(path, task, task.sample_cut(notes_of(path).margins, 1, 0, "test"))
     except UsageError:
         return None
     return task

@@ -102,7 +102,7 @@ class ChainSetup:
         train, count = self.material.train, self.tuning.sampled
         if not count:
             return train
-        drawn = self.material.task.sample(count, self.tuning.seed, "tuning")
+        drawn = self.material.task.sample_cut(train.margins, count, self.tuning.seed, "tuning")
         return without(joined([train, drawn]), self.material.held)
 
     def deciding(self, compressor: Compressor) -> list[object]:

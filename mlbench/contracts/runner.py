@@ -26,6 +26,7 @@ class Pipeline:
         size: width and height of the network's input.
         detector: name of the detector's plug-in.
         video: uint8 [n, height, width], consecutive frames in which what was found is followed; None: nothing is.
+        margin: sides of what is cut out, in sides of the detector's box.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -33,6 +34,7 @@ class Pipeline:
     size: tuple[int, int]
     detector: str = "haar"
     video: npt.NDArray[np.uint8] | None = None
+    margin: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class Encoding:
         offset: what is subtracted before: likewise.
         layout: what the axes are, such as "HWC"; for people and devices.
         dtype: of the network's input. A quantised file quantises it by its own parameters.
+        margin: sides of what an input shows, in sides of the box that a detector finds; 1 where nothing is cut out.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +36,7 @@ class Encoding:
     offset: float | tuple[float, ...] = 0.0
     layout: str = ""
     dtype: str = "float32"
+    margin: float = field(default=1.0, repr=False)  # told apart in fingerprints, which are older
 
     def encode(self, stored: Array) -> Array:
         """The network's input [n, *shape] of stored values [n, …]."""
@@ -92,6 +94,8 @@ class Samples:
             for start in range(0, len(values), _CHUNK):
                 digest.update(np.ascontiguousarray(values[start : start + _CHUNK]).view(np.uint8).data)
         digest.update(repr(sorted(self.encodings.items())).encode())
+        if self.margins:
+            digest.update(repr(sorted(self.margins.items())).encode())
         if self.classes:
             digest.update(repr(sorted(self.classes.items())).encode())
         return digest.hexdigest()
@@ -159,13 +163,27 @@ class Samples:
         return {name: self.encodings[name].encode(values) for name, values in self.inputs.items()}
 
     @property
+    def margins(self) -> dict[str, float]:
+        """Of inputs whose margin is not 1, by name; see `Encoding`."""
+        return {name: one.margin for name, one in self.encodings.items() if one.margin != 1}
+
+    @property
     def group_count(self) -> int:
         """Number of groups."""
         return len(np.unique(self.groups))
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
-    """All samples of several sets with equal inputs and targets, one after the other; extra arrays that all have."""
+    """All samples of several sets with equal inputs and targets, one after the other; extra arrays that all have.
+
+    Raises:
+        UsageError: their inputs are encoded or cut otherwise.
+    """
+    if any(part.encodings != parts[0].encodings for part in parts):
+        message = (
+            "Samples whose inputs differ in shape, scale or margin cannot be joined: make all of them alike."
+        )
+        raise UsageError(message)
 
     def together(tables: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
         shared = set.intersection(*(set(table) for table in tables))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, npt.NDArray[Any]]
 Floats = npt.NDArray[np.float64]
 
+#: What `Task.settings` found, by name; a file holds it, and its record.
+Settings = Mapping[str, float]
+
 #: What samples are drawn for: a run's data, more to tune on, or a test.
 Purpose = Literal["data", "tuning", "test"]
 
@@ -38,7 +41,7 @@ class Metric:
         title: as in tables.
         unit: of the shown value: "px", "%", "years".
         same: how large a difference still counts as none, in the stored unit.
-        per_sample: values [n] whose mean is the figure.
+        per_sample: values [n] whose mean is the figure; NaN for samples that do not count, whatever their answers.
         whole: one number of a set of samples, which is resampled by rows.
         of_mean: what is shown of the mean: the root, say.
         better: whether lower or higher values are better.
@@ -56,6 +59,11 @@ class Metric:
     better: Literal["lower", "higher"] = "lower"
     scale: float = 1.0
     digits: int = 3
+
+    def mean(self, values: Floats) -> float:
+        """The figure, of values per sample [n]."""
+        mean = np.nanmean(values, keepdims=True)
+        return float((self.of_mean(mean) if self.of_mean else mean)[0])
 
     def told(self, value: float) -> str:
         """A stored value as people read it, with its unit."""
@@ -159,6 +167,19 @@ class Task(ABC):
         message = f"The task {self.name} has no samples of its own: give --data."
         raise UsageError(message)
 
+    def sample_cut(
+        self, margins: Mapping[str, float], count: int, seed: int, purpose: Purpose = "data"
+    ) -> Samples:
+        """As `sample`, with these margins of inputs, by name; see `mlbench.contracts.Encoding`. 1 where none is given.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if other := [margin for margin in margins.values() if margin != 1]:
+            message = f"The task {self.name} draws no samples with a margin of {other[0]:g}: give --data."
+            raise UsageError(message)
+        return self.sample(count, seed, purpose)
+
     def require_scorable(self, samples: Samples, where: str) -> None:
         """Refuse test samples that a metric is not defined for, before hours of work.
 
@@ -196,6 +217,19 @@ class Task(ABC):
     @abstractmethod
     def answers(self, outputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """What outputs [n, …] mean, in the form that metrics take."""
+
+    def settings(self, outputs: Arrays, targets: Arrays) -> dict[str, float]:
+        """What one needs beside a file's outputs to use them, such as a threshold; by name, none by default.
+
+        Args:
+            outputs: of the file for validation samples [n, …], by target: no others may choose them.
+            targets: of these samples.
+        """
+        return {}
+
+    def settled(self, outputs: Arrays, settings: Settings) -> dict[str, npt.NDArray[Any]]:
+        """As `answers`, with a file's settings."""
+        return self.answers(outputs)
 
     @abstractmethod
     def loss(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Variant(NetworkSource):
-    """Convolutions, then dense layers, on one image: as in the paper (section 3), for any task with one output.
+    """Convolutions, then dense layers, on one image: as in the paper (section 3), for any task.
+
+    Of a task with several outputs, each has a last dense layer of its own, which is called as it is.
 
     A variant of your own is five lines::
 
@@ -41,7 +44,7 @@ class Variant(NetworkSource):
         blocks: convolutions in order.
         dense: units of the hidden dense layers.
         shape: height, width and channels that it is meant for; None: as the samples have.
-        outputs: numbers that it answers; None: as the task asks.
+        outputs: numbers that its first output answers; None: as the task asks.
     """
 
     name: str
@@ -112,7 +115,7 @@ def _layer(name: str, kind: str, output: tuple[int, ...], parameters: int = 0, m
 
 
 def _built(variant: Variant, inputs: Shapes, outputs: Shapes, seed: int) -> tf_keras.Model:
-    """The untrained network of a variant: one image [batch, height, width, channels] -> [batch, outputs].
+    """The untrained network of a variant: one image [batch, height, width, channels] -> [batch, n] for each output.
 
     Every kernel is drawn by Glorot's rule from a seed of its own, so equal seeds give equal networks.
 
@@ -122,8 +125,9 @@ def _built(variant: Variant, inputs: Shapes, outputs: Shapes, seed: int) -> tf_k
     quiet_tensorflow()
     import tf_keras
 
-    name, shape, size = _ends(variant, inputs, outputs)
+    name, shape, sizes = _ends(variant, inputs, outputs)
     layers = tf_keras.layers
+    called = re.sub(r"[^\w.-]+", "_", variant.name, flags=re.ASCII)  # as scopes of TensorFlow may be
     seeds = iter(range(seed * 1000, seed * 1000 + 100))
 
     def kernel() -> tf_keras.initializers.Initializer:
@@ -142,18 +146,27 @@ def _built(variant: Variant, inputs: Shapes, outputs: Shapes, seed: int) -> tf_k
         stack.append(
             layers.Dense(units, activation="relu", kernel_initializer=kernel(), name=f"dense{number}")
         )
-    last = f"dense{len(variant.dense) + 1}"
-    stack.append(layers.Dense(size, kernel_initializer=kernel(), name=last))
-    return tf_keras.Sequential(stack, name=variant.name)
+    if len(sizes) == 1:
+        last = f"dense{len(variant.dense) + 1}"
+        stack += [layers.Dense(size, kernel_initializer=kernel(), name=last) for size in sizes.values()]
+        return tf_keras.Sequential(stack, name=called)
+    trunk = tf_keras.Sequential(stack)
+    answers = [
+        layers.Dense(size, kernel_initializer=kernel(), name=output)(trunk.output)
+        for output, size in sizes.items()
+    ]
+    return tf_keras.Model(trunk.input, answers, name=called)
 
 
-def _ends(variant: Variant, inputs: Shapes, outputs: Shapes) -> tuple[str, tuple[int, ...], int]:
-    """Name and shape of the image, and the number of outputs."""
-    if len(inputs) != 1 or len(outputs) != 1 or len(next(iter(inputs.values()))) != 3:
+def _ends(variant: Variant, inputs: Shapes, outputs: Shapes) -> tuple[str, tuple[int, ...], dict[str, int]]:
+    """Name and shape of the image, and how many numbers each output answers."""
+    if len(inputs) != 1 or len(next(iter(inputs.values()))) != 3:
         told = ", ".join(f"{name} {'×'.join(map(str, shape))}" for name, shape in inputs.items())
-        message = f"{variant.name} takes one image and gives one output; the samples have {told}: use another network."
+        message = f"{variant.name} takes one image; the samples have {told}: use another network."
         raise UsageError(message)
-    (name, shape), size = next(iter(inputs.items())), math.prod(next(iter(outputs.values())))
+    name, shape = next(iter(inputs.items()))
+    sizes = {output: math.prod(one) for output, one in outputs.items()}
+    size = next(iter(sizes.values()))
     if shape != (variant.shape or shape) or size != (variant.outputs or size):
         wanted = f"{'×'.join(map(str, variant.shape or shape))} and gives {variant.outputs or size} numbers"
         message = f"{variant.name} takes {wanted}; the samples have {'×'.join(map(str, shape))} and {size}."
@@ -163,4 +176,4 @@ def _ends(variant: Variant, inputs: Shapes, outputs: Shapes) -> tuple[str, tuple
             f"{variant.name} leaves nothing of an image of {shape[0]}×{shape[1]}: use fewer blocks or pools."
         )
         raise UsageError(message)
-    return name, shape, size
+    return name, shape, sizes

@@ -317,7 +317,7 @@ def _compare_scores(
     known = ours.record if scores.test_set in ours.record.groups else base.record
     groups = numbers_of(known.groups.get(scores.test_set))
     change = statistics.paired_difference(
-        np.array(scores.per_sample), np.array(theirs.per_sample), seed, groups
+        np.array(scores.per_sample, float), np.array(theirs.per_sample, float), seed, groups
     )
     values = theirs.metrics[metric.name].value, scores.metrics[metric.name].value
     where, over = f"{scores.test_set}, {scores.device}", known.resampled(scores)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mlbench.contracts import Outcome, Samples, Task
-from mlbench.contracts.task import Arrays
+from mlbench.contracts.task import Arrays, Settings
 from mlbench.records import Gallery, GallerySample
 
 _CHOSEN = 8
@@ -16,15 +16,24 @@ _WORST = 4
 
 
 def gallery_of(
-    task: Task, tests: Mapping[str, Samples], outcomes: list[Outcome], seed: int
+    task: Task,
+    tests: Mapping[str, Samples],
+    outcomes: list[Outcome],
+    settings: Mapping[str, Settings],
+    seed: int,
 ) -> Gallery | None:
-    """Pick samples of the first test set, as its outputs on the first device show them; None without outputs."""
+    """Pick samples of the first test set, as its outputs on the first device show them; None without outputs.
+
+    `settings` are those of each artifact, by its id.
+    """
     if not tests or not outcomes:
         return None
     name, samples = next(iter(tests.items()))
     device = outcomes[0].measurement.device
     answers = {
-        outcome.measurement.artifact: task.answers(outcome.predictions[name])
+        outcome.measurement.artifact: task.settled(
+            outcome.predictions[name], settings[outcome.measurement.artifact]
+        )
         for outcome in outcomes
         if outcome.measurement.device == device and name in outcome.predictions
     }

@@ -20,17 +20,16 @@ def facts_of(task: Task) -> TaskFacts:
 
 
 def figures(task: Task, answers: Arrays, targets: Arrays) -> dict[str, float]:
-    """Each metric of a task that is a mean over samples, and the primary one, by name."""
-    chosen = [metric for metric in task.metrics if metric.per_sample or metric is task.primary]
-    return {metric.name: _figure(metric, answers, targets) for metric in chosen}
-
-
-def _figure(metric: Metric, answers: Arrays, targets: Arrays) -> float:
-    if metric.per_sample is None:
-        assert metric.whole is not None  # noqa: S101 (a metric has one of both)
-        return float(metric.whole(answers, targets))
-    mean = metric.per_sample(answers, targets).mean(keepdims=True)
-    return float((metric.of_mean(mean) if metric.of_mean else mean)[0])
+    """Each metric of a task that is a mean over samples, and the primary one, by name; none that counts no sample."""
+    found = {}
+    for metric in task.metrics:
+        if metric.per_sample:
+            values = metric.per_sample(answers, targets)
+            if not np.isnan(values).all():
+                found[metric.name] = metric.mean(values)
+        elif metric is task.primary and metric.whole:
+            found[metric.name] = float(metric.whole(answers, targets))
+    return found
 
 
 def scores_of(
@@ -52,6 +51,7 @@ def scores_of(
         groups: number of each sample's group [n]: groups are resampled; None: samples are.
     """
     means = {m.name: m.per_sample(answers, targets) for m in task.metrics if m.per_sample}
+    means = {name: values for name, values in means.items() if not np.isnan(values).all()}
     table = np.stack(list(means.values()), axis=1) if means else np.empty((_count(targets), 0))
     resampled = bootstrap_means(table, seed, groups)
     columns = {name: resampled[:, column] for column, name in enumerate(means)}
@@ -60,6 +60,7 @@ def scores_of(
         if metric.per_sample
         else _whole_interval(metric, answers, targets, seed, groups)
         for metric in task.metrics
+        if metric.name in means or metric.whole
     }
     artifact, device, test_set = place
     return Scores(
@@ -68,7 +69,9 @@ def scores_of(
         test_set=test_set,
         samples=_count(targets),
         metrics=found,
-        per_sample=tuple(np.round(means[task.primary.name], 5).tolist()),
+        per_sample=tuple(
+            None if np.isnan(value) else value for value in np.round(means[task.primary.name], 5).tolist()
+        ),
         details={name: tuple(values.tolist()) for name, values in task.details(answers, targets).items()},
     )
 
@@ -79,7 +82,7 @@ def _count(targets: Arrays) -> int:
 
 def _mean_interval(metric: Metric, values: Floats, resampled: Floats) -> Interval:
     shown = metric.of_mean or (lambda means: means)
-    return interval(float(shown(values.mean(keepdims=True))[0]), shown(resampled))
+    return interval(metric.mean(values), shown(resampled))
 
 
 def _whole_interval(

@@ -49,7 +49,7 @@ def bootstrap_means(
     """Means of rows whose groups are resampled as wholes: [n,k] -> [resamples,k].
 
     Args:
-        table: the rows.
+        table: the rows; NaN where a row does not count in a column.
         seed: of the draws.
         groups: number of each row's group [n]; None: each row is a group of its own. A single group cannot be
             resampled: then rows are, and what comes out holds for this group alone.
@@ -57,31 +57,36 @@ def bootstrap_means(
     """
     if groups is None or len(np.unique(groups)) < 2:
         groups = np.arange(len(table))
-    _, rows_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    n = len(sizes)
-    sums = np.zeros((n, table.shape[1]))
-    np.add.at(sums, rows_of, table)
+    names, rows_of = np.unique(groups, return_inverse=True)
+    n, counted = len(names), ~np.isnan(table)
+    sums, sizes = np.zeros((n, table.shape[1])), np.zeros((n, table.shape[1]))
+    np.add.at(sums, rows_of, np.where(counted, table, 0.0))
+    np.add.at(sizes, rows_of, counted)
     rng = np.random.default_rng(seed)
     means = np.empty((resamples, table.shape[1]))
     for start in range(0, resamples, 250):  # bounds the memory of the counts
         stop = min(start + 250, resamples)
         drawn = rng.multinomial(n, np.full(n, 1 / n), size=stop - start)
-        means[start:stop] = drawn @ sums / (drawn @ sizes)[:, None]
+        with np.errstate(invalid="ignore"):  # a resample in which nothing counts has no mean
+            means[start:stop] = drawn @ sums / (drawn @ sizes)
     return means
 
 
 def interval(value: float, resampled: Floats) -> Interval:
     """A value with the 95 % percentile interval of its resampled values."""
-    low, high = np.percentile(resampled, (2.5, 97.5))
+    low, high = np.percentile(resampled[~np.isnan(resampled)], (2.5, 97.5))
     return Interval(value=value, low=float(low), high=float(high))
 
 
 def paired_difference(
     candidate: Floats, baseline: Floats, seed: int, groups: Groups | None = None
 ) -> Interval:
-    """Mean of candidate - baseline over the same samples [n] of these groups [n], with its 95 % interval."""
+    """Mean of candidate - baseline over the same samples [n] of these groups [n], with its 95 % interval.
+
+    Samples that do not count are NaN in both.
+    """
     difference = (candidate - baseline)[:, None]
-    return interval(float(difference.mean()), bootstrap_means(difference, seed, groups)[:, 0])
+    return interval(float(np.nanmean(difference)), bootstrap_means(difference, seed, groups)[:, 0])
 
 
 def latency_ratio(candidate: Timing, baseline: Timing) -> Interval | None:

@@ -36,8 +36,8 @@ def differences_of(
         base = _find(scores, artifact=baseline, device=score.device, test_set=score.test_set)
         if metric is not None and score.artifact != baseline and base is not None:
             change = statistics.paired_difference(
-                np.array(score.per_sample),
-                np.array(base.per_sample),
+                np.array(score.per_sample, float),
+                np.array(base.per_sample, float),
                 seed,
                 numbers_of(groups.get(score.test_set)),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from mlbench.contracts import Samples, Task
 from mlbench.data.fitting import shape_fault, shape_told
 from mlbench.errors import UsageError
+from mlbench.export.notes import Notes, notes_of
 from mlbench.records import Artifact
 from mlbench.system.files import deflated_size, file_sha256
 from mlbench.system.quiet import muted_standard_error
@@ -86,12 +88,25 @@ def require_fitting(path: Path, task: Task, samples: Samples) -> None:
     """
     ends = runnable(path)
     entries_of(ends, samples, f"{path}")
+    _require_margins(path, samples)
     shapes = [ends.outputs[place].shape[1:] for place in places_of(ends, samples, f"{path}")]
     try:
         task.wanted(samples.targets, dict(zip(samples.targets, shapes, strict=True)))
     except UsageError as error:
         message = f"{path} does not fit the task {task.name}: {error}"
         raise UsageError(message) from error
+
+
+def _require_margins(path: Path, samples: Samples) -> None:
+    """Refuse samples that are cut with another margin than those that a file learnt from."""
+    known = notes_of(path).margins
+    for name, encoding in samples.encodings.items():
+        if (own := known.get(name, 1.0)) != encoding.margin:
+            message = (
+                f"{path} is for a margin of {own:g} around what {name} shows, the samples have {encoding.margin:g}: "
+                "give samples that were cut as it asks."
+            )
+            raise UsageError(message)
 
 
 def runnable(path: Path) -> Ends:
@@ -191,7 +206,7 @@ def artifact_of(path: Path) -> Artifact:
 
 
 def described(path: Path) -> Artifact:
-    """What can be said of any file, whether it runs or not.
+    """What can be said of any file, whether it runs or not, and whatever its notes are worth.
 
     Raises:
         UsageError: it cannot be read.
@@ -202,6 +217,9 @@ def described(path: Path) -> Artifact:
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror or error}; give a .tflite file."
         raise UsageError(message) from error
+    notes = Notes()
+    with suppress(UsageError):
+        notes = notes_of(path)
     return Artifact(
         id=path.stem,
         variant=path.stem,
@@ -214,4 +232,5 @@ def described(path: Path) -> Artifact:
         macs=None,
         precision="as written",
         export_error=None,
+        settings=dict(notes.settings),
     )

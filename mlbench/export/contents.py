@@ -64,6 +64,17 @@ def facts_of(path: Path) -> FileFacts:
     )
 
 
+def own_entry(path: Path, name: str) -> bytes:
+    """The bytes of an entry of a file's metadata; none where it has no such entry.
+
+    Raises:
+        ValueError, struct.error, IndexError, TypeError, AttributeError, OverflowError: it is damaged.
+    """
+    model, data = _opened(path)
+    places = {_text(one.Name()): one.Buffer() for one in _each(model, "Metadata")}
+    return _content(model, data, places.get(name))
+
+
 def operators(path: Path) -> list[tuple[str, int]]:
     """Names and versions of the operators that a `.tflite` file lists.
 

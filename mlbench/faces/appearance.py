@@ -42,6 +42,9 @@ _EXACT = 2**24  # below it, float32 adds integers without rounding
 # The least determinant of a sample's warp at a landmark: below, one cheek is squeezed out of sight.
 _LEAST_DETERMINANT = 0.3
 
+#: Margins that faces are sampled with: beyond, there is neither texture nor mesh.
+SAMPLED_MARGINS = (0.8, 1.25)
+
 #: Corners of the mesh beyond the crop, which hold the background still; they move with the pose, [12,2].
 RING = np.array(
     [(x, y) for x in (-30, 22, 74, 126) for y in (-30, 22, 74, 126) if {x, y} & {-30, 126}], float
@@ -123,8 +126,22 @@ class AppearanceModel:
         with write_atomically(path) as part, part.open("wb") as file:
             np.savez_compressed(file, **arrays)
 
-    def sample(self, count: int, seed: int = 7, start: int = 0, purpose: Purpose = "sampled") -> Faces:
-        """Faces `start` to `start + count` of a seed; each depends on purpose, seed and its number alone."""
+    def sample(
+        self, count: int, seed: int = 7, start: int = 0, purpose: Purpose = "sampled", margin: float = 1.0
+    ) -> Faces:
+        """Faces `start` to `start + count` of a seed; each depends on purpose, seed, its number and the margin alone.
+
+        With another margin it is the same face, larger or smaller about the middle of the crop.
+
+        Raises:
+            UsageError: the margin is beyond what the model has pixels for (`SAMPLED_MARGINS`).
+        """
+        if not SAMPLED_MARGINS[0] <= margin <= SAMPLED_MARGINS[1]:
+            message = (
+                f"Faces cannot be sampled with a margin of {margin:g}: "
+                f"give one of {SAMPLED_MARGINS[0]:g} to {SAMPLED_MARGINS[1]:g}."
+            )
+            raise UsageError(message)
         images = np.empty((count, CROP, CROP), np.uint8)
         points = np.empty((count, LANDMARKS, 2), np.float32)
         for first in range(0, count, _BLOCK):
@@ -134,9 +151,9 @@ class AppearanceModel:
             ]
             textures = self._textures(np.array([draw.texture for draw in draws]))
             for row, draw, texture in zip(rows, draws, textures, strict=True):
-                images[row], points[row] = self._render(draw, texture)
+                images[row], points[row] = self._render(draw, texture, margin)
         names = np.array([f"{purpose}_{number:06d}" for number in range(start + 1, start + count + 1)])
-        return Faces(images, points, names.astype(np.str_))
+        return Faces(images, points, names.astype(np.str_), margin=margin)
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Parameters of a face: correlated normal draws, shape and grey levels wider than the portraits' own."""
@@ -170,8 +187,10 @@ class AppearanceModel:
     def _flat_modes(self) -> npt.NDArray[np.float32]:
         return self.texture_modes.reshape(len(self.texture_modes), -1).astype(np.float32)
 
-    def _render(self, draw: Draw, texture: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], Floats]:
-        where, points = self.warp(draw)
+    def _render(
+        self, draw: Draw, texture: npt.NDArray[np.float32], margin: float
+    ) -> tuple[npt.NDArray[np.uint8], Floats]:
+        where, points = self.warp(draw, margin)
         seen = pulled(np.stack([texture, self._face_mask], axis=-1), where + np.float32(MARGIN))
         face, mask = seen[..., 0], seen[..., 1]
         level, contrast = draw.grey[0], np.exp(draw.grey[1])
@@ -180,7 +199,7 @@ class AppearanceModel:
             picture = capture.before_background(picture, mask, draw.rng)
         return capture.taken(capture.exposed(picture, draw.rng), draw.rng), points
 
-    def warp(self, draw: Draw) -> tuple[npt.NDArray[np.float32], Floats]:
+    def warp(self, draw: Draw, margin: float = 1.0) -> tuple[npt.NDArray[np.float32], Floats]:
         """Where each pixel of the crop lies on the mean face, [CROP,CROP,2], and the landmarks in the crop, [68,2].
 
         The landmarks are the preimages of the mean's, so that they lie where the picture shows them.
@@ -190,9 +209,10 @@ class AppearanceModel:
         for share in (1.0, 0.75, 0.5, 0.25, 0.0):
             shape = mean + np.einsum("k,kij->ij", draw.shape * share, self.shape_modes)
             placed = posed(np.vstack([shape, RING]), draw.pose, mean.mean(0))
+            placed += ((CROP - 1) / 2 - placed) * (1 - 1 / margin)
             warp = ThinPlate.through(placed, np.vstack([mean, RING]))
             points, least = warp.preimages(mean, placed[:LANDMARKS])
-            if least > _LEAST_DETERMINANT:
+            if least > _LEAST_DETERMINANT * margin**2:
                 break
         where = warp.dense(CROP)
         return where, settled(points, where, mean)

@@ -33,8 +33,11 @@ def fit(faces: Faces, *, shape_modes: int = 25, texture_modes: int = 90, seed: i
         seed: for the first guess of the texture's components.
 
     Raises:
-        UsageError: fewer faces than three for each mode.
+        UsageError: fewer faces than three for each mode, or faces with a margin.
     """
+    if faces.margin != 1:
+        message = f"A model is fitted on faces with a margin of 1, not of {faces.margin:g}: crop them anew."
+        raise UsageError(message)
     needed = 3 * max(shape_modes, texture_modes)
     if len(faces) < needed:
         message = (

@@ -94,8 +94,11 @@ def write_csv(faces: Faces, path: Path, *, names: bool = False) -> None:
     that the paper's has not.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written, or the faces have a margin, which the format has no place for.
     """
+    if faces.margin != 1:
+        message = f"{path} cannot keep the margin of {faces.margin:g} that the faces have: write an .npz."
+        raise UsageError(message)
     with write_atomically(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow((*COLUMNS, "name") if names else COLUMNS)

@@ -2,8 +2,8 @@
 
 `.npz` holds `images` uint8 [n,96,96], `points` float32 [n,68,2] in crop pixels (whole numbers are pixel
 centres; points may lie outside the crop and are never clipped) and `name` [n]; further arrays of n rows
-(`person`, `human`, `frontal`, `source`, `detector`) are optional. It is stored, not deflated (faces shrink by a sixth
-only), so that it is mapped.
+(`person`, `human`, `frontal`, `source`, `detector`) are optional, and so is the number `margin`, which is 1 where it is
+absent. It is stored, not deflated (faces shrink by a sixth only), so that it is mapped.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from mlbench.system.files import write_atomically
 CROP = 96
 LANDMARKS = 68
 
+#: The least and the largest margin of crops.
+MARGINS = (0.5, 4.0)
+
 #: Points of the mean distance between the outer eye corners (300-W numbering, from 0).
 OUTER_EYE_CORNERS = (36, 45)
 
@@ -42,6 +45,7 @@ class Faces:
         names: str [n].
         extra: further arrays with n rows, by key.
         note: what was left out when they were read, a sentence for people; "" for nothing.
+        margin: sides of the crops, in sides of the faces' boxes; the paper's is 1.
     """
 
     images: npt.NDArray[np.uint8]
@@ -49,6 +53,7 @@ class Faces:
     names: npt.NDArray[np.str_]
     extra: dict[str, npt.NDArray[np.generic]] = field(default_factory=dict)
     note: str = ""
+    margin: float = 1.0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,7 +66,7 @@ class Faces:
     def take(self, index: npt.NDArray[np.generic] | slice) -> Faces:
         """The chosen rows (a boolean mask, indices or a slice), in that order."""
         rows = {key: values[index] for key, values in self.extra.items()}
-        return Faces(self.images[index], self.points[index], self.names[index], rows)
+        return Faces(self.images[index], self.points[index], self.names[index], rows, margin=self.margin)
 
     def spread(self, count: int) -> Faces:
         """At most `count` rows, evenly from all: files are often sorted by where the faces come from."""
@@ -79,7 +84,14 @@ def joined(parts: Sequence[Faces]) -> Faces:
 
     Where one of them has an array `person`, all get one, so that no one who was told apart is told apart no more.
     Where one of them has an array `split`, the faces of those without are to train on.
+
+    Raises:
+        UsageError: they have different margins.
     """
+    margins = sorted({part.margin for part in parts})
+    if len(margins) > 1:
+        message = f"Faces with margins of {margins[0]:g} and {margins[1]:g} cannot be joined: crop all of them alike."
+        raise UsageError(message)
     if any(GIVEN in part.extra for part in parts):
         to_train_on = [{GIVEN: np.full(len(part), "train")} for part in parts]
         parts = [
@@ -94,6 +106,7 @@ def joined(parts: Sequence[Faces]) -> Faces:
         np.concatenate([part.points for part in parts]),
         np.concatenate([part.names for part in parts]),
         extra,
+        margin=margins[0],
     )
 
 
@@ -107,9 +120,10 @@ def read_npz(path: Path, label: str = "points") -> Faces:
     """
     with _reported(path):
         headers = entries(path)
+        margin = _margin(headers, path)
         _check_headers(headers, label, path)
         images = headers.pop("images").load()
-        return Faces(images, *_rows(headers, label, path))
+        return Faces(images, *_rows(headers, label, path), margin=margin)
 
 
 def iter_npz(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:
@@ -120,12 +134,14 @@ def iter_npz(path: Path, batch: int, label: str = "points") -> Iterator[Faces]:
     """
     with _reported(path):
         headers = entries(path)
+        margin = _margin(headers, path)
         _check_headers(headers, label, path)
         images = headers.pop("images")
         points, names, extra = _rows(headers, label, path)
         for number, part in enumerate(images.batches(batch)):
             rows = slice(number * batch, number * batch + len(part))
-            yield Faces(part, points[rows], names[rows], {key: values[rows] for key, values in extra.items()})
+            more = {key: values[rows] for key, values in extra.items()}
+            yield Faces(part, points[rows], names[rows], more, margin=margin)
 
 
 @contextmanager
@@ -135,6 +151,19 @@ def _reported(path: Path) -> Iterator[None]:
     except NPZ_ERRORS as error:
         message = f"{path} cannot be read as faces: {error}; make one with `mlbench prepare`."
         raise UsageError(message) from error
+
+
+def _margin(headers: dict[str, Entry], path: Path) -> float:
+    """The number `margin`, which is taken out; 1 where there is none."""
+    if (entry := headers.pop("margin", None)) is None:
+        return 1.0
+    least, most = MARGINS
+    if entry.dtype.kind not in "fiu" or entry.shape != () or not least <= float(entry.load()) <= most:
+        message = (
+            f"{path}: margin is no number of {least:g} to {most:g}; make the file with `mlbench prepare`."
+        )
+        raise UsageError(message)
+    return float(entry.load())
 
 
 def _check_headers(headers: dict[str, Entry], label: str, path: Path) -> None:
@@ -198,5 +227,6 @@ def write_npz(faces: Faces, path: Path) -> None:
             "points": faces.points,
             "name": faces.names,
             **faces.extra,
+            **({} if faces.margin == 1 else {"margin": np.float64(faces.margin)}),
         }
         np.savez(file, allow_pickle=False, **arrays)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -51,7 +52,7 @@ def samples_of(faces: Faces) -> Samples:
         targets={POINTS: faces.points},
         ids=faces.names,
         groups=faces.persons,
-        encodings={IMAGE: ENCODING},
+        encodings={IMAGE: replace(ENCODING, margin=faces.margin)},
         extra=faces.extra,
         unit="face" if unnamed else "person",
     )
@@ -135,6 +136,14 @@ class Landmarks(Task):
         faces = read_faces(path, label or POINTS)
         if faces.note:
             tell(f"Note: {faces.note}")
+        return self.samples(faces)
+
+    def samples(self, faces: Faces) -> Samples:
+        """Faces as a data set of the task."""
+        return self.of_faces(faces)
+
+    def of_faces(self, faces: Faces) -> Samples:
+        """Faces as samples of the task, and nothing beside them."""
         return samples_of(faces)
 
     def recognises(self, path: Path, arrays: Arrays) -> bool:
@@ -143,7 +152,15 @@ class Landmarks(Task):
 
     def sample(self, count: int, seed: int, purpose: Purpose = "data") -> Samples:
         """See `Task.sample`: drawn from the bundled appearance model."""
-        return samples_of(AppearanceModel.load().sample(count, seed=seed, purpose=_PURPOSES[purpose]))
+        return self.sample_cut({}, count, seed, purpose)
+
+    def sample_cut(
+        self, margins: Mapping[str, float], count: int, seed: int, purpose: Purpose = "data"
+    ) -> Samples:
+        """See `Task.sample_cut`."""
+        margin = margins.get(IMAGE, 1.0)
+        drawn = AppearanceModel.load().sample(count, seed=seed, purpose=_PURPOSES[purpose], margin=margin)
+        return self.samples(drawn)
 
     def require_scorable(self, samples: Samples, where: str) -> None:
         """See `Task.require_scorable`: a face whose outer eye corners coincide has no NME."""
@@ -176,7 +193,7 @@ class Landmarks(Task):
 
     def answers(self, outputs: Arrays) -> dict[str, npt.NDArray[np.float32]]:
         """See `Task.answers`: [n,68,2]."""
-        return {name: values.reshape(len(values), LANDMARKS, 2) for name, values in outputs.items()}
+        return {POINTS: outputs[POINTS].reshape(-1, LANDMARKS, 2)}
 
     def loss(
         self, name: str, network: tf_keras.Model

@@ -16,7 +16,7 @@ from mlbench import plugins
 from mlbench.boxes import Box
 from mlbench.contracts import Advance, Detector
 from mlbench.errors import UsageError
-from mlbench.faces.crop_network import CropNetwork
+from mlbench.faces.face_network import FaceNetwork
 from mlbench.faces.tracking import EachFrame, Rules, Track, Tracker
 from mlbench.faces.video import Source, Writer, grey_of
 
@@ -164,9 +164,9 @@ def detector_for(name: str, min_size: int) -> Detector:
     return found
 
 
-def follower(detector: Detector, network: CropNetwork, rules: Rules | None, clock: Clock) -> Follower:
+def follower(detector: Detector, network: FaceNetwork, rules: Rules | None, clock: Clock) -> Follower:
     """What finds faces in frames by these parts, which are timed; without rules, in each frame anew."""
-    detect, look = clock.around("detector", detector.detect), clock.around("network", network)
+    detect, look = clock.around("detector", detector.detect), clock.around("network", network.look)
     return Tracker(detect, look, rules) if rules else EachFrame(detect, look)
 
 

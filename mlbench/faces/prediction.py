@@ -13,13 +13,10 @@ import numpy.typing as npt
 
 from mlbench import plugins
 from mlbench.boxes import Box
-from mlbench.contracts import Samples
 from mlbench.data.decoding import BadImageError, decode_grey
 from mlbench.errors import UsageError
-from mlbench.export.artifacts import answers, require_fitting
-from mlbench.faces.dataset import CROP, LANDMARKS, Faces
-from mlbench.faces.detection import crop, map_points
-from mlbench.faces.landmarks import POINTS, Landmarks, samples_of
+from mlbench.faces.dataset import CROP
+from mlbench.faces.face_network import FaceNetwork
 from mlbench.system.files import write_atomically
 
 
@@ -31,41 +28,38 @@ class Prediction:
     box: Box
     points: npt.NDArray[np.float64]
     note: str = ""  # what decoding had to assume
+    presence: float | None = None  # chance that the box shows a face; None: the network does not answer it
 
     def as_json(self) -> dict[str, Any]:
-        """Box and points as JSON values."""
-        return {"box": dataclasses.asdict(self.box), "points": np.round(self.points, 2).tolist()}
+        """Box, points and presence as JSON values."""
+        chance = {} if self.presence is None else {"presence": round(self.presence, 6)}
+        return {"box": dataclasses.asdict(self.box), "points": np.round(self.points, 2).tolist(), **chance}
 
 
 def predict_photograph(image: Path, model: Path, detector: str = "haar") -> Prediction:
-    """Detect the largest face with a detector of this name, crop it, and let the file find its landmarks.
+    """Detect faces with a detector of this name, crop the largest, and let the file find its landmarks.
+
+    A file that answers presence is asked about one box after the other, until it takes one for a face.
 
     Raises:
         UsageError: the photograph or the file cannot be read, the detector cannot be used, or there is no face.
     """
     finder = plugins.load("detectors", detector)(CROP // 2)
     finder.require_ready()
-    require_fitting(model, Landmarks(), _as_samples(np.zeros((CROP, CROP), np.uint8)))
+    network = FaceNetwork.of(model)
     try:
         decoded = decode_grey(image)
     except BadImageError as error:
         message = f"{image} cannot be used: {error}; give a JPEG or PNG photograph."
         raise UsageError(message) from error
-    grey = decoded.pixels
-    box = finder.largest(grey)
-    if box is None:
-        message = f"{image} shows no face that the detector finds: use a frontal photograph, the face 50 px or wider."
-        raise UsageError(message)
-    face, to_crop = crop(grey, box)
-    found = answers(model, _as_samples(face))[POINTS].reshape(LANDMARKS, 2)
-    points = map_points(found, cv2.invertAffineTransform(to_crop).astype(np.float64))
-    return Prediction(grey, box, points, decoded.note)
-
-
-def _as_samples(face: npt.NDArray[np.uint8]) -> Samples:
-    """One crop, its landmarks not known."""
-    unknown = np.zeros((1, LANDMARKS, 2), np.float32)
-    return samples_of(Faces(face[None], unknown, np.array(["face"])))
+    boxes = finder.detect(decoded.pixels)
+    for box in boxes:
+        found = network.look(decoded.pixels, box)
+        if found.shown:
+            return Prediction(decoded.pixels, box, found.points, decoded.note, found.presence)
+    told = f" ({len(boxes)} that it finds are none, says {model.name})" if boxes else ""
+    message = f"{image} shows no face that the detector finds{told}: use a frontal photograph, the face 50 px or wider."
+    raise UsageError(message)
 
 
 def draw(found: Prediction, out: Path) -> None:

@@ -27,7 +27,7 @@ from mlbench import plugins
 from mlbench.data.image_files import Found, find_photos
 from mlbench.errors import UsageError
 from mlbench.faces.csv_format import write_csv
-from mlbench.faces.dataset import CROP, Faces, write_npz
+from mlbench.faces.dataset import CROP, MARGINS, Faces, write_npz
 from mlbench.faces.detection import HaarDetector
 from mlbench.faces.labelling import DlibLabeller, find_predictor, require_dlib
 from mlbench.faces.persons import person_below
@@ -76,7 +76,7 @@ class Options:
     def check(self) -> None:
         """Raise a UsageError that names the option out of range."""
         faults = {
-            f"--margin {self.margin} is not between 0.5 and 4": not 0.5 <= self.margin <= 4,
+            f"--margin {self.margin} is not between 0.5 and 4": not MARGINS[0] <= self.margin <= MARGINS[1],
             f"--upsample {self.upsample} is not 0, 1 or 2": self.upsample not in (0, 1, 2),
             f"--workers {self.workers} is not between 1 and 256": not 1 <= self.workers <= 256,
         }
@@ -180,6 +180,9 @@ def prepare(inputs: Sequence[Path], out: Path, options: Options, progress: Progr
     if out.suffix.lower() not in (".npz", ".csv"):
         message = f"{out} ends in {out.suffix or 'nothing'}: faces are written to .npz or .csv."
         raise UsageError(message)
+    if out.suffix.lower() == ".csv" and options.margin != 1:
+        message = f"{out} cannot keep --margin {options.margin:g}: write an .npz."
+        raise UsageError(message)
     require_writable(out)
     found = find_photos(inputs)
     require_dlib()
@@ -188,7 +191,7 @@ def prepare(inputs: Sequence[Path], out: Path, options: Options, progress: Progr
     with work_folder(out) as folder:
         shards = shards_of(found.photos, recipe, all_faces=options.all_faces, folder=folder)
         resumed = _finish(shards, recipe, options.workers, progress)
-        counts = _assemble(shards, folder, out, several=len(inputs) > 1)
+        counts = _assemble(shards, folder, out, options.margin, several=len(inputs) > 1)
         summary = Summary(out, found, **counts, resumed=resumed, seconds=time.monotonic() - started)
         if summary.faces == 0:
             name, reason = summary.skipped[0]
@@ -297,7 +300,9 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def _assemble(shards: list[Shard], folder: Path, out: Path, *, several: bool) -> dict[str, Any]:
+def _assemble(
+    shards: list[Shard], folder: Path, out: Path, margin: float, *, several: bool
+) -> dict[str, Any]:
     """Write the data set, holding the images of one shard in memory; the counts of the summary.
 
     Where the names of several inputs lead those of the photographs, an array `person` looks below them.
@@ -309,7 +314,7 @@ def _assemble(shards: list[Shard], folder: Path, out: Path, *, several: bool) ->
     if len(points):
         images = _joined_images(shards, len(points), folder / "images.npy")
         persons = {"person": np.array([person_below(str(name)) for name in names])} if several else {}
-        faces = Faces(images, points, names, {"detector": detectors} | persons)
+        faces = Faces(images, points, names, {"detector": detectors} | persons, margin=margin)
         (write_csv if out.suffix.lower() == ".csv" else write_npz)(faces, out)
     return {
         "faces": len(points),

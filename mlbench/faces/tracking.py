@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from mlbench.boxes import Box
 from mlbench.faces.box_map import BoxMap, extent
-from mlbench.faces.crop_network import Answer
+from mlbench.faces.face_network import Look
 from mlbench.faces.smoothing import OneEuro
 
 #: Sides of the crop in sides of dlib's mean box: networks err least on crops that are a little tighter.
@@ -37,7 +37,7 @@ TO_BOX = BoxMap(2.959 * TIGHTER, 0.001, -0.135)
 Grey = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
 Detect = Callable[[Grey], list[Box]]
-Look = Callable[[Grey, Box], Answer]
+LookAt = Callable[[Grey, Box], Look]
 
 _STEADY = (
     0.9  # overlap from which on a face stays in the box that it was cut by: the crop of a still face is still
@@ -56,13 +56,14 @@ class Rules:
     Attributes:
         every: frames from one search of the whole frame to the next, while faces are followed.
         most: faces that are followed at once, the largest first.
-        min_presence: the chance of a face below which a crop is refused, where the network tells it.
+        min_presence: the chance of a face below which a crop is refused, where the network tells it; None: as its
+            file says.
         smooth: whether landmarks are smoothed for display.
     """
 
     every: int = 15
     most: int = 4
-    min_presence: float = 0.5
+    min_presence: float | None = None
     smooth: bool = False
 
 
@@ -91,7 +92,7 @@ class Track:
 class Tracker:
     """Follows faces from frame to frame."""
 
-    def __init__(self, detect: Detect, look: Look, rules: Rules = Rules()) -> None:
+    def __init__(self, detect: Detect, look: LookAt, rules: Rules = Rules()) -> None:
         """Follow with a detector and a network.
 
         Args:
@@ -146,7 +147,7 @@ class Tracker:
             self._numbers += 1
             self.tracks.append(Track(self._numbers, found[0], found[1].points, found[1].presence))
 
-    def _seen(self, grey: Grey, box: Box) -> tuple[Box, Answer] | None:
+    def _seen(self, grey: Grey, box: Box) -> tuple[Box, Look] | None:
         """The face in a box, and the box that it is to be cut by next; None where it is refused."""
         if not _in_frame(box, grey):
             return None
@@ -155,16 +156,19 @@ class Tracker:
         if _LOST <= box.overlap(moved) < _AGAIN and _in_frame(moved, grey):
             box, answer = moved, self._look(grey, moved)
             moved = TO_BOX.box(*extent(answer.points))
-        refused = answer.presence is not None and answer.presence < self._rules.min_presence
-        if refused or box.overlap(moved) < _LOST or not _in_frame(moved, grey):
+        if self._refuses(answer) or box.overlap(moved) < _LOST or not _in_frame(moved, grey):
             return None
         return moved, answer
+
+    def _refuses(self, answer: Look) -> bool:
+        least = self._rules.min_presence
+        return not answer.shown if least is None or answer.presence is None else answer.presence < least
 
 
 class EachFrame:
     """Detects in every frame, as the paper's pipeline does; takes the steps of a `Tracker`, and follows nothing."""
 
-    def __init__(self, detect: Detect, look: Look) -> None:
+    def __init__(self, detect: Detect, look: LookAt) -> None:
         """Detect with a detector, and look with a network; see `Tracker`."""
         self._detect, self._look = detect, look
 

@@ -113,6 +113,7 @@ class EncodingFacts(Value):
     offset: float | tuple[float, ...] = 0.0
     layout: Text = ""
     dtype: Text = "float32"
+    margin: float = 1.0  # sides of what the input shows, in sides of the box that a detector finds
 
 
 class Artifact(Value):
@@ -129,6 +130,9 @@ class Artifact(Value):
     macs: Count | None
     precision: Text
     export_error: float | None  # largest |file - network| over the check inputs
+    settings: dict[
+        str, float
+    ] = {}  # chosen on validation samples for its use, such as a threshold; the file holds them
 
 
 class PortFacts(Value):
@@ -337,8 +341,8 @@ class Scores(Value):
     samples: Count
     metrics: dict[str, Interval]  # by name
     per_sample: tuple[
-        float, ...
-    ]  # the primary metric of each sample, in the order of the test set: to compare pairs
+        float | None, ...
+    ]  # the primary metric of each sample, for pairs; None: it does not count
     details: dict[str, tuple[float, ...]] = {}  # what the task tells beside, such as the error of each output
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import Outcome, Samples, Task
+from mlbench.contracts.task import Settings
 from mlbench.evaluation import statistics
 from mlbench.evaluation.metrics import scores_of
 from mlbench.evaluation.within_run import numbers_of
@@ -27,6 +28,7 @@ def agreements_of(
     task: Task,
     answered: Sequence[Outcome],
     measured: Sequence[Outcome],
+    settings: Mapping[str, Settings],
     tests: Mapping[str, Samples],
     most: int,
     seed: int,
@@ -37,6 +39,7 @@ def agreements_of(
         task: what the samples are of.
         answered: of devices that only answer, on the rows of `rows_answered`.
         measured: of the others, on all.
+        settings: of each artifact, by its id.
         tests: samples by name, whole.
         most: how many samples of a test set were answered.
         seed: of the bootstrap.
@@ -54,7 +57,7 @@ def agreements_of(
                 scores_of(
                     task,
                     (artifact, one.measurement.device, name),
-                    task.answers(dict(given)),
+                    task.settled(dict(given), settings[artifact]),
                     samples.targets,
                     seed,
                     groups,
@@ -76,7 +79,7 @@ def _agreement(
     answers, reference = (_flat(task.answers(dict(given))) for given in outputs)
     off = np.abs(answers - reference)
     change = statistics.paired_difference(
-        np.array(ours.per_sample), np.array(theirs.per_sample), seed, groups
+        np.array(ours.per_sample, float), np.array(theirs.per_sample, float), seed, groups
     )
     return Agreement(
         artifact=ours.artifact,

@@ -11,6 +11,8 @@ from typing import Any
 
 from mlbench import plugins
 from mlbench.contracts import DeviceRunner, Job, Outcome, Progress, Samples, Task
+from mlbench.contracts.runner import Pipeline
+from mlbench.contracts.task import Settings
 from mlbench.errors import UsageError
 from mlbench.evaluation.budgets import Budget, verdicts_of
 from mlbench.evaluation.gallery import gallery_of
@@ -140,9 +142,7 @@ def measure(
         artifacts=tuple(a for a in artifacts if a.id not in faults),
         folder=folder,
         test_sets=tests,
-        pipeline=task.pipeline(_FRAMES, measuring.seed, measuring.photos, measuring.detector)
-        if task and measuring.pipeline
-        else None,
+        pipeline=_pipeline(task, tests, measuring) if task and measuring.pipeline else None,
         threads=measuring.threads,
         min_count=measuring.min_count,
         min_seconds=measuring.min_seconds,
@@ -167,10 +167,11 @@ def measure(
         name: Groups.of(tests[whole].groups[rows].tolist(), tests[whole].unit)
         for name, (whole, rows) in parts.items()
     }
+    settings = {artifact.id: artifact.settings for artifact in artifacts}
     scores = [
         score
         for outcome in outcomes
-        for score in _scores_of(task, outcome, tests, parts, groups, measuring.seed)
+        for score in _scores_of(task, outcome, settings, tests, parts, groups, measuring.seed)
     ]
     measurements = [outcome.measurement for outcome in outcomes]
     metric = facts.primary if facts else None
@@ -192,12 +193,14 @@ def measure(
             "scores": tuple(scores),
             "differences": tuple(differences),
             "agreements": tuple(
-                agreements_of(task, answered, outcomes, tests, measuring.arm_samples, measuring.seed)
+                agreements_of(
+                    task, answered, outcomes, settings, tests, measuring.arm_samples, measuring.seed
+                )
             )
             if task
             else (),
             "budgets": tuple(verdicts_of(measuring.budgets, artifacts, measurements, decisive)),
-            "gallery": gallery_of(task, tests, outcomes, measuring.seed)
+            "gallery": gallery_of(task, tests, outcomes, settings, measuring.seed)
             if task and measuring.gallery
             else None,
             "warnings": (
@@ -208,6 +211,13 @@ def measure(
             ),
         }
     )
+
+
+def _pipeline(task: Task, tests: Mapping[str, Samples], measuring: Measuring) -> Pipeline | None:
+    """What stands before the network, which cuts as the samples were cut."""
+    found = task.pipeline(_FRAMES, measuring.seed, measuring.photos, measuring.detector)
+    margins = [margin for samples in tests.values() for margin in samples.margins.values()]
+    return replace(found, margin=margins[0]) if found and margins else found
 
 
 def _facts(artifacts: list[Artifact], folder: Path) -> Iterator[tuple[str, FileFacts]]:
@@ -273,6 +283,7 @@ def _parts(task: Task | None, name: str, samples: Samples) -> dict[str, Any]:
 def _scores_of(
     task: Task | None,
     outcome: Outcome,
+    settings: Mapping[str, Settings],
     tests: Mapping[str, Samples],
     parts: dict[str, tuple[str, Any]],
     groups: dict[str, Groups],
@@ -288,7 +299,8 @@ def _scores_of(
             outputs = {key: values[rows] for key, values in outcome.predictions[whole].items()}
             place = (*where, name)
             numbers = numbers_of(groups[name])
-            found.append(scores_of(task, place, task.answers(outputs), samples.targets, seed, numbers))
+            answers = task.settled(outputs, settings[where[0]])
+            found.append(scores_of(task, place, answers, samples.targets, seed, numbers))
     return found
 
 

@@ -67,9 +67,7 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
 def _require_alike(name: str, tested: Samples, material: Material) -> None:
     """Refuse a test set that networks for the run's samples cannot take or answer, before hours of work."""
     if tested.encodings != material.samples.encodings:
-        message = (
-            f"Test set {name}: its inputs are not of the names, shapes and types that the run's samples have."
-        )
+        message = f"Test set {name}: its inputs differ in name, shape, type or margin from the run's samples."
         raise UsageError(message)
     shapes = material.task.outputs(material.samples).values()
     try:
@@ -168,7 +166,7 @@ class _Run:
                     compressed,
                     self.network.name,
                     text,
-                    setup.calibration(),
+                    setup,
                     folder,
                     frozen_graph=plan.frozen_graph,
                 )

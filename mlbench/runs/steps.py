@@ -17,6 +17,7 @@ from mlbench.data.sources import TestSet
 from mlbench.errors import UsageError
 from mlbench.evaluation.metrics import facts_of
 from mlbench.export.artifacts import artifact_of, described, require_fitting, runnable
+from mlbench.export.notes import notes_of
 from mlbench.export.trial import Ends
 from mlbench.records import Artifact, Record, write_record
 from mlbench.runs.made import TrainedBaseline, WrittenFile
@@ -82,7 +83,7 @@ def compress_only(
         compressed,
         network.name,
         str(chain),
-        setup.calibration(),
+        setup,
         out.parent,
         name=out.stem,
         frozen_graph=frozen_graph,
@@ -137,7 +138,7 @@ def measure_files(
     require_writable(out / "record.json")
     runners = measuring.runners()
     artifacts = _told_apart([artifact_of(files[0]), *(described(path) for path in files[1:])])
-    sets = _sets(task, tests, measuring.seed, progress)
+    sets = _sets(task, tests, notes_of(files[0]).margins, measuring.seed, progress)
     _require_fitting(files[0], task, sets)
     configuration = {"files": [a.sha256 for a in artifacts], "measuring": measuring.configuration()}
     prints = {name: samples.fingerprint for name, samples in sets.items()}
@@ -181,14 +182,20 @@ def _faults(artifacts: list[Artifact], task: Task | None, sets: dict[str, Sample
     return found
 
 
-def _sets(task: Task | None, tests: Sequence[TestSet], seed: int, progress: Progress) -> dict[str, Samples]:
+def _sets(
+    task: Task | None,
+    tests: Sequence[TestSet],
+    margins: Mapping[str, float],
+    seed: int,
+    progress: Progress,
+) -> dict[str, Samples]:
     if task is None:
         if tests:
             message = "--data needs --task: say what the samples are of."
             raise UsageError(message)
         return {}
     given = {test.name: test.load(task, progress) for test in tests}
-    return given or {"sampled": task.sample(_DRAWN, seed, "test")}
+    return given or {"sampled": task.sample_cut(margins, _DRAWN, seed, "test")}
 
 
 def _notes(task: Task | None, tests: Sequence[TestSet]) -> list[str]:

@@ -119,15 +119,24 @@ def check_targets_fit_the_outputs(task: Task, samples: Samples) -> None:
 
 
 def check_metrics_have_a_finite_value_per_sample(task: Task, samples: Samples) -> None:
-    """Metrics per sample give finite numbers [n], others one finite number; both of their shown mean too."""
-    answers = task.answers(_wanted(task, samples))
+    """Metrics per sample give finite numbers [n], others one finite number; both of their shown mean too.
+
+    Which samples do not count in a metric, and are NaN, is told by the targets.
+    """
+    wanted = _wanted(task, samples)
+    answers, others = task.answers(wanted), task.answers(_mixed_up(wanted))
     for metric in task.metrics:
         if metric.per_sample:
             values = metric.per_sample(answers, samples.targets)
             assert values.shape == (len(samples),), (
                 f"{metric.name} has shape {values.shape}, not one per sample"
             )
-            assert np.isfinite(values).all(), f"{metric.name} is not finite for every sample"
+            counts = ~np.isnan(values)
+            assert np.isfinite(values[counts]).all(), f"{metric.name} is not finite for every sample"
+            again = ~np.isnan(metric.per_sample(others, samples.targets))
+            assert np.array_equal(counts, again), (
+                f"which samples count in {metric.name} follows from the answers"
+            )
         assert np.isfinite(_value(metric, answers, samples)), f"{metric.name} is no finite number"
 
 
@@ -219,8 +228,7 @@ def _value(metric: Metric, answers: Arrays, samples: Samples) -> float:
     if metric.per_sample is None:
         assert metric.whole is not None
         return float(metric.whole(answers, samples.targets))
-    mean = metric.per_sample(answers, samples.targets).mean(keepdims=True)
-    return float((metric.of_mean(mean) if metric.of_mean else mean)[0])
+    return metric.mean(metric.per_sample(answers, samples.targets))
 
 
 def _forms(arrays: Arrays) -> dict[str, tuple[tuple[int, ...], str]]:

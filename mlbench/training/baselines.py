@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +35,8 @@ TRAINING_VERSION = 3
 
 #: Written last: marks a baseline done.
 BASELINE_DONE = "history.json"
+
+_MARGINS = "margins.json"  # where they are not 1
 
 #: Packages that decide the weights that equal options give.
 LIBRARIES = ("tensorflow", "tf_keras", "numpy", "opencv-python-headless")
@@ -87,6 +91,7 @@ class Trained:
         best: the epoch whose weights were kept.
         reused: whether it was there already.
         seen: what it, and what it started from, learnt from.
+        margins: of the inputs that it learnt from; see `mlbench.contracts.Samples.margins`.
     """
 
     key: str
@@ -95,6 +100,7 @@ class Trained:
     best: Epoch
     reused: bool
     seen: Seen
+    margins: Mapping[str, float] = field(default_factory=dict)
 
     def network(self) -> tf_keras.Model:
         """The network with its best weights."""
@@ -134,7 +140,8 @@ def train_baseline(
             return done
         network, fitted = _fit(source, material, options, progress, start, folder)
         seen = Seen.of(material.samples, material.split) if options.epochs else Seen.nothing()
-        _keep(network, fitted.history, folder, seen | start.seen if start else seen)
+        seen = seen | start.seen if start else seen
+        _keep(network, fitted.history, folder, seen, material.samples.margins)
     trained = finished(folder, key, material.task)
     assert trained is not None  # noqa: S101 (kept above)
     return Trained(**vars(trained) | {"reused": False})
@@ -163,11 +170,21 @@ def _fit(
 
 
 def require_apart(used: Trained, material: Material) -> None:
-    """Refuse a finished baseline that has learnt from samples which this split keeps back.
+    """Refuse a finished baseline that has learnt from samples which this split keeps back, or of another margin.
 
     Raises:
-        UsageError: how many of them it has seen.
+        UsageError: how many of them it has seen, or the two margins.
     """
+    if used.margins != material.samples.margins:
+        learnt, given = (
+            ", ".join(f"{margin:g}" for margin in margins.values()) or "1"
+            for margins in (used.margins, material.samples.margins)
+        )
+        message = (
+            f"{used.folder.name} learnt from inputs with a margin of {learnt}, those of this run have {given}: "
+            "name a baseline of the same margin."
+        )
+        raise UsageError(message)
     keys, split = material.samples.keys, material.split
     validated = np.isin(keys[split.validation], used.seen.trained).sum()
     tested = np.isin(keys[split.test], np.union1d(used.seen.trained, used.seen.validated)).sum()
@@ -226,17 +243,28 @@ def finished(folder: Path, key: str, task: Task) -> Trained | None:
         raise UsageError(message)
     best = min(history, key=lambda epoch: merit(task, epoch))
     seen = Seen(**storage.load_arrays(folder / "seen.npz"))
-    return Trained(key, folder, tuple(history), best, reused=True, seen=seen)
+    kept = folder / _MARGINS
+    margins = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    return Trained(key, folder, tuple(history), best, reused=True, seen=seen, margins=margins)
 
 
 def _done(folder: Path) -> bool:
     return (folder / BASELINE_DONE).exists()
 
 
-def _keep(network: tf_keras.Model, history: tuple[Epoch, ...], folder: Path, seen: Seen) -> None:
+def _keep(
+    network: tf_keras.Model,
+    history: tuple[Epoch, ...],
+    folder: Path,
+    seen: Seen,
+    margins: Mapping[str, float],
+) -> None:
     """Store a trained network; its checkpoints are no longer needed. The history, written last, marks it done."""
     storage.save(network, folder)
     storage.save_arrays(dict(vars(seen)), folder / "seen.npz")
+    if margins:
+        with write_atomically(folder / _MARGINS) as part:
+            part.write_text(json.dumps(dict(margins)), encoding="utf-8")
     with write_atomically(folder / BASELINE_DONE) as part:
         part.write_text(history_to_json(history), encoding="utf-8")
     for leftover in (CHECKPOINT, BEST):

@@ -15,8 +15,8 @@ from mlbench.errors import UsageError
 from mlbench.export import ready_models
 from mlbench.faces.appearance import AppearanceModel
 from mlbench.faces.box_map import BoxMap, extent
-from mlbench.faces.crop_network import CropNetwork
 from mlbench.faces.dataset import CROP, eye_distances
+from mlbench.faces.face_network import FaceNetwork
 from mlbench.faces.frames import face_frames
 
 #: Of the fits; no face of them is one that a network is tested on.
@@ -34,7 +34,7 @@ def of_landmarks(count: int = 1000) -> BoxMap:
 
 def error_at(tighter: float, model: str, count: int = 500) -> float:
     """NME of a ready model on sampled faces, cropped by their true landmarks at a share of the fitted side."""
-    network = CropNetwork.load(ready_models.file_named(model))
+    network = FaceNetwork.of(ready_models.file_named(model))
     faces, fitted = AppearanceModel.load().sample(count, seed=SEED, purpose="tuning"), of_landmarks()
     to_box, errors = BoxMap(fitted.side * tighter, fitted.x, fitted.y), []
     for image, points, eyes in zip(faces.images, faces.points, eye_distances(faces.points), strict=True):

@@ -21,8 +21,8 @@ import numpy as np
 from mlbench import plugins
 from mlbench.errors import UsageError
 from mlbench.export import ready_models
-from mlbench.faces.crop_network import CropNetwork
 from mlbench.faces.dataset import OUTER_EYE_CORNERS, Faces
+from mlbench.faces.face_network import FaceNetwork
 from mlbench.faces.files import read_faces
 from mlbench.faces.live import SMALLEST, Clock, drawn, follower
 from mlbench.faces.sequences import FPS, SCENES, Face, Frame, sequence
@@ -158,7 +158,7 @@ def measure(
     model: str, count: int, seeds: int, faces: Faces | None, names: Iterable[str] = DETECTORS
 ) -> dict[str, Scores]:
     """All pipelines on all videos."""
-    network = CropNetwork.load(ready_models.file_named(model))
+    network = FaceNetwork.of(ready_models.file_named(model))
     chosen = pipelines(names)
     scores = {name: Scores() for name in chosen}
     for scene, seed, frames in videos(count, seeds, faces):
@@ -215,7 +215,7 @@ def show(scores: dict[str, Scores]) -> None:
 
 def write_strip(path: Path, model: str) -> None:
     """A frame of six scenes each, as `mlbench live --out` draws them."""
-    network, tiles = CropNetwork.load(ready_models.file_named(model)), []
+    network, tiles = FaceNetwork.of(ready_models.file_named(model)), []
     for name in ("turning", "near and far", "covered", "fast", "two", "leaving"):
         finder = plugins.load("detectors", "blazeface")(SMALLEST)
         pipeline = follower(finder, network, Rules(), Clock())

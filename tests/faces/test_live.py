@@ -1,6 +1,7 @@
 """`mlbench live`, and the networks that it takes: with one output and with two."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
@@ -13,8 +14,9 @@ from mlbench.errors import UsageError
 from mlbench.export import ready_models
 from mlbench.faces import live, video
 from mlbench.faces.appearance import AppearanceModel
-from mlbench.faces.crop_network import CropNetwork
 from mlbench.faces.detectors import blazeface
+from mlbench.faces.face_network import FaceNetwork
+from mlbench.faces.landmarks import IMAGE
 from mlbench.faces.live import Clock, Watched, watch
 from mlbench.faces.sequences import SCENES, sequence
 from mlbench.faces.tracking import EachFrame, Rules, Tracker
@@ -60,35 +62,35 @@ def two_outputs(tmp_path):
 
 
 def test_a_second_output_of_one_number_is_the_presence(two_outputs):
-    network = CropNetwork.load(two_outputs)
-    assert network.tells_presence
-    answer = network(np.full((300, 300), 204, np.uint8), Box(50, 60, 192, 192))
-    assert answer.presence == pytest.approx(0.8, abs=1e-4)
+    network = FaceNetwork.of(two_outputs)
+    assert network.answers_presence
+    answer = network.look(np.full((300, 300), 204, np.uint8), Box(50, 60, 192, 192))
+    assert answer.presence == pytest.approx(1 / (1 + np.exp(-0.8)), abs=1e-4)
     mean = AppearanceModel.load().mean_shape.astype(float)
     assert np.allclose(answer.points, (mean + 0.5) * 2 - 0.5 + [50, 60], atol=1e-3)
 
 
 def test_a_margin_is_cut_and_taken_back(two_outputs):
-    wide = CropNetwork.load(two_outputs, margin=1.5)(
-        np.full((400, 400), 204, np.uint8), Box(100, 100, 128, 128)
+    grey, plain = np.full((400, 400), 204, np.uint8), FaceNetwork.of(two_outputs)
+    wide = replace(plain, notes=replace(plain.notes, margins={IMAGE: 1.5}))
+    assert np.allclose(
+        wide.look(grey, Box(100, 100, 128, 128)).points, plain.look(grey, Box(68, 68, 192, 192)).points
     )
-    plain = CropNetwork.load(two_outputs)(np.full((400, 400), 204, np.uint8), Box(68, 68, 192, 192))
-    assert np.allclose(wide.points, plain.points)
 
 
 def test_presence_decides_which_crops_are_followed(two_outputs):
     grey = np.zeros((240, 432), np.uint8)
     grey[:, 200:] = 230
     boxes = [Box(20, 60, 100, 100), Box(260, 60, 100, 100)]
-    tracker = Tracker(lambda picture: boxes, CropNetwork.load(two_outputs))
+    tracker = Tracker(lambda picture: boxes, FaceNetwork.of(two_outputs).look, Rules(min_presence=0.6))
     assert [track.box.left > 200 for track in tracker.step(grey)] == [True]
 
 
 def test_a_file_that_answers_something_else_is_one_sentence(tmp_path):
     path = tmp_path / "other.tflite"
     path.write_bytes(passing((1, 96, 96, 1)))
-    with pytest.raises(UsageError, match="takes 9216 numbers and answers 9216:"):
-        CropNetwork.load(path)
+    with pytest.raises(UsageError, match="answers 9216 numbers, not x and y of 68 landmarks"):
+        FaceNetwork.of(path)
 
 
 def test_a_model_without_presence_works_and_says_so(clip, tmp_path, command_line):
@@ -168,7 +170,7 @@ def test_frames_smaller_than_the_smallest_face_are_one_sentence():
 
 def test_a_change_of_size_is_noted_and_faces_are_found_anew():
     watched, clock = Watched(), Clock()
-    network = CropNetwork.load(ready_models.file_named("basic"))
+    network = FaceNetwork.of(ready_models.file_named("basic"))
     detector = SimpleNamespace(detect=lambda grey: [Box(grey.shape[1] - 100, 10, 90, 90)])
     finder = live.follower(detector, network, Rules(), clock)
     large, small = np.full((300, 400, 3), 90, np.uint8), np.full((150, 200), 90, np.uint16)
@@ -179,7 +181,7 @@ def test_a_change_of_size_is_noted_and_faces_are_found_anew():
 
 
 def test_a_face_across_the_border_is_found_and_drawn(tmp_path):
-    network = CropNetwork.load(ready_models.file_named("basic"))
+    network = FaceNetwork.of(ready_models.file_named("basic"))
     detector = SimpleNamespace(detect=lambda grey: [Box(-30, -20, 100, 100)])
     (track,) = live.follower(detector, network, None, Clock()).step(np.full((96, 160), 90, np.uint8), 0.0)
     assert np.isfinite(track.points).all()

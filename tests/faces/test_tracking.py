@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlbench.boxes import Box
-from mlbench.faces.crop_network import Answer
+from mlbench.faces.face_network import Look
 from mlbench.faces.smoothing import OneEuro
 from mlbench.faces.tracking import TIGHTER, TO_BOX, EachFrame, Rules, Tracker
 from tests.benchmarks import box_maps
@@ -38,8 +38,8 @@ class World:
         self.looks += 1
         near = max(self.faces, key=box.overlap, default=None)
         if near is None or box.overlap(near) == 0:  # a mean face, as networks answer for anything
-            return Answer(points_of(box), None if self.presence is None else 0.1)
-        return Answer(points_of(near), self.presence)
+            return Look(points_of(box)) if self.presence is None else Look(points_of(box), 0.1, shown=False)
+        return Look(points_of(near), self.presence)
 
     def tracker(self, **rules):
         return Tracker(self.detect, self.look, Rules(**rules))
@@ -168,7 +168,7 @@ def test_two_tracks_that_come_to_lie_on_one_face_become_one():
 
 
 def test_landmarks_that_are_not_of_what_was_cut_are_refused():
-    far = Answer(points_of(Box(600, 300, 120, 120)))
+    far = Look(points_of(Box(600, 300, 120, 120)))
     tracker = Tracker(lambda grey: [Box(100, 100, 120, 120)], lambda grey, box: far)
     assert tracker.step(GREY) == []
 
@@ -203,7 +203,7 @@ def test_smoothing_is_for_what_is_drawn_alone(smooth):
     rng, world = np.random.default_rng(0), World(Box(100, 100, 120, 120))
 
     def look(grey, box):
-        return Answer(points_of(world.faces[0]) + rng.normal(0, 1, (68, 2)))
+        return Look(points_of(world.faces[0]) + rng.normal(0, 1, (68, 2)))
 
     tracker = Tracker(world.detect, look, Rules(smooth=smooth))
     drawn, raw = [], []

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from mlbench import plugins
 from mlbench.errors import UsageError
+from mlbench.networks import building
 from mlbench.networks.changed import network_named
+from mlbench.networks.ports import predict
 
 _names = st.sampled_from(["basic", "two_pool", "one_pool"])
 _sizes = st.lists(st.integers(1, 64), min_size=1, max_size=4)
@@ -74,3 +76,11 @@ def test_a_mistake_is_one_sentence(text, told):
     with pytest.raises(UsageError) as error:
         network_named(text)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("task", ["landmarks", "presence"])
+def test_a_changed_variant_answers_samples(task):
+    task = plugins.load("tasks", task)()
+    samples, source = task.sample(4, 7), network_named("basic(filters=2-2-4,dense=8)")
+    found = predict(building.build(source, task, samples, 7), samples)
+    assert {name: values.shape[1:] for name, values in found.items()} == task.outputs(samples)
