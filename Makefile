@@ -1,4 +1,4 @@
-# make run    the main job, on an empty machine too: environment, installation, faces, training, table
+# make run    the main job, on an empty machine too: installs, measures the ready models, trains, compresses, measures
 # make test   all tests        make lint   format, lint, types, imports        make bench   benchmarks
 # make docs   the documentation site, in build/site
 # make dist   wheel and sdist in dist/, checked
@@ -19,6 +19,7 @@ help:
 	@sed -n 's/^# make/make/p' Makefile
 
 run: $(VENV)/.run
+	$(BIN)/mlbench measure models/*.tflite --no-pipeline --min-seconds 0.5
 	$(BIN)/mlbench run --variant two_pool --compress svd
 
 test: $(VENV)/.dev

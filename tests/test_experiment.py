@@ -80,6 +80,7 @@ def _values_of(option):
         "measuring.devices": st.sampled_from(["host", "android:SERIAL"]),
         "measuring.budgets": st.sampled_from(["size=68MB", "size<=2MB", "p50=10ms", "size=-50%"]),
         "measuring.photos": st.just("deep"),
+        "measuring.detector": st.sampled_from(["", "haar"]),
         "engine.scheduler": st.sampled_from(["tcp://host:8786", "tls://10.0.0.1:8786"]),
         "output.folder": st.sampled_from(["runs", "deep/runs", "/absolute", "../ünï côdé"]),
         "training.augment_strength": st.floats(0, 2),
@@ -169,7 +170,7 @@ def test_few_options_are_flags_of_the_help_and_all_are_listed(mlbench):
     listed = json.loads(mlbench("list", "options", "--json")[1])["options"]
     assert [row["key"] for row in listed] == list(KEYS)
     rows = {row["key"]: row for row in listed}
-    assert rows["training.batch"]["default"] == 120
+    assert rows["tuning.rate"]["default"] == 3e-4
     assert rows["data.file"]["default"] is None
     assert all(row["what"] for row in listed)
 

@@ -25,7 +25,17 @@ SAMPLED = 4000
 USUAL_TASK = "landmarks"
 
 
-_SAMPLED_EPOCHS = 10
+#: Training with --data: the paper's, section 4.2.
+_PAPERS: dict[str, Any] = {"epochs": 300, "batch": 120, "rate": 1e-3, "augment": True}
+
+#: Training on drawn samples, which differ enough as they are: as good within minutes, by small steps.
+_SHORT: dict[str, Any] = {"epochs": 3, "batch": 16, "rate": 7e-4, "augment": False}
+
+_TUNING_EPOCHS = 10  # of networks that are not trained here
+
+
+def _usually(option: str) -> str:
+    return f"[default: {_PAPERS[option]} with --data, {_SHORT[option]} without]"
 
 
 def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -218,10 +228,16 @@ training_options = _options(
         "training.epochs",
         "--epochs",
         type=int,
-        help=f"Epochs of training. [default: 300 with --data, {_SAMPLED_EPOCHS} without, 0 for a file of --model]",
+        help=f"Epochs of training. {_usually('epochs')[:-1]}, 0 for a file of --model]",
     ),
-    setting("training.batch", "--batch", rare=True, default=120, help="Samples per step."),
-    setting("training.rate", "--rate", rare=True, default=1e-3, help="Learning rate of training."),
+    setting("training.batch", "--batch", rare=True, type=int, help=f"Samples per step. {_usually('batch')}"),
+    setting(
+        "training.rate",
+        "--rate",
+        rare=True,
+        type=float,
+        help=f"Learning rate of training. {_usually('rate')}",
+    ),
     setting(
         "training.schedule",
         "--schedule",
@@ -249,8 +265,8 @@ training_options = _options(
         "training.augment",
         "--augment/--no-augment",
         rare=True,
-        default=True,
-        help="Whether samples are changed at random while training.",
+        default=None,
+        help="Whether samples are changed at random while training. [default: with --data they are]",
     ),
     setting(
         "training.augment_strength",
@@ -316,7 +332,7 @@ tuning_options = _options(
         "--tune-epochs",
         type=int,
         help="Epochs of tuning after a compressor. "
-        f"[default: a sixth of --epochs, {_SAMPLED_EPOCHS} where that is 0]",
+        f"[default: a sixth of --epochs, 3 at least; {_TUNING_EPOCHS} where that is 0]",
     ),
     setting("tuning.rate", "--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     setting(
@@ -667,13 +683,18 @@ def making_of(*networks: Any, **options: Any) -> Any:
     with naming("task"):
         task = task_for(options["task"], data, how)
     source = source_of(task, data, options["count"], options["split"], seed, how)
-    epochs = _usual_epochs(data, networks) if options["epochs"] is None else options["epochs"]
-    if untrained := [one.name for one in networks if not one.trained and epochs == 0]:
+    usual = _usual_training(data, networks)
+    if options["vary"]:
+        usual = usual | {"augment": True}
+    chosen: dict[str, Any] = {
+        name: usual.get(name) if options[name] is None else options[name] for name in _TRAINING
+    }
+    if untrained := [one.name for one in networks if not one.trained and chosen["epochs"] == 0]:
         message = (
             f"{told_value('epochs', 0)}: {untrained[0]} has no weights before it is trained; give 1 or more."
         )
         raise UsageError(message)
-    training = training_of(seed, **{name: options[name] for name in _TRAINING} | {"epochs": epochs})
+    training = training_of(seed, **chosen)
     tuning = tuning_of(training, **{name: options.get(name) for name in TUNING})
     _require_losses(task, {"loss": training.loss, "tune_loss": tuning.loss})
     if wrong := [way for way in training.vary if way not in task.varying]:
@@ -695,11 +716,10 @@ def _require_losses(task: Any, given: dict[str, str]) -> None:
             raise UsageError(message)
 
 
-def _usual_epochs(data: Path | None, networks: Sequence[Any]) -> int:
-    """Fewer on drawn samples, none for networks that are trained."""
-    if networks and all(network.trained for network in networks):
-        return 0
-    return _SAMPLED_EPOCHS if data is None else 300
+def _usual_training(data: Path | None, networks: Sequence[Any]) -> dict[str, Any]:
+    """Options that are not given: a short training on drawn samples, none of networks that are trained."""
+    usual = _PAPERS if data else _SHORT
+    return usual | {"epochs": 0} if networks and all(network.trained for network in networks) else usual
 
 
 def training_of(seed: int, train_threads: int, **options: Any) -> Any:
@@ -746,7 +766,7 @@ def tuning_of(training: Any, **tune: Any) -> Any:
     """Options of tuning; one that is not given is as in training."""
     given = {TUNING[name]: value for name, value in tune.items() if value is not None}
     usual = training.model_dump() | {
-        "epochs": max(3, training.epochs // 6) if training.epochs else _SAMPLED_EPOCHS
+        "epochs": max(3, training.epochs // 6) if training.epochs else _TUNING_EPOCHS
     }
     names = {field: name for name, field in TUNING.items()}
     return _validated("TuningOptions", names, **usual | given)
