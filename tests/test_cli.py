@@ -391,7 +391,7 @@ def test_tuning_is_as_training_where_nothing_else_is_asked_for():
     [
         (
             {"x": np.zeros((9, 20, 20), np.uint8), "y": np.arange(9) % 3},
-            "inputs are not of the names, shapes",
+            "its inputs differ in name, shape",
         ),
         ({"x": np.zeros((9, 24, 24), np.uint8), "y": np.arange(9)}, "The class 8 has no output"),
         (

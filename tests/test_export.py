@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mlbench import plugins
 from mlbench.compression.delivery import export
-from mlbench.compression.stages import start
+from mlbench.compression.stages import ChainSetup, start
 from mlbench.contracts import ExportOptions
 from mlbench.data.split import split
 from mlbench.device_runners.android.op_versions import operators
@@ -26,7 +26,7 @@ from mlbench.system.progress import Silent
 from mlbench.testing import NETWORKS
 from mlbench.training import baselines
 from mlbench.training.baselines import Material
-from mlbench.training.options import TrainingOptions
+from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
 from tests.fitted import fitted, points_in
 
@@ -161,14 +161,19 @@ def test_the_papers_frozen_graph_is_written_too(network, tmp_path):
     assert not any("Variable" in node.op for node in graph.node)
 
 
+def _setup(sampled):
+    return ChainSetup(
+        Material(Landmarks(), sampled, split(sampled, "file-order", 7)), TuningOptions(), Silent()
+    )
+
+
 def _baseline(sampled):
-    material = Material(Landmarks(), sampled, split(sampled, "file-order", 7))
-    return baselines.train_baseline(TINY, material, _OPTIONS, Silent())
+    return baselines.train_baseline(TINY, _setup(sampled).material, _OPTIONS, Silent())
 
 
 def test_the_exported_artifact_is_described_by_its_bytes(sampled, cache, tmp_path):
     baseline = _baseline(sampled)
-    artifact = export(start(baseline, "mae"), "tiny", "none", sampled, tmp_path / "out")
+    artifact = export(start(baseline, "mae"), "tiny", "none", _setup(sampled), tmp_path / "out")
     written = tmp_path / "out" / artifact.path
     assert artifact.file_bytes == written.stat().st_size
     assert artifact.sha256 == file_sha256(written)
@@ -177,7 +182,7 @@ def test_the_exported_artifact_is_described_by_its_bytes(sampled, cache, tmp_pat
     assert artifact.macs == TINY.macs
     with written.open("r+b") as file:
         file.write(b"changed in place")
-    again = export(start(baseline, "mae"), "tiny", "none", sampled, tmp_path / "again")
+    again = export(start(baseline, "mae"), "tiny", "none", _setup(sampled), tmp_path / "again")
     assert file_sha256(tmp_path / "again" / again.path) == artifact.sha256
 
 
@@ -186,7 +191,7 @@ def test_a_failing_converter_is_one_sentence(sampled, cache, tmp_path):
     (baseline.folder / "weights.npz").write_bytes(b"broken")
     compressed = start_without_network(baseline)
     with pytest.raises(UsageError, match="damaged"):
-        export(compressed, "tiny", "none", sampled, tmp_path)
+        export(compressed, "tiny", "none", _setup(sampled), tmp_path)
 
 
 def start_without_network(baseline):

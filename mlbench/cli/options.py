@@ -25,17 +25,17 @@ SAMPLED = 4000
 USUAL_TASK = "landmarks"
 
 
-#: Training with --data: the paper's, section 4.2.
+#: Training: the paper's, section 4.2.
 _PAPERS: dict[str, Any] = {"epochs": 300, "batch": 120, "rate": 1e-3, "augment": True}
 
-#: Training on drawn samples, which differ enough as they are: as good within minutes, by small steps.
+#: A first look, on drawn samples, which differ enough as they are: small steps err as little in a third of the epochs.
 _SHORT: dict[str, Any] = {"epochs": 3, "batch": 16, "rate": 7e-4, "augment": False}
 
 _TUNING_EPOCHS = 10  # of networks that are not trained here
 
 
 def _usually(option: str) -> str:
-    return f"[default: {_PAPERS[option]} with --data, {_SHORT[option]} without]"
+    return f"[default: {_PAPERS[option]}; {_SHORT[option]} without --data and --epochs]"
 
 
 def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -228,7 +228,8 @@ training_options = _options(
         "training.epochs",
         "--epochs",
         type=int,
-        help=f"Epochs of training. {_usually('epochs')[:-1]}, 0 for a file of --model]",
+        help="Epochs of training. "
+        f"[default: {_PAPERS['epochs']} with --data, {_SHORT['epochs']} without, 0 for a file of --model]",
     ),
     setting("training.batch", "--batch", rare=True, type=int, help=f"Samples per step. {_usually('batch')}"),
     setting(
@@ -266,7 +267,8 @@ training_options = _options(
         "--augment/--no-augment",
         rare=True,
         default=None,
-        help="Whether samples are changed at random while training. [default: with --data they are]",
+        help="Whether samples are changed at random while training. "
+        "[default: they are, but not without --data and --epochs]",
     ),
     setting(
         "training.augment_strength",
@@ -683,7 +685,7 @@ def making_of(*networks: Any, **options: Any) -> Any:
     with naming("task"):
         task = task_for(options["task"], data, how)
     source = source_of(task, data, options["count"], options["split"], seed, how)
-    usual = _usual_training(data, networks)
+    usual = _usual_training(options["epochs"] is None and data is None, networks)
     if options["vary"]:
         usual = usual | {"augment": True}
     chosen: dict[str, Any] = {
@@ -716,9 +718,9 @@ def _require_losses(task: Any, given: dict[str, str]) -> None:
             raise UsageError(message)
 
 
-def _usual_training(data: Path | None, networks: Sequence[Any]) -> dict[str, Any]:
-    """Options that are not given: a short training on drawn samples, none of networks that are trained."""
-    usual = _PAPERS if data else _SHORT
+def _usual_training(first_look: bool, networks: Sequence[Any]) -> dict[str, Any]:
+    """Options that are not given: a short training for a first look, none of networks that are trained."""
+    usual = _SHORT if first_look else _PAPERS
     return usual | {"epochs": 0} if networks and all(network.trained for network in networks) else usual
 
 

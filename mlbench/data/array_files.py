@@ -10,9 +10,8 @@ import numpy as np
 from mlbench.contracts.reading import AS_STORED, Expected, Reading
 from mlbench.contracts.samples import Array, Encoding, Samples
 from mlbench.data.image_folders import read_folder
-from mlbench.data.npz_arrays import NPZ_ERRORS, Entry, entries
+from mlbench.data.npz_arrays import GIVEN, NPZ_ERRORS, Entry, entries
 from mlbench.data.reading import MAPPINGS, encoding_of, usual_encoding
-from mlbench.data.split import GIVEN
 from mlbench.errors import UsageError
 from mlbench.plugins import did_you_mean
 

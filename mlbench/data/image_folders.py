@@ -17,8 +17,8 @@ from mlbench.contracts.reading import Reading
 from mlbench.contracts.samples import Samples
 from mlbench.data.decoding import SUFFIXES, BadImageError, Header, header_of, read_sized
 from mlbench.data.image_files import images_below
+from mlbench.data.npz_arrays import GIVEN
 from mlbench.data.reading import encoding_of
-from mlbench.data.split import GIVEN
 from mlbench.errors import UsageError
 
 _PARTS = {"train": "train", "training": "train", "validation": "validation", "valid": "validation"}

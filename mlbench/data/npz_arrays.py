@@ -22,6 +22,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+#: Name of the array by which a file says itself what each sample is for.
+GIVEN = "split"
+
 #: What reading a damaged or hostile `.npz` raises, in numpy, zipfile and zlib (RuntimeError: encrypted members, and
 #: compression that zipfile does not know).
 NPZ_ERRORS = (

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts.samples import Samples
+from mlbench.data.npz_arrays import GIVEN
 from mlbench.errors import UsageError
 from mlbench.system.files import key_of
 
@@ -19,8 +20,6 @@ SPLIT_VERSION = 1
 Rule = Literal["file-order", "shuffled", "stratified", "given"]
 Rows = npt.NDArray[np.int64]
 
-#: Extra array of samples whose file says itself what each is for.
-GIVEN = "split"
 _PARTS = ("train", "validation", "test")
 _SHARE = 0.1  # of the samples for the test, and of the rest for validation
 

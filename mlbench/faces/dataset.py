@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mlbench.data.npz_arrays import NPZ_ERRORS, Entry, entries
-from mlbench.data.split import GIVEN
+from mlbench.data.npz_arrays import GIVEN, NPZ_ERRORS, Entry, entries
 from mlbench.errors import UsageError
 from mlbench.faces.persons import persons_of
 from mlbench.system.files import write_atomically

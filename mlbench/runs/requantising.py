@@ -14,8 +14,9 @@ from mlbench import plugins
 from mlbench.contracts import Progress, Samples, Task
 from mlbench.contracts.precision import Precision
 from mlbench.data.array_files import read_samples
+from mlbench.data.npz_arrays import GIVEN
 from mlbench.data.sources import TestSet
-from mlbench.data.split import GIVEN, split
+from mlbench.data.split import split
 from mlbench.errors import UsageError
 from mlbench.evaluation.metrics import facts_of, figures
 from mlbench.export.artifacts import entries_of, places_of, require_fitting, runnable

@@ -78,6 +78,7 @@ class Made:
 
     compressed: Compressed
     variant: Variant
+    setup: ChainSetup
     artifact: Artifact
     path: Path
     outcome: Outcome
@@ -129,10 +130,12 @@ def make(request: pytest.FixtureRequest, workshop: Path, material: Material) -> 
             setup = ChainSetup(material, TuningOptions(epochs=1), Silent())
             baseline = train_baseline(definition, material, training, Silent())
             compressed = compress(baseline, parse_chain(chain), setup)
-            artifact = export(compressed, definition.name, chain, setup.calibration(), workshop)
+            artifact = export(compressed, definition.name, chain, setup, workshop)
             path = workshop / artifact.path
             test = material.samples.take(material.split.test)
-            done[variant, chain] = Made(compressed, definition, artifact, path, _measured(path, test), test)
+            done[variant, chain] = Made(
+                compressed, definition, setup, artifact, path, _measured(path, test), test
+            )
         return done[variant, chain]
 
     return of

@@ -1,6 +1,6 @@
 """The figures of docs/evidence/presence.md: how many faces and false alarms networks for the task `presence` refuse.
 
-    python tests/benchmarks/presence_figures.py a.tflite b.tflite --data faces_dev.npz --photos photos/
+    python -m tests.benchmarks.presence_figures a.tflite b.tflite --data faces_dev.npz --photos photos/
 
 `--data` holds crops of real faces. In `--photos` OpenCV's detector looks for faces of 48 px and more; what shares a
 quarter or more with a box of dlib's detector is a face, all else a false alarm. `--sheet` shows the latter, those that

@@ -84,7 +84,7 @@ def test_export(benchmark: Any, make: Any, variant: str, tmp_path: Path) -> None
             kept.unlink()
 
     def convert() -> Any:
-        return export(made.compressed, made.variant.name, "none", made.test, tmp_path)
+        return export(made.compressed, made.variant.name, "none", made.setup, tmp_path)
 
     artifact = benchmark.pedantic(convert, setup=forget, rounds=1)
     assert artifact.file_bytes > made.compressed.stages[-1].parameters

@@ -8,7 +8,8 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from mlbench.contracts import Encoding, Samples
-from mlbench.data.split import GIVEN, split
+from mlbench.data.npz_arrays import GIVEN
+from mlbench.data.split import split
 from mlbench.errors import UsageError
 
 _RULES = ("file-order", "shuffled", "stratified")

@@ -150,13 +150,19 @@ class Cluster(Pool):
 
     def replies(self, timeout_s: float) -> Iterator[tuple[str, Reply]]:
         """See `Pool.replies`."""
+        ended = list[tuple[str, Future[str]]]()
         with contextlib.suppress(queue.Empty):
-            key, future = self._ended.get(timeout=timeout_s)
+            ended.append(self._ended.get(timeout=timeout_s))
             while True:
-                if key in self._futures and self._futures[key][1] is future:
-                    del self._futures[key]
-                    yield key, _reply_of(future)
-                key, future = self._ended.get_nowait()
+                ended.append(self._ended.get_nowait())
+        own = {
+            key: future for key, future in ended if key in self._futures and self._futures[key][1] is future
+        }
+        done = {key: future for key, future in own.items() if future.status == "finished"}
+        texts = self.client.gather(done, errors="skip") if done else {}  # one call for all of them
+        for key, future in own.items():
+            del self._futures[key]
+            yield key, Reply.model_validate_json(texts[key]) if key in texts else _reply_of(future)
 
     def states(self) -> list[WorkerState]:
         """See `Pool.states`."""
