@@ -19,6 +19,9 @@ from mlbench.system.cache import cache_folder
 _ENDS = 10  # seconds that a worker may take to end
 _ALONE = "60"  # seconds after which a worker ends that finds no scheduler
 
+#: Dask looks a hundred times a second at what a worker is at, for a page that nobody opens.
+UNWATCHED = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
+
 
 class LocalWorkers:
     """A scheduler in this process, and worker processes that share this machine's cache.
@@ -47,7 +50,8 @@ class LocalWorkers:
         options += ["--name", f"worker {number}", "--local-directory", self._scratch.name]
         options += ["--resources", "measuring=1"] if number == 1 else []
         numbers = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), f"{threads}")
-        environment = children.environment() | numbers | {"MLBENCH_CACHE": str(cache_folder().absolute())}
+        own = {"MLBENCH_CACHE": str(cache_folder().absolute()), **UNWATCHED}
+        environment = children.environment() | numbers | own
         with self._log(number).open("wb") as log:
             return subprocess.Popen(
                 children.command("-m", "distributed.cli.dask_worker", address, *options),
