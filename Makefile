@@ -1,4 +1,4 @@
-# make run    the main job, on an empty machine too: installs, measures the ready models, trains, compresses, measures
+# make run    the main job, on an empty machine too: installs and measures the ready models, then trains and compresses
 # make test   all tests        make lint   format, lint, types, imports        make bench   benchmarks
 # make docs   the documentation site, in build/site
 # make dist   wheel and sdist in dist/, checked
@@ -19,7 +19,6 @@ help:
 	@sed -n 's/^# make/make/p' Makefile
 
 run: $(VENV)/.run
-	$(BIN)/mlbench measure models/*.tflite --no-pipeline --min-seconds 0.5
 	$(BIN)/mlbench run --variant two_pool --compress svd
 
 test: $(VENV)/.dev
@@ -55,6 +54,7 @@ $(BIN)/pip:
 
 $(VENV)/.run: $(BIN)/pip pyproject.toml constraints.txt
 	$(INSTALL) --editable .
+	$(BIN)/mlbench measure models/*.tflite --no-pipeline --min-seconds 0.5
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/pip pyproject.toml constraints.txt
