@@ -160,12 +160,15 @@ def test_what_a_worker_left_goes_to_others_and_home_by_content(farm, describes, 
     found = outcomes(conductor, 2)
     assert not any(outcome.failure for outcome in found.values())
     conductor.bring(jobs("a+b", "a+c"))
-    for job in jobs("a+b", "a+c"):
-        assert all(place_of(step.mark).exists() for step in Plans().steps(job).steps)
-    weights = {path.name: path.read_bytes() for path in one.rglob("*.bin")}
-    assert weights
-    at_home = [path.read_bytes() for path in cache.rglob("*.bin")]
-    assert all(content in at_home for content in weights.values())
+    for folder in {
+        place_of(step.mark).parent for job in jobs("a+b", "a+c") for step in Plans().steps(job).steps
+    }:
+        at_home = next(folder.glob("*.bin")).read_bytes()
+        made = [
+            path for worker in (one, other) for path in (worker / folder.relative_to(cache)).glob("*.bin")
+        ]
+        assert made
+        assert all(path.read_bytes() == at_home for path in made)
     assert set(Counter(describes.done()).values()) == {1}
 
 
