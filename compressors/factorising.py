@@ -149,7 +149,7 @@ class Factorising(Tuned):
         str | None,
         Field(
             description="vbmf; or of all layers: 64; or one each, - leaves a layer: 64/32/-; with none of rank, "
-            "energy and target: dense layers 64 or a quarter of the full rank, convolutions half the channels, "
+            "energy and target: dense layers a quarter of the full rank (16 to 64), convolutions half the channels, "
             "the map 10x10x24x64; cp a third of the weights; tt 16, or what halves the layer"
         ),
     ] = None

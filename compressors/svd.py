@@ -151,6 +151,7 @@ class Svd(Factorising):
     """Truncated SVD of every dense layer and 1×1 convolution that gets smaller by it."""
 
     name: ClassVar[str] = "svd"
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = (
         "dense layers and 1×1 convolutions as products of two thin matrices, by truncated SVD"
     )
@@ -162,8 +163,8 @@ class Svd(Factorising):
     example: ClassVar[dict[str, str]] = {"rank": "4"}
 
     def default_ranks(self, plan: Plan) -> Ranks:
-        """Rank 64, or a quarter of the full rank where that is less."""
-        return tuple(max(1, min(DEFAULT_RANK, size // 4)) for size in plan.sizes)
+        """A quarter of the full rank, 64 at most; 16 at least, as far as the layer has them."""
+        return tuple(min(size, max(_FEWEST, min(DEFAULT_RANK, size // 4))) for size in plan.sizes)
 
     def plans(self, network: tf_keras.Model, context: Context) -> list[Plan]:
         """A plan for each dense layer and each 1×1 convolution that is not a factor already."""
@@ -183,3 +184,6 @@ def _is_wanted(layer: tf_keras.layers.Layer, network: tf_keras.Model) -> bool:
 
 #: Where neither rank, energy nor target is given; docs/reference/compressors/svd.md says what it gives and costs.
 DEFAULT_RANK = 64
+
+#: Of a layer of few units each direction counts: two are too few for ten classes.
+_FEWEST = 16

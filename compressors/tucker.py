@@ -307,6 +307,7 @@ class TuckerDecomposition(Factorising):
     """Tucker-2 of convolutions, a 4-way Tucker of the dense layer behind the feature map, SVD of other layers."""
 
     name: ClassVar[str] = "tucker"
+    version: ClassVar[int] = 2
     summary: ClassVar[str] = (
         "convolutions and the dense layer behind the map as small tensors; SVD of the rest"
     )

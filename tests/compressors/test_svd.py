@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tf_keras
 
 from mlbench.compression.chain import parse_chain
 from mlbench.contracts import Context, Form
@@ -56,6 +57,15 @@ def test_the_largest_rank_that_saves_is_nearly_exact_on_a_low_rank_network(netwo
 def test_a_target_size_is_kept(network, sampled):
     form = _compress("svd(target=20KB)", network, sampled)
     assert 16_000 < form.network.count_params() * 4 <= 20_000
+
+
+def test_by_default_a_layer_of_few_units_stays_as_it_is(network, sampled):
+    inputs = network.input
+    answers = tf_keras.layers.Dense(10, name="classes")(network.get_layer("dense1").output)
+    form = _compress("svd", tf_keras.Model(inputs, answers), sampled)
+    kept = {change.layer: change.rank for change in form.changes}
+    assert kept["classes"] == ()
+    assert kept["dense1"]
 
 
 def test_energy_keeps_that_much(network, sampled):
