@@ -85,6 +85,17 @@ def test_the_rate_is_of_the_last_minute():
     assert "10 per second" in _lines(work)[-1]
 
 
+def test_the_start_up_is_no_part_of_the_rate():
+    def work(advance, clock):
+        clock.now += 20  # compiling
+        for _ in range(11):
+            clock.now += 1
+            advance(10, None)
+        advance(0, None, mark=True)
+
+    assert "10 per second, about 89 s left" in _lines(work)[-1]
+
+
 def test_bars_tell_marks_only_where_they_are_to_be_verbose():
     for verbose in (False, True):
         out = StringIO()

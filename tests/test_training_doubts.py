@@ -58,7 +58,7 @@ def trained(*errors):
 def test_a_training_without_a_better_epoch_learnt_nothing():
     mae = Landmarks().primary
     told = learnt_nothing("basic", trained(5.0, 9.0, 5.0), mae, 0.1)
-    assert "learnt nothing: none of 2 epochs was better than 5.000 px" in told[0]
+    assert "learnt nothing: no epoch of 2 was better than 5.000 px" in told[0]
     assert learnt_nothing("basic", trained(5.0, 9.0, 4.9), mae, 0.1) == []
     assert learnt_nothing("basic", trained(5.0), mae, 0.1) == []
 

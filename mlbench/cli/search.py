@@ -141,7 +141,9 @@ def search(best: tuple[str, ...], as_json: bool, out: Path, **options: Any) -> N
     record = begun.searched(options)
     finishing.write(record, begun.folder)
     _require_front(record)
-    record, runs = finishing.measured(record, begun.plan, begun.networks, begun.folder, progress_bars())
+    record, runs = finishing.measured(
+        record, begun.plan, begun.networks, begun.material, begun.folder, progress_bars()
+    )
     finishing.write(record, begun.folder)
     page = write_page([one.record for one in runs], begun.folder / "report.html")
     path = begun.folder / "search.html"
@@ -231,6 +233,7 @@ class _Begun:
                 workers=options["workers"],
                 scheduler=options["scheduler"],
                 progress=view.progress,
+                material=self.material,
             )
             known: list[Row] = []
 

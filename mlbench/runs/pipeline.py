@@ -41,8 +41,13 @@ class Finished:
     folder: Path
 
 
-def run(plan: Plan, progress: Progress) -> list[Finished]:
+def run(plan: Plan, progress: Progress, material: Material | None = None) -> list[Finished]:
     """Carry out a plan; one record per network.
+
+    Args:
+        plan: what to do.
+        progress: is told.
+        material: what is learnt from, where it is there already; else it is read.
 
     Raises:
         UsageError: bad input, or no candidate could be made. What finished before is kept.
@@ -52,7 +57,7 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     used = plan.making.used()
     require_writable(plan.out / "report.html")
     given = {test.name: test.load(plan.making.source.task, progress) for test in plan.tests}
-    material = plan.making.material(used, progress)
+    material = material or plan.making.material(used, progress)
     for name, samples in given.items():
         _require_alike(name, samples, material)
     tests = {_SPLIT: material.samples.take(material.split.test)}

@@ -22,6 +22,7 @@ from mlbench.runs.plan import Plan
 from mlbench.search.searching import Found
 from mlbench.search.study import Row
 from mlbench.system.files import write_atomically
+from mlbench.training.baselines import Material
 
 NAME = "search.json"
 
@@ -107,6 +108,7 @@ def measured(
     record: SearchRecord,
     plan: Plan,
     networks: Mapping[str, NetworkSource],
+    material: Material,
     folder: Path,
     progress: Progress,
 ) -> tuple[SearchRecord, list[Finished]]:
@@ -116,6 +118,7 @@ def measured(
         record: of what was found.
         plan: how networks are made and measured.
         networks: by name.
+        material: what they learnt from.
         folder: of the search.
         progress: shows how far it is.
 
@@ -130,6 +133,7 @@ def measured(
         pipeline.run(
             replace(plan, networks=(networks[name],), chains=tuple(map(parse_chain, texts)), out=folder),
             progress,
+            material,
         )[0]
         for name, texts in chains.items()
     ]

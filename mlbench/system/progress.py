@@ -123,6 +123,7 @@ class _Counted:
 
     def __init__(self, title: str, total: int, unit: str, done: int, now: float) -> None:
         self._title, self._total, self._unit, self._done, self._text = title, total, unit, done, ""
+        self._before = done
         self._seen = deque([(now, done)])  # when how many were done, over the last minute
 
     def take(self, done: int, text: str | None, now: float) -> None:
@@ -135,7 +136,10 @@ class _Counted:
 
     def line(self) -> str:
         """What is known so far."""
-        (first, before), (last, _) = self._seen[0], self._seen[-1]
+        begun = (
+            one for one in self._seen if self._before < one[1] < self._done
+        )  # start-up is no part of the rate
+        (first, before), (last, _) = next(begun, self._seen[0]), self._seen[-1]
         rate = (self._done - before) / (last - first) if last > first else 0.0
         share = f" ({self._done / self._total:.0%})" if self._done and self._total else ""
         told = [f"{self._title}: {self._done:,} of {self._total:,} {self._unit}{share}"]

@@ -27,7 +27,7 @@ def learnt_nothing(name: str, trained: Trained, metric: Metric, rate: float) -> 
     if not later or trained.best is not first:
         return []
     return [
-        f"The training of {name} learnt nothing: none of {len(later)} epochs was better than "
+        f"The training of {name} learnt nothing: no epoch of {len(later)} was better than "
         f"{metric.told(first.validation[metric.name])}, the network before training, which was kept; give a smaller "
         f"--rate than {rate:g}."
     ]

@@ -48,6 +48,7 @@ def _only(tmp_path, name):
 def test_from_a_file_to_a_front_and_on(searching, command_line, faces_file, tmp_path):
     code, out, err = searching("--data", faces_file)
     assert code == 0, err
+    assert err.count("to train on") == 1  # samples are read once, for the search and the run at its end
     record = SearchRecord.model_validate_json(_only(tmp_path, "search.json").read_text())
     assert len(record.trials) == 4 and record.front and record.records
     assert "mlbench run --variant tiny --compress" in out

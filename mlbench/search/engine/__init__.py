@@ -16,6 +16,7 @@ from mlbench.search.engine.pools import InProcess, Pool
 from mlbench.search.engine.steps import Planner
 from mlbench.search.work import Engine
 from mlbench.system.environment import cores
+from mlbench.training.baselines import Material
 
 
 def open_engine(
@@ -26,6 +27,7 @@ def open_engine(
     workers: int = 1,
     scheduler: str | None = None,
     progress: Progress,
+    material: Material | None = None,
 ) -> Engine:
     """An engine that is ready for jobs; close it.
 
@@ -36,12 +38,13 @@ def open_engine(
         workers: processes on this machine; 1: this process alone.
         scheduler: address of a Dask cluster that others started, as tcp://host:8786; `workers` has no meaning then.
         progress: is told what happens.
+        material: what is learnt from, where it is there already; else it is read.
 
     Raises:
         UsageError: the samples cannot be read, the cluster cannot be reached, or its versions are others.
     """
     planner = Planner(making, networks, progress)
-    planner.material  # noqa: B018 (bad input is told before workers are started)
+    planner.material = material or planner.material  # read now: bad input is told before workers are started
     if scheduler is None and workers == 1:
         return Conductor(planner, InProcess(planner, progress), measuring, progress)
     return Conductor(planner, _cluster(planner, workers, scheduler, progress), measuring, progress)

@@ -8,6 +8,7 @@ from mlbench.runs.pipeline import Finished
 from mlbench.runs.plan import Plan
 from mlbench.search.engine import open_engine
 from mlbench.search.work import Job
+from mlbench.training.baselines import Material
 
 _LOOK = 5.0  # seconds
 
@@ -18,12 +19,14 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     Raises:
         UsageError: bad input, no worker can take steps, or no candidate could be made.
     """
-    if plan.workers > 1 or plan.scheduler:
-        _make_all(plan, progress)
-    return pipeline.run(plan, progress)
+    if not (plan.workers > 1 or plan.scheduler):
+        return pipeline.run(plan, progress)
+    material = plan.making.material(plan.making.used(), progress)
+    _make_all(plan, material, progress)
+    return pipeline.run(plan, progress, material)
 
 
-def _make_all(plan: Plan, progress: Progress) -> None:
+def _make_all(plan: Plan, material: Material, progress: Progress) -> None:
     """Make what a plan's chains leave, each shared step once; the run tells why what cannot be made cannot."""
     networks = {network.name: network for network in plan.networks}
     chains = ["none", *(str(chain) for chain in plan.chains)]
@@ -35,6 +38,7 @@ def _make_all(plan: Plan, progress: Progress) -> None:
         workers=plan.workers,
         scheduler=plan.scheduler,
         progress=progress,
+        material=material,
     )
     try:
         for job in jobs:
