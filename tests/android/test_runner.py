@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +12,21 @@ import numpy.typing as npt
 import pytest
 
 from mlbench.contracts import Job, Outcome
+from mlbench.device_runners.android import live
 from mlbench.device_runners.android.build import Built
+from mlbench.device_runners.android.phone import connect
 from mlbench.device_runners.android.readiness import Readiness
 from mlbench.device_runners.android.runner import AndroidRunner
 from mlbench.errors import UsageError
+from mlbench.export import ready_models
 from mlbench.export.artifacts import answers
+from mlbench.faces.tracking import Rules
 from mlbench.system.progress import Silent
 
 from .conftest import Connected, Plug, artifact, job
 from .double.apps import killed, leaving, on_jvm
 from .double.phone import App
+from .faces_followed import telling_presence
 from .jvm.jvm_host import JvmHost
 from .test_any_network import ids_and_pictures
 from .test_any_network import job as any_job
@@ -131,12 +137,44 @@ def test_frames_of_a_slow_link(
 ) -> None:
     plug(app, apk=built.path, link_delay=0.01)
     frames = np.random.default_rng(5).integers(0, 256, (2, 480, 864), dtype=np.uint8)
-    asked = job(tmp_path, networks, ("svd",), test_sets={"a": crops}, frames=frames)
+    asked = job(
+        tmp_path, networks, ("svd",), test_sets={"a": crops}, frames=frames, video=frames[:, ::4, ::4]
+    )
     measurement = measured(asked, rounds=1)["svd"].measurement
     assert measurement.failure is None
     assert measurement.frames == 2
-    assert set(measurement.parts) == {"detector", "both"}
+    assert set(measurement.parts) == {"detector", "both", "tracked"}
     assert measurement.parts["both"].n == measurement.parts["detector"].n >= 6
+
+
+def test_networks_for_the_live_screen_come_with_how_they_find_faces(
+    plug: Plug, app: App, built: Built, tmp_path: Path
+) -> None:
+    phone = plug(app, apk=built.path)
+    basic = ready_models.file_named("basic")
+    wide = tmp_path / "wide.tflite"
+    wide.write_bytes(telling_presence(basic.read_bytes(), margin=1.2))
+    live.check((basic, wide))
+    live.push(connect(phone.serial), (basic, wide), Rules(smooth=True), Silent())
+    folder = phone.phone.path(live.FOLDER)
+    assert {path.name for path in folder.iterdir()} == {
+        *("basic.json", "basic.tflite", "cascade.xml", "wide.json", "wide.tflite")
+    }
+    plain, told = (json.loads((folder / f"{name}.json").read_text()) for name in ("basic", "wide"))
+    assert plain["network"] == {"margin": 1.0, "points": 0}
+    assert told["network"]["margin"] == 1.2
+    assert told["network"]["presence"] == {
+        "output": 0,
+        "presence_slope": 20.0,
+        "presence_offset": -5.0,
+        "presence_threshold": 0.6,
+    }
+    assert told["tracking"]["smoothing"] == {"cutoff": 1.0, "beta": 0.3, "speed_cutoff": 1.0}
+
+
+def test_a_network_that_is_not_for_faces_is_refused_before_a_phone_is_touched(networks: Path) -> None:
+    with pytest.raises(UsageError, match="mixed.tflite does not fit"):
+        live.check((networks / "mixed.tflite",))
 
 
 def test_a_hot_phone_is_waited_for(app: App, plug: Plug, built: Built, two: Job) -> None:
