@@ -173,7 +173,7 @@ def test_networks_for_the_live_screen_come_with_how_they_find_faces(
 
 
 def test_a_network_that_is_not_for_faces_is_refused_before_a_phone_is_touched(networks: Path) -> None:
-    with pytest.raises(UsageError, match="mixed.tflite does not fit"):
+    with pytest.raises(UsageError, match=r"mixed\.tflite does not fit"):
         live.check((networks / "mixed.tflite",))
 
 
