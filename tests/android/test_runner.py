@@ -14,9 +14,12 @@ import pytest
 from mlbench.contracts import Job, Outcome
 from mlbench.device_runners.android import live
 from mlbench.device_runners.android.build import Built
+from mlbench.device_runners.android.inputs import Inputs
+from mlbench.device_runners.android.lane import Lane
 from mlbench.device_runners.android.phone import connect
 from mlbench.device_runners.android.readiness import Readiness
 from mlbench.device_runners.android.runner import AndroidRunner
+from mlbench.device_runners.android.session import Session
 from mlbench.errors import UsageError
 from mlbench.export import ready_models
 from mlbench.export.artifacts import answers
@@ -110,6 +113,16 @@ def test_a_finished_job_is_measured_anew(app: App, plug: Plug, built: Built, two
     assert not list(two.folder.rglob("result.json")), "results of a finished job were kept"
     measured(two, rounds=1)
     assert app_starts(phone) == 4
+
+
+def test_runs_by_other_rules_are_not_taken_up(built: Built, two: Job) -> None:
+    session = Session(None, two, {}, built.path, two.folder, 1, "")  # type: ignore[arg-type]
+    names = set()
+    for every in (15, 7):
+        lane = Lane(two.artifacts[0], "", 1)
+        lane.inputs = Inputs({"pipeline": {"tracking": {"every": every}}}, 1, [], {})
+        names.add(session._name(lane, 0))
+    assert len(names) == 2
 
 
 def test_the_second_of_two_phones(app: App, plug: Plug, built: Built, two: Job) -> None:
@@ -481,8 +494,8 @@ def test_fault_app_not_finding_its_instrumentation(app: App, plug: Plug, built: 
         (lambda data: b"\x00\xff garbage \n", "damaged"),
         (lambda data: b"[" * 100_000, "damaged"),
         (lambda data: data.replace(b'"p50_ms"', b'"samples_ms"'), "damaged"),
-        (lambda data: b'{"schema":2,"run":"ab","foreground":true,"file_bytes":1}', "another run"),
-        (lambda data: data.replace(b'"schema":2', b'"schema":1'), "another mlbench's"),
+        (lambda data: b'{"schema":3,"run":"ab","foreground":true,"file_bytes":1}', "another run"),
+        (lambda data: data.replace(b'"schema":3', b'"schema":1'), "another mlbench's"),
         (lambda data: b" " * (17 * 2**20), "sent more than"),
     ],
     ids=["truncated", "garbage", "deep", "doubled key", "another run", "another schema", "huge"],

@@ -15,6 +15,7 @@ import java.util.Locale;
 /** Draws the frame that the network saw, each face's box, points, number and presence, and lines of text. */
 final class LandmarkView extends View {
   private static final float TEXT_SHARE = 1 / 24f;
+  private static final float LINE = 1.25f; // from one line to the next, in sizes of the text
 
   private final Paint grey = new Paint(Paint.FILTER_BITMAP_FLAG);
   private final Paint marks = new Paint(Paint.ANTI_ALIAS_FLAG);
@@ -67,7 +68,7 @@ final class LandmarkView extends View {
     marks.setTextSize(size);
     String[] lines = text.split("\n");
     for (int i = 0; i < lines.length; i++) {
-      canvas.drawText(lines[i], size / 2, getHeight() - size * (lines.length - i), marks);
+      canvas.drawText(lines[i], size / 2, getHeight() - LINE * size * (lines.length - i), marks);
     }
   }
 
