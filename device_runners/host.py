@@ -98,6 +98,7 @@ class _Inputs:
                 "detector": job.pipeline.detector,
                 "size": job.pipeline.size,
                 "margin": job.pipeline.margin,
+                "smallest": job.pipeline.smallest,
             }
             pipeline = {"frames": frames, "video": video, **told}
         return cls(first, list(samples.targets) if samples else [], sets, pipeline)

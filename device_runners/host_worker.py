@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _WARM_UP_BURSTS = 20
 _STEADY = 0.02
-_SMALLEST = 80  # px: what a detector searches for in a camera's frame
 
 
 def _resident() -> dict[str, int]:
@@ -192,7 +191,7 @@ class Worker:
         assert self._pipeline is not None  # noqa: S101 (the parent asks only where there is one)
         cv2.setNumThreads(self._threads)
         self._cv2 = cv2
-        self._detector = plugins.load("detectors", self._pipeline["detector"])(_SMALLEST)
+        self._detector = plugins.load("detectors", self._pipeline["detector"])(self._pipeline["smallest"])
         self._frames = np.load(self._pipeline["frames"], mmap_mode="r", allow_pickle=False)
 
     def _prepare_tracker(self) -> None:

@@ -65,11 +65,15 @@ def build(abis: tuple[str, ...], out: Path | None, keystore: Path | None, key_al
     multiple=True,
     help="A .tflite file, or a name of `mlbench list models`, for the live screen of the app; repeat for several.",
 )
-def install(serial: str | None, models: tuple[str, ...]) -> None:
+@click.option(
+    "--smooth", is_flag=True, help="Smooth the landmarks that the live screen draws (One Euro filter)."
+)
+def install(serial: str | None, models: tuple[str, ...], smooth: bool) -> None:
     """Install the app, and give its live screen networks to choose from."""
     from mlbench.device_runners.android import installation, live, phone
     from mlbench.device_runners.android.runner import apk_to_install
     from mlbench.export import ready_models
+    from mlbench.faces.tracking import Rules
 
     files = tuple(ready_models.file_named(model) for model in models)
     live.check(files)
@@ -77,7 +81,7 @@ def install(serial: str | None, models: tuple[str, ...]) -> None:
     new = installation.install(target, apk_to_install(), progress)
     click.echo(f"{target.serial}: {'installed' if new else 'the same app is installed already'}")
     if files:
-        live.push(target, files, progress)
+        live.push(target, files, Rules(smooth=smooth), progress)
         click.echo(
             f"{target.serial}: {len(files)} networks for the live screen; start `mlbench` on the phone"
         )

@@ -15,6 +15,7 @@ STAGES = {
     "load": "loading the network",
     "inference": "running the network",
     "detector": "detecting faces",
+    "tracked": "following faces",
 }
 
 _MAX_LOG_LINES = "2000"

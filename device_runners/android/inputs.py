@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import Encoding, Job, Pipeline
+from mlbench.device_runners.android import face_finding
 from mlbench.device_runners.android.results import SCHEMA, size_of
-from mlbench.errors import UsageError
 from mlbench.export import artifacts, random_inputs
+from mlbench.faces.face_network import FaceNetwork
+from mlbench.faces.tracking import Rules
 from mlbench.records import Artifact
 from mlbench.system.files import file_sha256, write_atomically
 
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from mlbench.export.interpreter import Port
 
 _MAX_SECONDS = 120.0  # of each timed part in one run: a bound, not an aim
-_APPS = "haar"  # the detector of the app
 _MAX_FRAMES = 100  # the detector takes tens of milliseconds a frame
+_SEARCHES = 10  # of the whole frame, while a face is followed
 _MAX_TABLE = 2**20  # bytes: the app's limit of what it reads whole
 _CHUNK = 256  # samples that are encoded together
 
@@ -84,7 +86,7 @@ class Writer:
             told, count = self._random(network.inputs), random_inputs.COUNT
         facts: dict[str, Any] = {"count": count, "inputs": told}
         if self._job.pipeline is not None:
-            facts["frames"] = self._frames(self._job.pipeline)
+            facts["pipeline"] = self._pipeline(self._job.pipeline, artifact)
         return Inputs(facts, count, network.outputs, answers)
 
     def _samples(self, port: Port, name: str) -> dict[str, Any]:
@@ -108,17 +110,29 @@ class Writer:
         ]
         return [_told(port, file, size_of(port)) for port, file in zip(ports, files, strict=True)]
 
-    def _frames(self, pipeline: Pipeline) -> dict[str, Any]:
-        if pipeline.detector != _APPS:
-            message = (
-                f"The app has the detector {_APPS} alone, not {pipeline.detector}: leave --detector out."
-            )
-            raise UsageError(message)
-        count, height, width = pipeline.frames.shape
+    def _pipeline(self, pipeline: Pipeline, artifact: Artifact) -> dict[str, Any]:
+        face_finding.require_known(pipeline.detector)
         cascade = f"{file_sha256(pipeline.cascade)[:32]}.xml"
         self.files[cascade] = pipeline.cascade
-        file = self._file("the pipeline's frames", _bytes_of(pipeline.frames))
-        return {"file": file, "cascade": cascade, "count": count, "height": height, "width": width}
+        told: dict[str, Any] = {
+            "detector": face_finding.of_detector(cascade, pipeline.smallest),
+            "frames": self._frames("the pipeline's frames", pipeline.frames),
+            "frame_count": max(len(pipeline.frames), min(self._job.min_count, _MAX_FRAMES)),
+            "network": {"margin": pipeline.margin, "points": 0},
+        }
+        if pipeline.video is None:
+            return told
+        network, rules = FaceNetwork.of(self._job.folder / artifact.path), Rules()
+        return told | {
+            "network": face_finding.of_network(network, rules),
+            "tracking": face_finding.of_tracking(rules),
+            "video": self._frames("the pipeline's video", pipeline.video),
+            "video_count": _SEARCHES * rules.every,
+        }
+
+    def _frames(self, key: str, frames: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        count, height, width = frames.shape
+        return {"file": self._file(key, _bytes_of(frames)), "count": count, "height": height, "width": width}
 
     def _file(self, key: object, parts: Iterable[bytes]) -> str:
         """Name of a file of these bytes; written unless it was for the same key."""
@@ -166,7 +180,6 @@ def model_name(sha256: str) -> str:
 
 def configuration(run: str, model: str, job: Job, inputs: Inputs, first: bool, rounds: int) -> bytes:
     """The configuration of one run: the first of an artifact also gives outputs and runs the frames."""
-    frames = 0 if job.pipeline is None else len(job.pipeline.frames)
     config = {
         "schema": SCHEMA,
         "run": run,
@@ -176,11 +189,10 @@ def configuration(run: str, model: str, job: Job, inputs: Inputs, first: bool, r
         "min_count": -(-job.min_count // rounds),
         "min_seconds": job.min_seconds / rounds,
         "max_seconds": _MAX_SECONDS,
-        "frame_count": max(frames, min(job.min_count, _MAX_FRAMES)),
         **inputs.facts,
     }
     if not first:
-        config.pop("frames", None)
+        config.pop("pipeline", None)
     elif inputs.answers:
         config["outputs"] = True
     return json.dumps(config, indent=1).encode()

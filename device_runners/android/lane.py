@@ -58,7 +58,7 @@ class Lane:
             network=_timing([self.results[turn].network for turn in range(self.turns)]),
             parts={
                 part: timing
-                for part in ("detector", "both")
+                for part in ("detector", "both", "tracked")
                 if (timing := _timing([getattr(first, part)])) is not None
             },
             memory=_memory(first.memory),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlbench.export.interpreter import Port
 
 #: Of configurations and results; `RunConfig.SCHEMA` of the app.
-SCHEMA = 2
+SCHEMA = 3
 
 #: What an app that reads or writes another schema comes to.
 OTHER_APP = "the app is another mlbench's: make this one's with `mlbench android build`, and run again"
@@ -115,6 +115,7 @@ class Result(_Part):
     network: Series | None = None
     detector: Series | None = None
     both: Series | None = None
+    tracked: Series | None = None
     memory: MemoryReadings | None = None
     faces_found: int | None = None
     frames: int | None = None

@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,11 +80,6 @@ class AndroidRunner(DeviceRunner):
         apk = apk_to_install()
         if installation.install(phone, apk, progress):
             progress.say(f"{phone.serial}: the harness app is installed")
-        if job.pipeline is not None and job.pipeline.margin != 1:
-            progress.say(
-                f"{phone.serial}: the app cuts boxes without a margin, so that the network alone is measured."
-            )
-            job = replace(job, pipeline=None)
         home = job.folder / "devices" / f"android-{phone.serial.encode().hex()[:60]}"
         lanes = [Lane(artifact, phone.serial, self._rounds) for artifact in job.artifacts]
         with tempfile.TemporaryDirectory(prefix="mlbench-") as scratch:

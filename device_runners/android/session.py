@@ -176,7 +176,7 @@ class Session:
         self.phone.run(["chmod", "755", installation.FOLDER, self._folder])
 
     def _name(self, lane: Lane, turn: int) -> str:
-        return key_of(self._key, lane.artifact.id, turn)
+        return key_of(self._key, lane.artifact.id, turn, lane.inputs and lane.inputs.facts)
 
     def _where(self, name: str) -> str:
         noted = self.phone.pull(f"{RESULTS}/{name}/stage.txt", 100)

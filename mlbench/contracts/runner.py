@@ -27,6 +27,7 @@ class Pipeline:
         detector: name of the detector's plug-in.
         video: uint8 [n, height, width], consecutive frames in which what was found is followed; None: nothing is.
         margin: sides of what is cut out, in sides of the detector's box.
+        smallest: side of the smallest thing that the detector searches, px.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -35,6 +36,7 @@ class Pipeline:
     detector: str = "haar"
     video: npt.NDArray[np.uint8] | None = None
     margin: float = 1.0
+    smallest: int = 80
 
 
 @dataclass(frozen=True)

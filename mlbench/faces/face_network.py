@@ -18,7 +18,7 @@ from mlbench.export.notes import Notes, notes_of
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces
 from mlbench.faces.detection import crop, map_points
 from mlbench.faces.landmarks import IMAGE, POINTS, Landmarks
-from mlbench.faces.presence import PRESENCE, THRESHOLD, Presence
+from mlbench.faces.presence import PRESENCE, THRESHOLD, USUAL, Presence
 
 if TYPE_CHECKING:
     from mlbench.export.interpreter import Network
@@ -80,6 +80,19 @@ class FaceNetwork:
         """Whether it tells crops without a face."""
         return isinstance(self.task, Presence)
 
+    @property
+    def settings(self) -> dict[str, float]:
+        """How the second output becomes a chance, and which are refused: the file's, else the usual ones."""
+        return {**USUAL, **self.notes.settings}
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Position of each output of the task among the file's."""
+        samples = self._samples(np.zeros((CROP, CROP), np.uint8))
+        return dict(
+            zip(samples.targets, places_of(runnable(self.path), samples, f"{self.path}"), strict=True)
+        )
+
     def look(self, grey: npt.NDArray[np.uint8], box: Box) -> Look:
         """The landmarks in a box of a grey image uint8 [height,width].
 
@@ -87,10 +100,10 @@ class FaceNetwork:
             ValueError: the box does not meet the image.
         """
         face, to_crop = crop(grey, box, self.margin)
-        network, entry, places = self._ready
+        network, entry = self._ready
         network.set(entry, self._encoding.encode(face[None])[0])
         network.invoke()
-        outputs = {name: network.get(place).astype(np.float32)[None] for name, place in places.items()}
+        outputs = {name: network.get(place).astype(np.float32)[None] for name, place in self.places.items()}
         found = self.task.settled(outputs, self.notes.settings)
         points = map_points(found[POINTS][0], cv2.invertAffineTransform(to_crop).astype(np.float64))
         if PRESENCE not in found:
@@ -99,11 +112,10 @@ class FaceNetwork:
         return Look(points, chance, chance >= threshold)
 
     @cached_property
-    def _ready(self) -> tuple[Network, int, dict[str, int]]:
+    def _ready(self) -> tuple[Network, int]:
         samples, network = self._samples(np.zeros((CROP, CROP), np.uint8)), self.network or loaded(self.path)
         (entry,) = entries_of(network, samples, f"{self.path}")
-        places = places_of(network, samples, f"{self.path}")
-        return network, entry, dict(zip(samples.targets, places, strict=True))
+        return network, entry
 
     @cached_property
     def _encoding(self) -> Encoding:

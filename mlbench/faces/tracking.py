@@ -39,19 +39,10 @@ Points = npt.NDArray[np.float64]
 Detect = Callable[[Grey], list[Box]]
 LookAt = Callable[[Grey, Box], Look]
 
-_STEADY = (
-    0.9  # overlap from which on a face stays in the box that it was cut by: the crop of a still face is still
-)
-_AGAIN = 0.9  # overlap below which a face is looked at once more, where its landmarks are
-_LOST = 0.3  # overlap below which landmarks are not of what was cut
-_SAME = 0.3  # overlap from which on two boxes are of one face
-_INSIDE = 0.5  # the share of a box that must lie in the frame
-_PATIENCE = 2  # searches in a row that may miss a face whose network tells no presence
-
 
 @dataclass(frozen=True)
 class Rules:
-    """How faces are followed.
+    """How faces are followed; the app for phones is told them. Overlap is intersection over union.
 
     Attributes:
         every: frames from one search of the whole frame to the next, while faces are followed.
@@ -59,12 +50,22 @@ class Rules:
         min_presence: the chance of a face below which a crop is refused, where the network tells it; None: as its
             file says.
         smooth: whether landmarks are smoothed for display.
+        again: overlap below which a face is looked at once more, where its landmarks are.
+        lost: overlap below which landmarks are not of what was cut.
+        same: overlap from which on two boxes are of one face.
+        inside: the share of a box that must lie in the frame.
+        patience: searches in a row that may miss a face whose network tells no presence.
     """
 
     every: int = 15
     most: int = 4
     min_presence: float | None = None
     smooth: bool = False
+    again: float = 0.9
+    lost: float = 0.3
+    same: float = 0.3
+    inside: float = 0.5
+    patience: int = 2
 
 
 @dataclass
@@ -120,7 +121,7 @@ class Tracker:
         kept: list[Track] = []
         for track in self.tracks:
             found = self._seen(grey, track.box)
-            if found and not _taken(found[0], kept):
+            if found and not self._taken(found[0], kept):
                 track.box, (track.points, track.presence) = found[0], (found[1].points, found[1].presence)
                 kept.append(track)
         lost = len(kept) < len(self.tracks)
@@ -132,37 +133,43 @@ class Tracker:
         self._since = 0
         boxes = self._detect(grey)
         for track in self.tracks:
-            seen = any(track.box.overlap(box) >= _SAME for box in boxes)
+            seen = any(track.box.overlap(box) >= self._rules.same for box in boxes)
             track.unseen = 0 if seen else track.unseen + 1
+        patience = self._rules.patience
         self.tracks = [
-            track for track in self.tracks if track.presence is not None or track.unseen < _PATIENCE
+            track for track in self.tracks if track.presence is not None or track.unseen < patience
         ]
         for box in boxes:
-            if len(self.tracks) < self._rules.most and not _taken(box, self.tracks):
+            if len(self.tracks) < self._rules.most and not self._taken(box, self.tracks):
                 self._begin(grey, box)
 
     def _begin(self, grey: Grey, box: Box) -> None:
         found = self._seen(grey, box)
-        if found and not _taken(found[0], self.tracks):
+        if found and not self._taken(found[0], self.tracks):
             self._numbers += 1
             self.tracks.append(Track(self._numbers, found[0], found[1].points, found[1].presence))
 
     def _seen(self, grey: Grey, box: Box) -> tuple[Box, Look] | None:
         """The face in a box, and the box that it is to be cut by next; None where it is refused."""
-        if not _in_frame(box, grey):
+        if not self._in_frame(box, grey):
             return None
         answer = self._look(grey, box)
         moved = TO_BOX.box(*extent(answer.points))
-        if _LOST <= box.overlap(moved) < _AGAIN and _in_frame(moved, grey):
+        if self._rules.lost <= box.overlap(moved) < self._rules.again and self._in_frame(moved, grey):
             box, answer = moved, self._look(grey, moved)
             moved = TO_BOX.box(*extent(answer.points))
-        if self._refuses(answer) or box.overlap(moved) < _LOST or not _in_frame(moved, grey):
-            return None
-        return moved, answer
+        far = box.overlap(moved) < self._rules.lost
+        return None if self._refuses(answer) or far or not self._in_frame(moved, grey) else (moved, answer)
 
     def _refuses(self, answer: Look) -> bool:
         least = self._rules.min_presence
         return not answer.shown if least is None or answer.presence is None else answer.presence < least
+
+    def _in_frame(self, box: Box, grey: Grey) -> bool:
+        return box.common(Box(0, 0, grey.shape[1], grey.shape[0])) >= self._rules.inside * box.area
+
+    def _taken(self, box: Box, tracks: list[Track]) -> bool:
+        return any(box.overlap(track.box) >= self._rules.same for track in tracks)
 
 
 class EachFrame:
@@ -179,11 +186,3 @@ class EachFrame:
             Track(number, box, answer.points, answer.presence, shown=answer.points)
             for number, (box, answer) in enumerate(found, 1)
         ]
-
-
-def _in_frame(box: Box, grey: Grey) -> bool:
-    return box.common(Box(0, 0, grey.shape[1], grey.shape[0])) >= _INSIDE * box.area
-
-
-def _taken(box: Box, tracks: list[Track]) -> bool:
-    return any(box.overlap(track.box) >= _SAME for track in tracks)

@@ -171,11 +171,15 @@ def job(
     test_sets: Mapping[str, npt.NDArray[np.uint8]],
     frames: npt.NDArray[np.uint8] | None = None,
     min_count: int = 6,
+    video: npt.NDArray[np.uint8] | None = None,
 ) -> Job:
-    """A short job in `folder` on copies of some networks; test sets are crops by name, frames make a pipeline."""
+    """A short job in `folder` on copies of some networks; test sets are crops by name, frames make a pipeline.
+
+    In a video beside the frames, what is found is followed.
+    """
     for name in names:
         shutil.copy(networks / f"{name}.tflite", folder)
     artifacts = tuple(artifact(folder / f"{name}.tflite", name) for name in names)
     sets = {name: samples(crops) for name, crops in test_sets.items()}
-    pipeline = None if frames is None else Pipeline(frames, cascade_path(), (96, 96))
+    pipeline = None if frames is None else Pipeline(frames, cascade_path(), (96, 96), video=video)
     return Job(artifacts, folder, sets, pipeline, min_count=min_count, min_seconds=0.0)

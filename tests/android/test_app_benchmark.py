@@ -132,7 +132,7 @@ def test_missing_frame_is_a_verdict(jvm: JvmHost, networks: Path, crops: Crops, 
     frames = np.full((2, 480, 864), 90, np.uint8)
     frames[1] = 91
     config = lay_out(job(tmp_path, networks, ("svd",), test_sets={"a": crops}, frames=frames), tmp_path)
-    pixels = tmp_path / json.loads(config.read_text())["frames"]["file"]
+    pixels = tmp_path / json.loads(config.read_text())["pipeline"]["frames"]["file"]
     pixels.write_bytes(pixels.read_bytes()[: 480 * 864])
     stage, reason = failure_of(jvm, config, tmp_path)
     assert stage == "detector"

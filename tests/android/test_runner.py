@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +12,24 @@ import numpy.typing as npt
 import pytest
 
 from mlbench.contracts import Job, Outcome
+from mlbench.device_runners.android import live
 from mlbench.device_runners.android.build import Built
+from mlbench.device_runners.android.inputs import Inputs
+from mlbench.device_runners.android.lane import Lane
+from mlbench.device_runners.android.phone import connect
 from mlbench.device_runners.android.readiness import Readiness
 from mlbench.device_runners.android.runner import AndroidRunner
+from mlbench.device_runners.android.session import Session
 from mlbench.errors import UsageError
+from mlbench.export import ready_models
 from mlbench.export.artifacts import answers
+from mlbench.faces.tracking import Rules
 from mlbench.system.progress import Silent
 
 from .conftest import Connected, Plug, artifact, job
 from .double.apps import killed, leaving, on_jvm
 from .double.phone import App
+from .faces_followed import telling_presence
 from .jvm.jvm_host import JvmHost
 from .test_any_network import ids_and_pictures
 from .test_any_network import job as any_job
@@ -106,6 +115,16 @@ def test_a_finished_job_is_measured_anew(app: App, plug: Plug, built: Built, two
     assert app_starts(phone) == 4
 
 
+def test_runs_by_other_rules_are_not_taken_up(built: Built, two: Job) -> None:
+    session = Session(None, two, {}, built.path, two.folder, 1, "")  # type: ignore[arg-type]
+    names = set()
+    for every in (15, 7):
+        lane = Lane(two.artifacts[0], "", 1)
+        lane.inputs = Inputs({"pipeline": {"tracking": {"every": every}}}, 1, [], {})
+        names.add(session._name(lane, 0))
+    assert len(names) == 2
+
+
 def test_the_second_of_two_phones(app: App, plug: Plug, built: Built, two: Job) -> None:
     first, second = plug(app, apk=built.path), plug(app, apk=built.path)
     assert measured(two, second.serial, rounds=1)["svd"].measurement.device == second.serial
@@ -131,12 +150,44 @@ def test_frames_of_a_slow_link(
 ) -> None:
     plug(app, apk=built.path, link_delay=0.01)
     frames = np.random.default_rng(5).integers(0, 256, (2, 480, 864), dtype=np.uint8)
-    asked = job(tmp_path, networks, ("svd",), test_sets={"a": crops}, frames=frames)
+    asked = job(
+        tmp_path, networks, ("svd",), test_sets={"a": crops}, frames=frames, video=frames[:, ::4, ::4]
+    )
     measurement = measured(asked, rounds=1)["svd"].measurement
     assert measurement.failure is None
     assert measurement.frames == 2
-    assert set(measurement.parts) == {"detector", "both"}
+    assert set(measurement.parts) == {"detector", "both", "tracked"}
     assert measurement.parts["both"].n == measurement.parts["detector"].n >= 6
+
+
+def test_networks_for_the_live_screen_come_with_how_they_find_faces(
+    plug: Plug, app: App, built: Built, tmp_path: Path
+) -> None:
+    phone = plug(app, apk=built.path)
+    basic = ready_models.file_named("basic")
+    wide = tmp_path / "wide.tflite"
+    wide.write_bytes(telling_presence(basic.read_bytes(), margin=1.2))
+    live.check((basic, wide))
+    live.push(connect(phone.serial), (basic, wide), Rules(smooth=True), Silent())
+    folder = phone.phone.path(live.FOLDER)
+    assert {path.name for path in folder.iterdir()} == {
+        *("basic.json", "basic.tflite", "cascade.xml", "wide.json", "wide.tflite")
+    }
+    plain, told = (json.loads((folder / f"{name}.json").read_text()) for name in ("basic", "wide"))
+    assert plain["network"] == {"margin": 1.0, "points": 0}
+    assert told["network"]["margin"] == 1.2
+    assert told["network"]["presence"] == {
+        "output": 0,
+        "presence_slope": 20.0,
+        "presence_offset": -5.0,
+        "presence_threshold": 0.6,
+    }
+    assert told["tracking"]["smoothing"] == {"cutoff": 1.0, "beta": 0.3, "speed_cutoff": 1.0}
+
+
+def test_a_network_that_is_not_for_faces_is_refused_before_a_phone_is_touched(networks: Path) -> None:
+    with pytest.raises(UsageError, match=r"mixed\.tflite does not fit"):
+        live.check((networks / "mixed.tflite",))
 
 
 def test_a_hot_phone_is_waited_for(app: App, plug: Plug, built: Built, two: Job) -> None:
@@ -443,8 +494,8 @@ def test_fault_app_not_finding_its_instrumentation(app: App, plug: Plug, built: 
         (lambda data: b"\x00\xff garbage \n", "damaged"),
         (lambda data: b"[" * 100_000, "damaged"),
         (lambda data: data.replace(b'"p50_ms"', b'"samples_ms"'), "damaged"),
-        (lambda data: b'{"schema":2,"run":"ab","foreground":true,"file_bytes":1}', "another run"),
-        (lambda data: data.replace(b'"schema":2', b'"schema":1'), "another mlbench's"),
+        (lambda data: b'{"schema":3,"run":"ab","foreground":true,"file_bytes":1}', "another run"),
+        (lambda data: data.replace(b'"schema":3', b'"schema":1'), "another mlbench's"),
         (lambda data: b" " * (17 * 2**20), "sent more than"),
     ],
     ids=["truncated", "garbage", "deep", "doubled key", "another run", "another schema", "huge"],

@@ -19,6 +19,9 @@ import java.util.ArrayList;
 import java.util.List;
 import org.json.JSONArray;
 import org.json.JSONObject;
+import org.opencv.android.OpenCVLoader;
+import org.opencv.core.CvType;
+import org.opencv.core.Mat;
 import org.robolectric.Robolectric;
 import org.robolectric.RuntimeEnvironment;
 import org.robolectric.android.controller.ActivityController;
@@ -39,6 +42,9 @@ final class LiveCases {
         break;
       case "live empty":
         resumed(request);
+        break;
+      case "live follow":
+        follow(request);
         break;
       case "live turn":
         turn(request);
@@ -75,7 +81,7 @@ final class LiveCases {
     screen.pause().stop().destroy();
   }
 
-  /** Frame, pause, frame, resume, frame, another network, frame. */
+  /** Frame, pause, frame, resume, frame, another network, frame, a dark frame. */
   private static void frames(JSONObject request) throws Exception {
     shadowOf((Application) RuntimeEnvironment.getApplication()).grantPermissions(Manifest.permission.CAMERA);
     addBackCamera();
@@ -93,8 +99,44 @@ final class LiveCases {
     shown.add(afterFrame(activity, request));
     JSONObject said = new JSONObject().put("shown", new JSONArray(shown));
     said.put("picture", draw(screenOf(activity), new File(request.getString("picture"))));
+    activity.onFrame(frame(request, "dark"));
+    ShadowLooper.idleMainLooper();
+    draw(screenOf(activity), new File(request.getString("dark_picture")));
     screen.pause().stop().destroy();
     HarnessServer.say(said);
+  }
+
+  /** The faces of each frame of a video, followed as the settings beside a network say. */
+  private static void follow(JSONObject request) throws Exception {
+    OpenCVLoader.initLocal();
+    File model = new File(request.getString("model"));
+    LiveModels models = new LiveModels(model.getParentFile());
+    JSONObject told = models.told(model);
+    JSONArray said = new JSONArray();
+    Mat grey = new Mat(request.getInt("height"), request.getInt("width"), CvType.CV_8UC1);
+    byte[] pixels = new byte[grey.rows() * grey.cols()];
+    try (Network network = Network.load(model, 1, true);
+        DataInputStream in = new DataInputStream(new FileInputStream(request.getString("frames")))) {
+      FaceNetwork faces = new FaceNetwork(network, null, told.getJSONObject("network"));
+      FramePipeline pipeline = new FramePipeline(told, models.cascade(told), faces);
+      for (int i = 0; i < request.getInt("count"); i++) {
+        in.readFully(pixels);
+        grey.put(0, 0, pixels);
+        said.put(said(pipeline.followed(grey, i / request.getDouble("fps"))));
+      }
+    }
+    HarnessServer.say(new JSONObject().put("frames", said));
+  }
+
+  private static JSONObject said(FramePipeline.Result found) throws Exception {
+    JSONArray faces = new JSONArray();
+    for (Face face : found.faces) {
+      JSONArray box = new JSONArray().put(face.box.left).put(face.box.top).put(face.box.width).put(face.box.height);
+      Object presence = Double.isNaN(face.presence) ? JSONObject.NULL : (Object) face.presence;
+      faces.put(new JSONObject().put("number", face.number).put("box", box).put("presence", presence)
+          .put("points", new JSONArray(face.points)));
+    }
+    return new JSONObject().put("faces", faces).put("searched", found.detectorNanos > 0);
   }
 
   private static void addBackCamera() throws Exception {
@@ -127,8 +169,12 @@ final class LiveCases {
   }
 
   private static GreyFrame frame(JSONObject request) throws Exception {
+    return frame(request, "frame");
+  }
+
+  private static GreyFrame frame(JSONObject request, String key) throws Exception {
     byte[] pixels = new byte[request.getInt("height") * request.getInt("width")];
-    try (DataInputStream in = new DataInputStream(new FileInputStream(request.getString("frame")))) {
+    try (DataInputStream in = new DataInputStream(new FileInputStream(request.getString(key)))) {
       in.readFully(pixels);
     }
     return new GreyFrame(request.getInt("width"), request.getInt("height"), pixels);

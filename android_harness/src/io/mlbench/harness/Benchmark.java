@@ -3,11 +3,11 @@ package io.mlbench.harness;
 import android.content.Context;
 import java.io.File;
 import java.io.IOException;
+import java.util.List;
 import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 import org.opencv.android.OpenCVLoader;
-import org.opencv.core.Rect;
 
 /** One run: measures one network as its configuration says, and leaves a result whatever happens. */
 final class Benchmark {
@@ -73,9 +73,9 @@ final class Benchmark {
         if (config.has("outputs")) {
           result.put("outputs", writeOutputs(folder, network, inputs));
         }
-        if (config.has("frames")) {
+        if (config.has("pipeline")) {
           enter(folder, "detector");
-          measureFrames(config, new PointNetwork(network, inputs.table()), result);
+          measurePipeline(config, folder, network, inputs.table(), result);
         }
       }
     }
@@ -127,24 +127,56 @@ final class Benchmark {
     }
   }
 
-  private void measureFrames(RunConfig config, PointNetwork network, JSONObject result)
+  private void measurePipeline(
+      RunConfig config, ResultFolder folder, Network network, ByteTable table, JSONObject result)
       throws IOException, JSONException {
-    try (Frames frames = config.frames()) {
-      FramePipeline pipeline = new FramePipeline(new FaceDetector(frames.cascade), network);
-      JSONArray boxes = firstPass(pipeline, frames, result);
-      Samples detector = new Samples();
-      Samples both = new Samples();
-      for (int i = 0; !both.enough(config.frameCount, 0, config.maxSeconds); i++) {
-        FramePipeline.Result found = pipeline.process(frames.read(i));
-        detector.add(found.detectorNanos);
-        both.add(found.bothNanos);
-        listener.progress("frame " + (i + 1));
-      }
-      result.put("frames", frames.count())
-          .put("boxes", boxes)
-          .put("detector", detector.toJson())
-          .put("both", both.toJson());
+    JSONObject told = config.pipeline();
+    File cascade = config.file(told.getJSONObject("detector"), "cascade");
+    FaceNetwork faces = new FaceNetwork(network, table, told.getJSONObject("network"));
+    FramePipeline pipeline = new FramePipeline(told, cascade, faces);
+    try (Frames frames = new Frames(config, told.getJSONObject("frames"))) {
+      measureFrames(pipeline, frames, told.getInt("frame_count"), config.maxSeconds, result);
     }
+    if (told.has("video")) {
+      enter(folder, "tracked");
+      try (Frames video = new Frames(config, told.getJSONObject("video"))) {
+        measureVideo(pipeline, video, told.getInt("video_count"), config.maxSeconds, result);
+      }
+    }
+  }
+
+  private void measureFrames(
+      FramePipeline pipeline, Frames frames, int count, double maxSeconds, JSONObject result)
+      throws IOException, JSONException {
+    JSONArray boxes = firstPass(pipeline, frames, result);
+    Samples detector = new Samples();
+    Samples both = new Samples();
+    for (int i = 0; !both.enough(count, 0, maxSeconds); i++) {
+      FramePipeline.Result found = pipeline.detected(frames.read(i));
+      detector.add(found.detectorNanos);
+      both.add(found.pipelineNanos);
+      listener.progress("frame " + (i + 1));
+    }
+    result.put("frames", frames.count())
+        .put("boxes", boxes)
+        .put("detector", detector.toJson())
+        .put("both", both.toJson());
+  }
+
+  /** Follows what a video shows, to its end and back, so that no frame jumps; the first time to its end warms up. */
+  private void measureVideo(FramePipeline pipeline, Frames video, int count, double maxSeconds, JSONObject result)
+      throws IOException, JSONException {
+    int last = video.count() - 1;
+    for (int i = 0; i < last; i++) {
+      pipeline.followed(video.read(i), 0);
+    }
+    Samples tracked = new Samples();
+    for (int i = 0; !tracked.enough(count, 0, maxSeconds); i++) {
+      int place = Math.abs(last - i % Math.max(1, 2 * last));
+      tracked.add(pipeline.followed(video.read(place), 0).pipelineNanos);
+      listener.progress("followed frame " + (i + 1));
+    }
+    result.put("tracked", tracked.toJson());
   }
 
   /** Every frame once: warms up the detector, and counts the faces that it finds. */
@@ -153,11 +185,12 @@ final class Benchmark {
     JSONArray boxes = new JSONArray();
     int faces = 0;
     for (int i = 0; i < frames.count(); i++) {
-      Rect box = pipeline.process(frames.read(i)).box;
-      faces += box == null ? 0 : 1;
+      List<Face> found = pipeline.detected(frames.read(i)).faces;
+      faces += found.size();
+      Box box = found.isEmpty() ? null : found.get(0).box;
       boxes.put(box == null
           ? JSONObject.NULL
-          : new JSONArray().put(box.x).put(box.y).put(box.width).put(box.height));
+          : new JSONArray().put(box.left).put(box.top).put(box.width).put(box.height));
     }
     result.put("faces_found", faces);
     return boxes;

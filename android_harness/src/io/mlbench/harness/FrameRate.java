@@ -1,32 +1,47 @@
 package io.mlbench.harness;
 
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.Locale;
 
-/** Frames a second and milliseconds, smoothed over about ten frames so that they can be read. */
+/** Frames per second and milliseconds of each part, over the last frames that it took part in. */
 final class FrameRate {
-  private static final double KEEP = 0.9;
+  /** Two searches of the whole frame are in it, by the usual rules. */
+  private static final int LAST = 30;
 
-  private double intervalMillis;
-  private double detectorMillis;
-  private double networkMillis;
+  private final Deque<Long> camera = new ArrayDeque<>();
+  private final Deque<Long> detector = new ArrayDeque<>();
+  private final Deque<Long> network = new ArrayDeque<>();
+  private final Deque<Long> pipeline = new ArrayDeque<>();
   private long previousNanos;
 
-  /** Takes one frame in, and says what the screen shows. */
+  /** Takes one frame in, and says what the screen shows: a line for each part. */
   String after(FramePipeline.Result found, long nowNanos) {
-    if (previousNanos != 0) {
-      intervalMillis = smooth(intervalMillis, (nowNanos - previousNanos) / 1e6);
-    }
+    take(camera, previousNanos == 0 ? 0 : nowNanos - previousNanos);
     previousNanos = nowNanos;
-    detectorMillis = smooth(detectorMillis, found.detectorNanos / 1e6);
-    if (found.box != null) {
-      networkMillis = smooth(networkMillis, (found.bothNanos - found.detectorNanos) / 1e6);
-    }
-    double fps = intervalMillis > 0 ? 1000 / intervalMillis : 0;
-    return String.format(Locale.ROOT, "%.1f FPS   detector %.1f ms   network %.1f ms", fps, detectorMillis,
-        networkMillis);
+    take(detector, found.detectorNanos);
+    take(network, found.networkNanos);
+    take(pipeline, found.pipelineNanos);
+    return line("shown", camera) + line("\ndetector", detector) + line("\nnetwork", network)
+        + line("\npipeline", pipeline);
   }
 
-  private static double smooth(double before, double now) {
-    return before == 0 ? now : KEEP * before + (1 - KEEP) * now;
+  private static void take(Deque<Long> part, long nanos) {
+    if (nanos > 0) {
+      part.add(nanos);
+    }
+    if (part.size() > LAST) {
+      part.remove();
+    }
+  }
+
+  /** Empty where the part has not been at work yet. */
+  private static String line(String name, Deque<Long> part) {
+    double sum = 0;
+    for (long nanos : part) {
+      sum += nanos;
+    }
+    double millis = sum / 1e6 / part.size();
+    return part.isEmpty() ? "" : String.format(Locale.ROOT, "%s %.1f FPS (%.2f ms)", name, 1000 / millis, millis);
   }
 }

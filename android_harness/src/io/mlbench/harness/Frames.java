@@ -1,7 +1,6 @@
 package io.mlbench.harness;
 
 import java.io.Closeable;
-import java.io.File;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import org.json.JSONException;
@@ -9,10 +8,8 @@ import org.json.JSONObject;
 import org.opencv.core.CvType;
 import org.opencv.core.Mat;
 
-/** Grey frames of one size for the detector, one in memory at a time. */
+/** Grey frames of one size, one in memory at a time. */
 final class Frames implements Closeable {
-  final File cascade;
-
   private final SampleFile file;
   private final ByteBuffer pixels;
   private final Mat grey;
@@ -20,7 +17,6 @@ final class Frames implements Closeable {
   Frames(RunConfig config, JSONObject json) throws IOException, JSONException {
     int height = json.getInt("height");
     int width = json.getInt("width");
-    cascade = config.file(json, "cascade");
     file = SampleFile.open(config.file(json, "file"), json.getInt("count"), height * width);
     pixels = ByteBuffer.allocate(file.size);
     grey = new Mat(height, width, CvType.CV_8UC1);

@@ -10,9 +10,10 @@ import android.view.WindowManager;
 import java.io.File;
 import java.io.IOException;
 import java.util.List;
+import org.json.JSONException;
 import org.opencv.android.OpenCVLoader;
 
-/** The paper's application: the back camera's faces with their points, and how fast it goes. */
+/** The paper's application: the back camera's faces, followed, with their points, and how fast it goes. */
 public final class LiveActivity extends Activity implements CameraSource.Listener {
   private static final int CAMERA_REQUEST = 1;
   private static final int THREADS = 1;
@@ -80,9 +81,9 @@ public final class LiveActivity extends Activity implements CameraSource.Listene
         view.say("OpenCV does not load on this phone.");
         return false;
       }
-      session = new LiveSession(model, models.cascade(), THREADS);
+      session = new LiveSession(model, models, THREADS);
       return true;
-    } catch (IOException | RuntimeException | LinkageError | OutOfMemoryError e) {
+    } catch (IOException | JSONException | RuntimeException | LinkageError | OutOfMemoryError e) {
       view.say(model.getName() + " does not fit: " + e.getMessage());
       return false;
     }
@@ -120,8 +121,8 @@ public final class LiveActivity extends Activity implements CameraSource.Listene
     LiveSession live = session;
     FramePipeline.Result found = live == null ? null : live.process(frame);
     if (found != null) {
-      String line = live.line(found);
-      runOnUiThread(() -> view.show(frame, found, live.side, line));
+      String text = live.text(found);
+      runOnUiThread(() -> view.show(frame, found.faces, text));
     }
   }
 

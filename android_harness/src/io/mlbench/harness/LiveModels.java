@@ -1,11 +1,14 @@
 package io.mlbench.harness;
 
 import java.io.File;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.json.JSONException;
+import org.json.JSONObject;
 
-/** The networks that were pushed for the live screen, and the cascade beside them. */
+/** The networks that were pushed for the live screen, how each finds faces, and the cascade beside them. */
 final class LiveModels {
   /** Where `mlbench android install --live` puts them. */
   static final String FOLDER = "/data/local/tmp/mlbench/live";
@@ -24,7 +27,17 @@ final class LiveModels {
     return models;
   }
 
-  File cascade() {
-    return new File(folder, "cascade.xml");
+  /** How a network finds faces, as the host tells. */
+  JSONObject told(File model) throws IOException, JSONException {
+    File settings = new File(folder, model.getName().replaceFirst("\\.tflite$", ".json"));
+    if (!settings.isFile()) {
+      throw new IOException(settings.getName() + " is not beside it: mlbench android install --live brings both");
+    }
+    return RunConfig.told(settings);
+  }
+
+  /** The cascade that a network's settings name. */
+  File cascade(JSONObject told) throws IOException, JSONException {
+    return RunConfig.file(folder, told.getJSONObject("detector"), "cascade");
   }
 }

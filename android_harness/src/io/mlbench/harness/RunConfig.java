@@ -10,7 +10,7 @@ import org.json.JSONObject;
 
 /** What one run measures: a JSON file beside its inputs, which it names without folders. */
 final class RunConfig {
-  static final int SCHEMA = 2;
+  static final int SCHEMA = 3;
 
   private static final int MAX_BYTES = 1 << 20;
 
@@ -21,7 +21,6 @@ final class RunConfig {
   final int minCount;
   final double minSeconds;
   final double maxSeconds;
-  final int frameCount;
 
   private final File folder;
   private final JSONObject json;
@@ -29,10 +28,6 @@ final class RunConfig {
   private RunConfig(File folder, JSONObject json) throws IOException, JSONException {
     this.folder = folder;
     this.json = json;
-    if (json.getInt("schema") != SCHEMA) {
-      throw new IOException("this app reads configurations of schema " + SCHEMA + ", not " + json.getInt("schema")
-          + ": build and install the app of this mlbench (mlbench android build, mlbench android install)");
-    }
     run = json.getString("run");
     if (!run.matches("[0-9a-f]{1,64}")) {
       throw new IOException("the run's name is not hexadecimal");
@@ -43,11 +38,20 @@ final class RunConfig {
     minCount = json.getInt("min_count");
     minSeconds = json.getDouble("min_seconds");
     maxSeconds = json.getDouble("max_seconds");
-    frameCount = json.getInt("frame_count");
   }
 
   static RunConfig read(File file) throws IOException, JSONException {
-    return new RunConfig(file.getParentFile(), new JSONObject(new String(bytes(file), StandardCharsets.UTF_8)));
+    return new RunConfig(file.getParentFile(), told(file));
+  }
+
+  /** What the host tells in a file, of this app's schema. */
+  static JSONObject told(File file) throws IOException, JSONException {
+    JSONObject told = new JSONObject(new String(bytes(file), StandardCharsets.UTF_8));
+    if (told.getInt("schema") != SCHEMA) {
+      throw new IOException("this app reads configurations of schema " + SCHEMA + ", not " + told.getInt("schema")
+          + ": build and install the app of this mlbench (mlbench android build, mlbench android install)");
+    }
+    return told;
   }
 
   /** The whole of a small file. */
@@ -69,6 +73,11 @@ final class RunConfig {
 
   /** The file that `key` of a part of the configuration names. */
   File file(JSONObject part, String key) throws IOException, JSONException {
+    return file(folder, part, key);
+  }
+
+  /** The file of a folder that `key` of a part of what the host tells names. */
+  static File file(File folder, JSONObject part, String key) throws IOException, JSONException {
     String name = part.getString(key);
     if (name.contains("/") || name.startsWith(".")) {
       throw new IOException(key + " is not a plain file name");
@@ -85,8 +94,8 @@ final class RunConfig {
     return new Inputs(this, json.getJSONArray("inputs"), json.getInt("count"));
   }
 
-  /** Grey frames, and the cascade that finds faces in them. */
-  Frames frames() throws IOException, JSONException {
-    return new Frames(this, json.getJSONObject("frames"));
+  /** How faces are found, and in which frames. */
+  JSONObject pipeline() throws JSONException {
+    return json.getJSONObject("pipeline");
   }
 }
