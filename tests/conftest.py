@@ -65,9 +65,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv(
             "PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
         )
-        plugins._found.cache_clear()
+        plugins.forget()
         yield folder
-    plugins._found.cache_clear()
+    plugins.forget()
     sys.modules.pop("tiny_variant", None)
 
 

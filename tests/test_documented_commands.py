@@ -319,10 +319,10 @@ def place(tmp_path_factory):
         patch.setenv("MLBENCH_CACHE", str(folder.parent / "cache"))
         patch.setattr(written, "_SMALL", 2**30)  # converted here: a process per file takes seconds
         patch.setattr(appearance_fit, "fit", partial(appearance_fit.fit, shape_modes=6, texture_modes=8))
-        plugins._found.cache_clear()
+        plugins.forget()
         _fill(folder)
         yield folder, _records(folder, patch)
-    plugins._found.cache_clear()
+    plugins.forget()
 
 
 def _fill(folder: Path) -> None:

@@ -157,6 +157,20 @@ def test_an_epochs_errors_are_of_the_validation_samples(parts):
     assert errors == pytest.approx((3.5, np.sqrt(12.5), 25.0), rel=1e-5)
 
 
+def test_a_step_is_traced_once_though_the_last_batch_is_smaller(parts, tmp_path, monkeypatch):
+    """Tracing takes most of the time of a short training."""
+    asked, real = [], Landmarks.loss
+
+    def loss(self, kind, network):
+        computed = real(self, kind, network)
+        return lambda outputs, targets: asked.append(None) or computed(outputs, targets)
+
+    monkeypatch.setattr(Landmarks, "loss", loss)
+    assert len(parts[0]) % _OPTIONS.batch and len(parts[0]) > _OPTIONS.batch
+    _fit(parts, tmp_path, _OPTIONS.model_copy(update={"epochs": 2}))
+    assert len(asked) == 1
+
+
 def test_divergence_is_one_sentence(parts, tmp_path):
     broken = parts[0].take(np.arange(len(parts[0])))
     broken.targets[POINTS][0, 0, 0] = np.inf
