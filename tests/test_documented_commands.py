@@ -2,8 +2,8 @@
 
 A command is run as it stands, in a folder that holds what the documentation speaks of (`faces.npz`, `photos/`,
 `old.tflite`, …), but for the values of `_SMALL` and `_REPLACED`, and for a network of 4.6 MB in place of those of 33 to
-518 MB. Of the chains of a command, and of all commands, those are run that have a step or an option that none before
-them; steps after each other are in the contract of compressors. A command that is neither run nor named in
+518 MB. Of all commands, and of the chains of a command, so few are run that each step and each option of any is in
+one; steps after each other are in the contract of compressors. A command that is neither run nor named in
 `_PARSED_ONLY` is a failure: so is one of a new page.
 """
 
@@ -451,28 +451,40 @@ def _techniques(chain: str) -> set[str]:
     }
 
 
+def _options(command: Command) -> set[str]:
+    """A command's name with each of its options, or with none."""
+    name = " ".join(word for word in command.words[1:3] if word.isalpha())
+    return {f"{name} {word}" for word in command.words if word.startswith("--")} or {name}
+
+
 def _thinned(commands: list[Command]) -> list[Command]:
-    """Commands that have what none before them has, each with the chains that do."""
+    """Few commands that have what all of them have: each time the one with most that is new."""
     seen: set[str] = set()
+    kept: dict[int, Command] = {}
 
-    def new(found: set[str]) -> bool:
-        added = not found <= seen
-        seen.update(found)
-        return added
+    def new(place: int) -> int:
+        techniques = set().union(*map(_techniques, _chains(commands[place].words)))
+        return len((_options(commands[place]) | techniques) - seen)
 
-    kept = []
-    for command in commands:
-        name = " ".join(word for word in command.words[1:3] if word.isalpha())
-        told = new({name, *(f"{name} {word}" for word in command.words if word.startswith("--"))})
-        chains = _chains(command.words)
-        telling = [chain for chain in chains if new(_techniques(chain))]
-        if told or telling:
-            dropped = set(chains) - set(telling or chains[:1])
-            pairs = pairwise([*command.words, ""])
-            kept.append(
-                Command(command.where, tuple(word for word, after in pairs if not {word, after} & dropped))
-            )
-    return kept
+    def tells(chain: str) -> int:
+        return len(_techniques(chain) - seen)
+
+    while new(place := max(range(len(commands)), key=new)):
+        telling, chains = [], _chains(commands[place].words)
+        while chains and tells(chain := max(chains, key=tells)):
+            telling.append(chain)
+            seen |= _techniques(chain)
+        seen |= _options(commands[place])
+        kept[place] = _with_chains(commands[place], telling)
+    return [kept[place] for place in sorted(kept)]
+
+
+def _with_chains(command: Command, telling: list[str]) -> Command:
+    """A command with some of its chains; with the first, where there are none."""
+    chains = _chains(command.words)
+    dropped = set(chains) - set(telling or chains[:1])
+    pairs = pairwise([*command.words, ""])
+    return Command(command.where, tuple(word for word, after in pairs if not {word, after} & dropped))
 
 
 @pytest.mark.slow

@@ -312,54 +312,55 @@ def test_the_rate_follows_the_schedule_over_all_steps(parts, schedule, shares):
 
 
 _THREADS = """
+import os
 import sys
 from pathlib import Path
 import tensorflow as tf
 from mlbench.compression.chain import parse_chain
 from mlbench.compression.stages import ChainSetup, compress
+from mlbench.data.sources import Source
 from mlbench.faces.dataset import read_npz
-from mlbench.faces.landmarks import samples_of
+from mlbench.faces.landmarks import Landmarks, samples_of
+from mlbench.runs.plan import Making
 from mlbench.system.progress import Silent
 from mlbench.training.baselines import train_baseline
 from mlbench.training.options import TrainingOptions, TuningOptions
 from tests.conftest import TINY
 from tests.materials import material_of
 
-what, material = sys.argv[1], material_of(samples_of(read_npz(Path(sys.argv[2])).take(slice(0, 60))))
-baseline = train_baseline(TINY, material, TrainingOptions(epochs=1, batch=64, threads=3), Silent())
-if what == "tuning":
+path = Path(sys.argv[1])
+
+def trained():
+    material = material_of(samples_of(read_npz(path).take(slice(0, 60))))
+    return material, train_baseline(TINY, material, TrainingOptions(epochs=1, batch=64, threads=3), Silent())
+
+def tuned():
+    material, baseline = trained()
     assert baseline.reused
     setup = ChainSetup(material, TuningOptions(epochs=1, batch=64, threads=5), Silent())
     compress(baseline, parse_chain("none"), setup)
-print(tf.config.threading.get_intra_op_parallelism_threads())
-"""
 
-_THREADS_OF_A_RUN = """
-import sys
-from pathlib import Path
-import tensorflow as tf
-from mlbench.data.sources import Source
-from mlbench.faces.landmarks import Landmarks
-from mlbench.runs.plan import Making
-from mlbench.system.progress import Silent
-from mlbench.training.options import TrainingOptions, TuningOptions
-from tests.conftest import TINY
+def run():
+    source = Source(Landmarks(), path, 0, None, 7)
+    making = Making(source, TrainingOptions(threads=7), TuningOptions(threads=7))
+    making.material(making.used(), Silent())
+    TINY.build({"image": (96, 96, 1)}, {"points": (136,)}, 1)  # any network, as one of the cache that is looked at
 
-source = Source(Landmarks(), Path(sys.argv[2]), 0, None, 7)
-making = Making(source, TrainingOptions(threads=7), TuningOptions(threads=7))
-making.material(making.used(), Silent())
-TINY.build({"image": (96, 96, 1)}, {"points": (136,)}, 1)  # any network, as one of the cache that is looked at
-print(tf.config.threading.get_intra_op_parallelism_threads())
+for work in (trained, tuned, run):
+    child = os.fork()  # with all imports
+    if not child:
+        work()
+        print(work.__name__, tf.config.threading.get_intra_op_parallelism_threads(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
 """
 
 
 def test_as_many_threads_are_used_as_asked(faces_file, cache):
-    """In a process of its own: TensorFlow takes no number once it has computed."""
-    whats = [("training", 3, _THREADS), ("tuning", 5, _THREADS), ("run", 7, _THREADS_OF_A_RUN)]
-    for what, threads, script in whats:
-        command = [sys.executable, "-c", script, what, str(faces_file)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
-        assert done.stdout.split() == [str(threads)], done.stderr
+    """Each in a process of its own: TensorFlow takes no number once it has computed."""
+    command = [sys.executable, "-c", _THREADS, str(faces_file)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.stdout.split() == ["trained", "3", "tuned", "5", "run", "7"], done.stderr
 
 
 @pytest.mark.parametrize("shape", [(30, 5), (5, 30), (3, 3, 4, 8)])

@@ -93,7 +93,7 @@ def source_name(source):
 
 @pytest.mark.slow
 def test_a_layer_that_computes_otherwise_is_named(keras3, cache, monkeypatch):
-    """The answers of a fresh MobileNet hardly depend on its layers, so that they alone would tell nothing."""
+    """The answers of this network hardly depend on its layers, so that they alone would tell nothing."""
 
     def as_in_keras_2(value, activation, name):
         return layers.Activation("hard_sigmoid" if activation == "hard_sigmoid" else "swish", name=name)(
@@ -102,9 +102,9 @@ def test_a_layer_that_computes_otherwise_is_named(keras3, cache, monkeypatch):
 
     monkeypatch.setattr(rebuilding, "activated", as_in_keras_2)
     with pytest.raises(
-        UsageError, match=r'mobilenet\.keras cannot be imported: ".*" computes otherwise in Keras 2'
+        UsageError, match=r'deaf\.keras cannot be imported: ".*" computes otherwise in Keras 2'
     ):
-        source_of(keras3 / "mobilenet.keras")
+        source_of(keras3 / "deaf.keras")
 
 
 @pytest.mark.slow
