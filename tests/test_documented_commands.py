@@ -55,7 +55,7 @@ _SMALL = {
     "--max-samples": "20",
 }
 #: Values in place of what the command gives, if it does.
-_REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1"}
+_REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1", "--jobs": "50"}
 
 #: Why commands on the files of examples/ are not run here; the tutorials train their own.
 TRAINED = "needs what examples/ trains in minutes"
@@ -498,7 +498,8 @@ def test_it_runs(command, place, monkeypatch, tmp_path, capsys):
         folder.parent / "given", folder, dirs_exist_ok=True
     )  # as before other commands wrote there
     if command.words[0] == "python":
-        arguments = [path for word in command.words[1:] for path in _paths(word)]
+        words = [_REPLACED.get(before, word) for before, word in pairwise(command.words)]
+        arguments = [path for word in words for path in _paths(word)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -205,8 +205,13 @@ def _written_at(network, text, samples, folder):
     return form.export, points_in(file_of(folder, form.export), some), points_of(form.network, some)
 
 
-@pytest.mark.parametrize("size", [_SMALLEST, _MIDDLE])
-@pytest.mark.parametrize("text", [*map(str, map(_example, NAMES)), *DOCUMENTED])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        *((str(_example(name)), size) for name in NAMES for size in (_SMALLEST, _MIDDLE)),
+        *((chain, _MIDDLE) for chain in DOCUMENTED),
+    ],
+)
 def test_it_is_written_at_sizes_on_both_sides_of_every_threshold(
     text, size, sized, sampled, tmp_path, monkeypatch
 ):
