@@ -63,11 +63,22 @@ def load(kind: Kind, name: str) -> Any:
 
 def identity(plugin: type) -> tuple[str, ...]:
     """What tells a plug-in's class, and a version of it, from all others, whatever its name: for keys of the cache."""
-    package, kinds = plugin.__module__.partition(".")[0], get_args(Kind)
-    points = [point for kind in kinds for found in _found(kind).values() for point in found]
-    owners = {point.dist for point in points if point.module.partition(".")[0] == package and point.dist}
-    installed = sorted(f"{owner.name} {owner.version}" for owner in owners)
+    installed = _installed(plugin.__module__.partition(".")[0])
     return plugin.__module__, plugin.__qualname__, f"{getattr(plugin, 'version', '')}", *installed
+
+
+@lru_cache  # a key asks for each writer, and reading the metadata takes milliseconds
+def _installed(package: str) -> tuple[str, ...]:
+    """The distributions, with their versions, whose entry points lie in a package."""
+    points = [point for kind in get_args(Kind) for found in _found(kind).values() for point in found]
+    owners = {point.dist for point in points if point.module.partition(".")[0] == package and point.dist}
+    return tuple(sorted(f"{owner.name} {owner.version}" for owner in owners))
+
+
+def forget() -> None:
+    """Look for plug-ins again: after the search path changed."""
+    _found.cache_clear()
+    _installed.cache_clear()
 
 
 def usable(kind: Kind) -> tuple[dict[str, Any], list[str]]:

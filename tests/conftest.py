@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,21 @@ TINY = Variant(
     outputs=136,
 )
 
+#: Files and folders that take longest: they go first, else one core waits for the other at the end.
+_LONGEST = (
+    "tests/test_documented_commands.py",
+    "tests/android",
+    "tests/compressors/test_contract.py",
+    "tests/networks/test_importing.py",
+    "tests/test_tutorials.py",
+    "tests/engine/test_local.py",
+    "tests/test_cli.py",
+    "tests/test_battery.py",
+    "tests/search/test_command.py",
+    "tests/test_run_killed.py",
+    "tests/faces/test_preparation_kill.py",
+)
+
 _PLUGIN = """
 from mlbench.contracts import Block, Variant
 
@@ -39,6 +55,33 @@ TINY = Variant(
     outputs=136,
 )
 """
+
+
+def _place(nodeid: str) -> str:
+    """What one worker runs as a whole: a file, or all of `tests/android`, which share a build and a virtual machine."""
+    return "tests/android" if nodeid.startswith("tests/android/") else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, whole places to the workers, the longest first."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Places(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _place(nodeid)
+
+    config.option.loadscopereorder = False  # by the number of tests: a single one can take a minute
+    return Places(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On a worker, the longest places first."""
+    ranks = {place: rank for rank, place in enumerate(_LONGEST)}
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: ranks.get(_place(item.nodeid), len(ranks)))
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +108,9 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv(
             "PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
         )
-        plugins._found.cache_clear()
+        plugins.forget()
         yield folder
-    plugins._found.cache_clear()
+    plugins.forget()
     sys.modules.pop("tiny_variant", None)
 
 

@@ -2,8 +2,8 @@
 
 A command is run as it stands, in a folder that holds what the documentation speaks of (`faces.npz`, `photos/`,
 `old.tflite`, …), but for the values of `_SMALL` and `_REPLACED`, and for a network of 4.6 MB in place of those of 33 to
-518 MB. Of the chains of a command, and of all commands, those are run that have a step or an option that none before
-them; steps after each other are in the contract of compressors. A command that is neither run nor named in
+518 MB. Of all commands, and of the chains of a command, so few are run that each step and each option of any is in
+one; steps after each other are in the contract of compressors. A command that is neither run nor named in
 `_PARSED_ONLY` is a failure: so is one of a new page.
 """
 
@@ -55,7 +55,7 @@ _SMALL = {
     "--max-samples": "20",
 }
 #: Values in place of what the command gives, if it does.
-_REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1"}
+_REPLACED = {"--count": "120", "--compute": "float32", "--workers": "1", "--jobs": "50"}
 
 #: Why commands on the files of examples/ are not run here; the tutorials train their own.
 TRAINED = "needs what examples/ trains in minutes"
@@ -319,10 +319,10 @@ def place(tmp_path_factory):
         patch.setenv("MLBENCH_CACHE", str(folder.parent / "cache"))
         patch.setattr(written, "_SMALL", 2**30)  # converted here: a process per file takes seconds
         patch.setattr(appearance_fit, "fit", partial(appearance_fit.fit, shape_modes=6, texture_modes=8))
-        plugins._found.cache_clear()
+        plugins.forget()
         _fill(folder)
         yield folder, _records(folder, patch)
-    plugins._found.cache_clear()
+    plugins.forget()
 
 
 def _fill(folder: Path) -> None:
@@ -451,28 +451,40 @@ def _techniques(chain: str) -> set[str]:
     }
 
 
+def _options(command: Command) -> set[str]:
+    """A command's name with each of its options, or with none."""
+    name = " ".join(word for word in command.words[1:3] if word.isalpha())
+    return {f"{name} {word}" for word in command.words if word.startswith("--")} or {name}
+
+
 def _thinned(commands: list[Command]) -> list[Command]:
-    """Commands that have what none before them has, each with the chains that do."""
+    """Few commands that have what all of them have: each time the one with most that is new."""
     seen: set[str] = set()
+    kept: dict[int, Command] = {}
 
-    def new(found: set[str]) -> bool:
-        added = not found <= seen
-        seen.update(found)
-        return added
+    def new(place: int) -> int:
+        techniques = set().union(*map(_techniques, _chains(commands[place].words)))
+        return len((_options(commands[place]) | techniques) - seen)
 
-    kept = []
-    for command in commands:
-        name = " ".join(word for word in command.words[1:3] if word.isalpha())
-        told = new({name, *(f"{name} {word}" for word in command.words if word.startswith("--"))})
-        chains = _chains(command.words)
-        telling = [chain for chain in chains if new(_techniques(chain))]
-        if told or telling:
-            dropped = set(chains) - set(telling or chains[:1])
-            pairs = pairwise([*command.words, ""])
-            kept.append(
-                Command(command.where, tuple(word for word, after in pairs if not {word, after} & dropped))
-            )
-    return kept
+    def tells(chain: str) -> int:
+        return len(_techniques(chain) - seen)
+
+    while new(place := max(range(len(commands)), key=new)):
+        telling, chains = [], _chains(commands[place].words)
+        while chains and tells(chain := max(chains, key=tells)):
+            telling.append(chain)
+            seen |= _techniques(chain)
+        seen |= _options(commands[place])
+        kept[place] = _with_chains(commands[place], telling)
+    return [kept[place] for place in sorted(kept)]
+
+
+def _with_chains(command: Command, telling: list[str]) -> Command:
+    """A command with some of its chains; with the first, where there are none."""
+    chains = _chains(command.words)
+    dropped = set(chains) - set(telling or chains[:1])
+    pairs = pairwise([*command.words, ""])
+    return Command(command.where, tuple(word for word, after in pairs if not {word, after} & dropped))
 
 
 @pytest.mark.slow
@@ -486,7 +498,8 @@ def test_it_runs(command, place, monkeypatch, tmp_path, capsys):
         folder.parent / "given", folder, dirs_exist_ok=True
     )  # as before other commands wrote there
     if command.words[0] == "python":
-        arguments = [path for word in command.words[1:] for path in _paths(word)]
+        words = [_REPLACED.get(before, word) for before, word in pairwise(command.words)]
+        arguments = [path for word in words for path in _paths(word)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

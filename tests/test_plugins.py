@@ -72,9 +72,9 @@ empty = bad_plugin:EMPTY
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    plugins._found.cache_clear()
+    plugins.forget()
     yield
-    plugins._found.cache_clear()
+    plugins.forget()
     for module in ("bad_plugin", "bad_raises", "bad_syntax", "bad_leaves"):
         sys.modules.pop(module, None)
 

@@ -16,12 +16,15 @@ from mlbench.system.files import file_sha256
 
 _KILLS = 6
 
-#: Starts runs as children that have all imports: else these take most of the time, and most of the kills.
+#: Starts runs as children that have all imports and the page's library: else these take most of the time, and most of
+#: the kills.
 _NURSERY = """
 import json, os, signal, sys, time
 import mlbench.export.convert, mlbench.runs.pipeline, mlbench.training.step
 from mlbench.cli import main
+from mlbench.reports.html import page
 
+page._charting_library()
 print(flush=True)
 for line in sys.stdin:
     arguments, cache, log, killed_after = json.loads(line)

@@ -29,9 +29,9 @@ def stranger(tmp_path_factory):
         patch.setenv("PYTHONPATH", str(site))
         patch.setenv("MLBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.syspath_prepend(site)
-        plugins._found.cache_clear()
+        plugins.forget()
         yield importlib.import_module("blob_counting")
-    plugins._found.cache_clear()
+    plugins.forget()
     sys.modules.pop("blob_counting", None)
 
 

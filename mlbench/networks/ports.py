@@ -84,7 +84,7 @@ class Ports:
 
         at_once = rows_at_once(network, _BATCH)
 
-        @tf.function(reduce_retracing=True)
+        @traced
         def outputs(stored: Tensors) -> Tensors:
             return self.call(network, self.encoded(stored), training=False)
 
@@ -96,6 +96,26 @@ class Ports:
             return {name: np.concatenate([part[name].numpy() for part in parts]) for name in self.outputs}
 
         return predict
+
+
+def traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors [n, …] by name as a graph, traced once: for any n, as the last batch is a smaller one."""
+    import tensorflow as tf
+
+    def signature(given: tuple[Tensors, ...]) -> list[dict[str, tf.TensorSpec]]:
+        return [
+            {name: tf.TensorSpec((None, *part.shape[1:]), part.dtype) for name, part in parts.items()}
+            for parts in given
+        ]
+
+    made: list[Any] = []
+
+    def call(*given: Tensors) -> Any:
+        if not made:
+            made.append(tf.function(function, input_signature=signature(given)))
+        return made[0](*given)
+
+    return call
 
 
 def predict(network: tf_keras.Model, samples: Samples) -> dict[str, npt.NDArray[np.float32]]:

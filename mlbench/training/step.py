@@ -15,7 +15,7 @@ from mlbench.contracts.samples import Samples
 from mlbench.contracts.task import Arrays
 from mlbench.errors import UsageError
 from mlbench.networks import graph, storage
-from mlbench.networks.ports import Ports, Tensors
+from mlbench.networks.ports import Ports, Tensors, traced
 from mlbench.system import quiet
 from mlbench.training.muon import Muon
 
@@ -61,7 +61,7 @@ class Trainer:
         }
         self._optimizer = _OPTIMIZERS[options.optimizer](options.rate)
         self._optimizer.build(self._working.trainable_variables)
-        self._step = tf.function(self._step_eagerly, reduce_retracing=True)
+        self._step = traced(self._step_eagerly)
 
     @property
     def rate(self) -> float:

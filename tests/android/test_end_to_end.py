@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlbench.device_runners.android.build import Built
-from mlbench.records import read_record
+from mlbench.records import Record, read_record
 from tests.conftest import CommandLine
 
 from .conftest import Plug
@@ -31,31 +31,15 @@ def mlbench(
     return command_line
 
 
-QUICK = ["--epochs", 1, "--tune-epochs", 1, "--min-count", 20, "--min-seconds", 0, "--no-pipeline"]
+MEASURED = ["--min-count", 20, "--min-seconds", 0, "--no-pipeline"]
+QUICK = ["--epochs", 1, "--tune-epochs", 1, *MEASURED]
 
 
-@pytest.mark.parametrize(("variant", "chain"), [("tiny", "svd(rank=4)"), ("two_pool", "svd")])
-def test_baseline_and_compressed_file_on_host_and_phone(
-    mlbench: CommandLine,
-    plug: Plug,
-    jvm: JvmHost,
-    built: Built,
-    faces_file: Path,
-    tmp_path: Path,
-    variant: str,
-    chain: str,
-) -> None:
-    phone = plug(on_jvm(jvm), apk=built.path)
-    devices = ["--device", "host", "--device", f"android:{phone.serial}"]
-    code, out, err = mlbench(
-        "run", "--variant", variant, "--compress", chain, "--data", faces_file, *QUICK, *devices
-    )
-    assert code == 0, err
-    (path,) = (tmp_path / "runs").rglob("record.json")
-    record = read_record(path)
-    assert [device.id for device in record.devices] == ["host", phone.serial]
+def _alike_on_host_and_phone(record: Record, phone: str) -> None:
+    """Each file was measured on both, and errs on the phone as on the host."""
+    assert [device.id for device in record.devices] == ["host", phone]
     found = {(m.artifact, m.device): m for m in record.measurements}
-    assert len(found) == 4
+    assert set(found) == {(a.id, device) for a in record.artifacts for device in ("host", phone)}
     assert all(m.failure is None and m.network is not None for m in found.values())
     errors = {
         (s.artifact, s.device): s.metrics["mae"].value
@@ -63,9 +47,38 @@ def test_baseline_and_compressed_file_on_host_and_phone(
         if s.test_set == record.scores[0].test_set
     }
     for artifact in record.artifacts:
-        on_host, on_phone = errors[artifact.id, "host"], errors[artifact.id, phone.serial]
+        on_host, on_phone = errors[artifact.id, "host"], errors[artifact.id, phone]
         assert on_phone == pytest.approx(on_host, abs=1e-3), "the same file gives another error on the phone"
+
+
+def test_baseline_and_compressed_file_on_host_and_phone(
+    mlbench: CommandLine, plug: Plug, jvm: JvmHost, built: Built, faces_file: Path, tmp_path: Path
+) -> None:
+    phone = plug(on_jvm(jvm), apk=built.path)
+    devices = ["--device", "host", "--device", f"android:{phone.serial}"]
+    code, out, err = mlbench(
+        "run", "--variant", "tiny", "--compress", "svd(rank=4)", "--data", faces_file, *QUICK, *devices
+    )
+    assert code == 0, err
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    record = read_record(path)
+    assert len(record.artifacts) == 2
+    _alike_on_host_and_phone(record, phone.serial)
     assert "Double One" in out or phone.serial in out, "the table does not show the phone"
+
+
+def test_a_ready_model_of_full_size_on_host_and_phone(
+    mlbench: CommandLine, plug: Plug, jvm: JvmHost, built: Built, faces_file: Path, tmp_path: Path
+) -> None:
+    phone = plug(on_jvm(jvm), apk=built.path)
+    file = Path(__file__).parents[2] / "models" / "two_pool.tflite"
+    code, _, err = mlbench(
+        *("measure", file, "--data", faces_file, *MEASURED),
+        *("--device", "host", "--device", f"android:{phone.serial}"),
+    )
+    assert code == 0, err
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    _alike_on_host_and_phone(read_record(path), phone.serial)
 
 
 @pytest.mark.skipif("MLBENCH_LARGE" not in os.environ, reason="takes 8 GB and minutes: set MLBENCH_LARGE=1")

@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mlbench.compression.stages import ChainSetup, compress
 from mlbench.contracts import Compressor, Context, ExportOptions, Form, Order
 from mlbench.data.split import split
 from mlbench.errors import RefusedCompressionError, UsageError
+from mlbench.export import convert
 from mlbench.export import written as export_written
 from mlbench.export.convert import allowed_error, spread_of
 from mlbench.export.written import file_of, written
@@ -186,9 +188,15 @@ def test_the_file_answers_like_the_loaded_network_and_the_stage_tells_the_files_
     assert result.stages[-1].validation == pytest.approx(np.abs(found - truth).mean())
 
 
-def _written_at(size, text, samples, folder):
-    """The network of a chain without tuning, and the answers of its file and itself."""
-    form, context = Form(fitted(SIZES[size], samples)), Context(samples, 7, Silent())
+@pytest.fixture(scope="module")
+def sized(sampled):
+    """The fitted network of each size, made once: compressors leave the network that they are given alone."""
+    return lru_cache(lambda size: fitted(SIZES[size], sampled))
+
+
+def _written_at(network, text, samples, folder):
+    """How the network of a chain without tuning is written, and the answers of its file and itself."""
+    form, context = Form(network), Context(samples, 7, Silent())
     for step in parse_chain(text).compressors:
         form = step.finish(step.compress(form, context))
     storage.save(form.network, folder)
@@ -197,12 +205,19 @@ def _written_at(size, text, samples, folder):
     return form.export, points_in(file_of(folder, form.export), some), points_of(form.network, some)
 
 
-@pytest.mark.parametrize("size", [_SMALLEST, _MIDDLE])
-@pytest.mark.parametrize("text", [*map(str, map(_example, NAMES)), *DOCUMENTED])
-def test_it_is_written_at_sizes_on_both_sides_of_every_threshold(text, size, sampled, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        *((str(_example(name)), size) for name in NAMES for size in (_SMALLEST, _MIDDLE)),
+        *((chain, _MIDDLE) for chain in DOCUMENTED),
+    ],
+)
+def test_it_is_written_at_sizes_on_both_sides_of_every_threshold(
+    text, size, sized, sampled, tmp_path, monkeypatch
+):
     monkeypatch.setattr(export_written, "_SMALL", 1 << 30)  # in this process, which is faster
     try:
-        made, found, network = _written_at(size, text, sampled, tmp_path)
+        made, found, network = _written_at(sized(size), text, sampled, tmp_path)
     except UsageError as refused:
         assert size == _SMALLEST, refused
         assert isinstance(refused, RefusedCompressionError) or "above the rank" in str(refused), refused
@@ -211,9 +226,17 @@ def test_it_is_written_at_sizes_on_both_sides_of_every_threshold(text, size, sam
         _require_close(found, network, made.precision)
 
 
-@pytest.mark.parametrize("text", ["float16", "dynamic", "int8", "int8(last=int8)", "int4"])
-def test_it_is_written_in_a_process_of_its_own(text, sampled, tmp_path):
-    made, found, network = _written_at(_LARGEST, text, sampled, tmp_path)
+@pytest.mark.parametrize("text", ["float16", "dynamic", "int8(last=int8)", "int4"])
+def test_it_is_written_at_the_largest_size(text, sized, sampled, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_written, "_SMALL", 1 << 30)
+    made, found, network = _written_at(sized(_LARGEST), text, sampled, tmp_path)
+    _require_close(found, network, made.precision)
+
+
+def test_it_is_written_in_a_process_of_its_own(sized, sampled, tmp_path, monkeypatch):
+    """The precision that is told most: samples, ranges and the output's type."""
+    monkeypatch.setattr(convert, "convert", None)  # here it would fail
+    made, found, network = _written_at(sized(_LARGEST), "int8", sampled, tmp_path)
     _require_close(found, network, made.precision)
 
 

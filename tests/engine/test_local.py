@@ -37,7 +37,7 @@ def _steps():
 
 
 def test_a_killed_workers_training_is_taken_up_at_its_checkpoint(cache, faces_file, tmp_path):
-    epochs = 100
+    epochs = 40
     training = TrainingOptions(epochs=epochs, batch=64, threads=1)
     making = Making(Source(Landmarks(), faces_file, 0, None, 7), training, TuningOptions(epochs=0))
     engine = open_engine(making, {"tiny": TINY}, Measuring(), workers=2, progress=Silent())

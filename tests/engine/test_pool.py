@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 
@@ -116,7 +117,10 @@ def _refused(theirs, who):
 
 
 def test_a_worker_that_went_away_is_an_error_of_the_network(engine):
-    with pytest.raises(OSError, match=r"\w"):
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "0.5s"}),  # 30 s by default
+        pytest.raises(OSError, match=r"\w"),
+    ):
         reach_from(engine.pool.client, "tcp://127.0.0.1:1")(listed, "stages/a/stage.json")
 
 

@@ -71,6 +71,15 @@ def attention():
     return keras.Model(given, layers.Dense(2)(layers.Flatten()(x)), name="attention")
 
 
+def deaf():
+    """Answers that hardly depend on the layers before the last, as those of a deep network that is not trained."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Activation("hard_silu")(layers.Conv2D(8, 3)(image))
+    barely = keras.initializers.RandomNormal(stddev=1e-9)
+    answers = layers.Dense(2, kernel_initializer=barely)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(image, answers, name="deaf")
+
+
 @keras.saving.register_keras_serializable("mine")
 class Doubling(layers.Layer):
     """A layer of one's own."""
@@ -111,6 +120,7 @@ def main(folder):
     fixed.set_weights(made[1].get_weights())
     fixed.save(folder / "fixed.keras")
     open_sized().save(folder / "open_sized.keras")
+    deaf().save(folder / "deaf.keras")
     custom().save(folder / "custom.keras")
     code().save(folder / "lambda.keras")
     made[1].save_weights(folder / "alone.weights.h5")

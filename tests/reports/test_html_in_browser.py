@@ -35,6 +35,14 @@ def report(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of all records of the documentation."""
+    path = tmp_path_factory.mktemp("many") / "report.html"
+    HtmlReport().write([read_record(record) for record in sorted(RECORDS.glob("*.json"))], path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def seen(browser: Any, report: Path) -> Iterator[Visit]:
     with visit(browser, report) as opened:
         yield opened
@@ -45,23 +53,22 @@ def test_no_complaint_and_no_request(seen: Visit, report: Path) -> None:
     assert [url for url in seen.requests if not url.startswith("data:")] == [report.resolve().as_uri()]
 
 
-@pytest.mark.parametrize(("width", "then"), [(390, 390), (1200, 1200), (1200, 700)])
-def test_legends_of_many_models_are_whole(browser: Any, tmp_path: Path, width: int, then: int) -> None:
-    records = [read_record(path) for path in sorted(RECORDS.glob("*.json"))]
-    HtmlReport().write(records, tmp_path / "report.html")
-    with visit(browser, tmp_path / "report.html", width) as opened:
-        if then != width:
-            opened.page.set_viewport_size({"width": then, "height": 900})
+_CUT_LEGENDS = """() => [...document.querySelectorAll("[data-chart] svg")].flatMap(svg => {
+  const frame = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll(".role-legend-label text")]
+    .filter(text => text.getBoundingClientRect().bottom > frame.bottom + 1)
+    .map(text => text.textContent);
+})"""
+
+
+@pytest.mark.parametrize("widths", [(390,), (1200, 700)])
+def test_legends_of_many_models_are_whole(browser: Any, many: Path, widths: tuple[int, ...]) -> None:
+    with visit(browser, many, widths[0]) as opened:
+        assert opened.page.evaluate(_CUT_LEGENDS) == []
+        for width in widths[1:]:
+            opened.page.set_viewport_size({"width": width, "height": 900})
             opened.page.wait_for_timeout(2000)
-        cut = opened.page.evaluate(
-            """() => [...document.querySelectorAll("[data-chart] svg")].flatMap(svg => {
-              const frame = svg.getBoundingClientRect();
-              return [...svg.querySelectorAll(".role-legend-label text")]
-                .filter(text => text.getBoundingClientRect().bottom > frame.bottom + 1)
-                .map(text => text.textContent);
-            })"""
-        )
-    assert cut == []
+            assert opened.page.evaluate(_CUT_LEGENDS) == []
 
 
 def test_every_chart_is_drawn_and_has_words(seen: Visit) -> None:
@@ -198,10 +205,8 @@ _SIDEWAYS = "document.querySelector('#rows').parentElement.scrollWidth"
 _CLEAR = "document.querySelector('#rows').parentElement.clientWidth"
 
 
-def test_the_table_fits_until_more_columns_are_chosen(browser: Any, tmp_path: Path, report: Path) -> None:
-    records = [read_record(path) for path in sorted(RECORDS.glob("*.json"))]
-    HtmlReport().write(records, tmp_path / "report.html")
-    for path in (tmp_path / "report.html", report):
+def test_the_table_fits_until_more_columns_are_chosen(browser: Any, many: Path, report: Path) -> None:
+    for path in (many, report):
         with visit(browser, path) as opened:
             page = opened.page
             assert page.evaluate(f"{_SIDEWAYS} <= {_CLEAR}")
