@@ -92,10 +92,7 @@ def _trial(row: Row, metric: str) -> SearchTrial:
         number=row.number,
         network=row.candidate.network,
         chain=row.candidate.chain,
-        values={
-            name: f"{value:.6g}" if isinstance(value, float) else f"{value}"
-            for name, value in row.values.items()
-        },
+        values=dict(row.values),
         state=row.state,
         p50_ms=row.p50_ms,
         fits=row.fits,

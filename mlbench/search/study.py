@@ -65,7 +65,7 @@ class Row:
 
     number: int
     candidate: Candidate
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
     state: State = "running"
     outcomes: tuple[Outcome, ...] = ()
     failure: str = ""
@@ -185,12 +185,12 @@ class Study:
         left = [values for values, candidate in pool if candidate not in asked]
         ahead = self._chance.sample(left, min(_AHEAD, len(left)))
         if ahead and any(one.final for one in tried):
-            places = [self._places(self._encoded(values)) for values in ahead]
+            places = [self._places(values) for values in ahead]
             self._queue(ahead[most_promising(tried, places)])
 
-    def _places(self, encoded: Mapping[str, Any]) -> dict[str, float | str]:
+    def _places(self, values: Mapping[str, str]) -> dict[str, float | str]:
         known = self._space.dimensions
-        return {name: _place(known.get(name, ()), value) for name, value in encoded.items()}
+        return {name: _place(known.get(name, ()), value) for name, value in self._encoded(values).items()}
 
     def _queue_any(self) -> bool:
         """Queue one of the candidates that are left, where all can be gone through; whether any may be left."""
@@ -254,7 +254,7 @@ class Study:
     def rows(self) -> list[Row]:
         """All trials of the study, of all clients, in order; neither repeated candidates nor what was taken over."""
         return [
-            _row(trial)
+            _row(trial, self._space)
             for trial in self._study.get_trials(deepcopy=False)
             if _CANDIDATE in trial.user_attrs
             and _REPEATS not in trial.user_attrs
@@ -330,7 +330,14 @@ def _suggested(trial: optuna.trial.Trial, name: str, values: Dimension) -> str:
     return str(trial.suggest_categorical(name, values))
 
 
-def _row(trial: FrozenTrial) -> Row:
+def _text(values: Dimension, encoded: Any) -> str:
+    """A value that Optuna holds, as it stands in the candidate."""
+    if isinstance(values, Range):
+        return values.text(encoded)
+    return values[encoded] if ascending(values) else str(encoded)
+
+
+def _row(trial: FrozenTrial, space: Space) -> Row:
     states: dict[TrialState, State] = {
         TrialState.COMPLETE: "complete",
         TrialState.PRUNED: "stopped",
@@ -341,7 +348,7 @@ def _row(trial: FrozenTrial) -> Row:
     return Row(
         number=trial.number,
         candidate=Candidate(*kept[_CANDIDATE]),
-        values=trial.params,
+        values={name: _text(space.dimensions.get(name, ()), value) for name, value in trial.params.items()},
         state=states.get(trial.state, "running"),
         outcomes=tuple(outcome_of(one) for one in kept.get(_OUTCOMES, ())),
         failure=kept.get(_FAILURE, ""),

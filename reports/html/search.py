@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import altair as alt
@@ -13,6 +14,7 @@ from mlbench.system.sizes import format_size
 
 _FRONT, _OTHER = "front", "other"
 _KINDS = ["front", "complete", "stopped early"]
+_AMOUNT = re.compile(r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)([A-Za-z]*)")
 
 
 def render_search(found: SearchRecord) -> str:
@@ -143,10 +145,10 @@ def _options(found: SearchRecord) -> Chart | None:
 
 
 def _places(texts: list[str]) -> dict[str, float]:
-    """Where values stand between 0 and 1: numbers by their size, others by their turn."""
-    try:
-        numbers = {text: float(text) for text in texts}
-    except ValueError:
+    """Where values stand between 0 and 1: numbers of one unit by their size, others by their turn."""
+    amounts = [_AMOUNT.fullmatch(text) for text in texts]
+    numbers = {amount[0]: float(amount[1]) for amount in amounts if amount}
+    if not all(amounts) or len({amount[2] for amount in amounts if amount}) > 1:
         numbers = {text: float(place) for place, text in enumerate(dict.fromkeys(texts))}
     low, high = min(numbers.values()), max(numbers.values())
     return {text: (number - low) / ((high - low) or 1) for text, number in numbers.items()}

@@ -64,6 +64,15 @@ def test_a_search_tries_so_many_candidates_and_none_twice(sampler):
     assert found.volumes == sorted(found.volumes)
 
 
+@pytest.mark.parametrize("sampler", ["model", "tpe"])
+def test_a_trial_holds_the_values_that_give_its_candidate(sampler):
+    entries = ENTRIES | {"chain": "tucker(target={t},epochs={e})+{q}", "e": [1, 3, 9]}
+    found, _ = _search(None, 12, entries=entries, sampler=sampler)
+    space = _space(entries)
+    assert {row.values["e"] for row in found.rows} == {"1", "3", "9"}
+    assert all(space.chosen(row.values) == row.candidate for row in found.rows)
+
+
 def test_equal_seeds_ask_equal_candidates():
     first, _ = _search(None, 8)
     again, _ = _search(None, 8)
