@@ -104,7 +104,7 @@ def live(
         watched.notes.append("The detector is haar; pip install 'mlbench[blazeface]' brings a better one.")
     if track and not network.answers_presence:
         watched.notes.append(
-            "The model tells no presence: faces are refused by geometry and by the detector alone."
+            "The model has no presence output: faces are refused by geometry and by the detector alone."
         )
     _tell(source, watched, finder, network, as_json)
     if out:

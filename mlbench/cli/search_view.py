@@ -31,6 +31,7 @@ class SearchView:
         self._console, self._metric = console, metric
         self._seen: Seen | None = None
         self._doing, self._last, self._told = "", "", 0.0
+        self._failed = set[int]()  # trials whose failure was told
         self._live = (
             Live(console=console, get_renderable=self._table, refresh_per_second=2)
             if console.is_terminal
@@ -56,10 +57,18 @@ class SearchView:
     def __call__(self, seen: Seen) -> None:
         """See `mlbench.search.searching.Watch`."""
         self._seen = seen
+        self._tell_failures(seen)
         line, due = self._line(seen), time.monotonic() > self._told + _EVERY_S
         if self._live is None and (due or self._front(seen) != self._last):
             self._console.print(line, markup=False, highlight=False, soft_wrap=True)
             self._last, self._told = self._front(seen), time.monotonic()
+
+    def _tell_failures(self, seen: Seen) -> None:
+        for row in seen.found.rows:
+            if row.failure and row.number not in self._failed:
+                self._failed.add(row.number)
+                told = f"Trial {row.number} failed, {row.candidate.network} · {row.candidate.chain}: {row.failure}"
+                self._console.print(told, markup=False, highlight=False, soft_wrap=True)
 
     def _now(self, text: str) -> None:
         self._doing = text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from mlbench import plugins
 from mlbench.contracts import AS_STORED, Reading
 from mlbench.contracts.samples import Array
@@ -48,8 +50,12 @@ def recognised(path: Path, how: Reading = AS_STORED) -> str | None:
     if not found and path.is_file() and not arrays:
         message = f"{path}: samples are read from .npz or .csv files, or a folder with a folder of images per class."
         raise UsageError(message)
+    if arrays and not any(name.partition(".")[0] == "y" for name in arrays):
+        message = f"{path}: there is no array y; of {', '.join(arrays)}, name the targets by --column y=NAME."
+        raise UsageError(message)
     several = f"may be samples of {' or '.join(found)}" if found else "are not plainly samples of one task"
-    message = f"{path}: these {several}{_seen(arrays)}: give --task, one of {', '.join(tasks)}."
+    hint = "; for classes give their numbers, y.argmax(axis=1)" * _is_one_hot(arrays.get("y"))
+    message = f"{path}: these {several}{_seen(arrays)}: give --task, one of {', '.join(tasks)}{hint}."
     raise UsageError(message)
 
 
@@ -60,4 +66,11 @@ def _seen(arrays: Mapping[str, Array]) -> str:
         for name, values in arrays.items()
         if name.partition(".")[0] == "y"
     ]
-    return f" ({', '.join(told) or 'there is no array y'})"
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _is_one_hot(targets: Array | None) -> bool:
+    """Whether each row has a single 1 among zeros."""
+    if targets is None or targets.ndim != 2 or targets.shape[1] < 2 or targets.dtype.kind not in "biuf":
+        return False
+    return bool(np.isin(targets, (0, 1)).all() and (targets.sum(axis=1) == 1).all())

@@ -50,10 +50,13 @@ class Quantity:
             UsageError: not a number above 0 of this unit.
         """
         if self.unit == "bytes":
-            return float(parse_size(text))
+            return float(self._size(text))
         found = _split(text)
         if found is None or found[1] != self.unit or not 0 < found[0] / self.scale < math.inf:
-            message = f"{text} is not a number{self._of_unit} above 0; write e.g. {self.name}=4{self.unit}."
+            message = (
+                f"{self.name}={text} is not a limit{f' in {self.unit}' * bool(self.unit)}: write a number above 0"
+                f"{' with its unit' * bool(self.unit)}, as {self.name}=4{self.unit}."
+            )
             raise UsageError(message)
         return found[0] / self.scale
 
@@ -77,10 +80,18 @@ class Quantity:
             raise UsageError(message)
         return found[0] / self.scale, "difference"
 
-    @property
-    def _of_unit(self) -> str:
-        return f" of {self.unit}" if self.unit else ""
+    def _size(self, text: str) -> int:
+        size = parse_size(text)
+        if size < _LEAST and text.strip().isdigit():
+            message = (
+                f"{self.name}={text} has no unit, and would be {size} bytes: write e.g. {self.name}={size}MB."
+            )
+            raise UsageError(message)
+        return size
 
+
+#: Bytes: a limit below it without a unit is meant in another one.
+_LEAST = 1000
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*)")
 

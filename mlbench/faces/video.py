@@ -55,7 +55,7 @@ class VideoFile:
             UsageError: there is no such file, or nothing in it can be decoded.
         """
         if not path.is_file():
-            message = f"{path} is no file: give a video by --video."
+            message = f"{path} does not exist: give a video by --video."
             raise UsageError(message)
         self.name, self.notes = f"{path}", list[str]()
         with muted_standard_error():

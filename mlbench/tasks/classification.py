@@ -236,7 +236,8 @@ def _one_hot(classes: npt.NDArray[np.generic], shape: tuple[int, ...]) -> npt.ND
         return classes.astype(np.float32)[:, None]
     if int(classes.max()) >= count:
         message = (
-            f"The class {int(classes.max())} has no output: the network answers classes 0 to {count - 1}."
+            f"The class {int(classes.max())} has no output: the network answers classes 0 to {count - 1}; "
+            "number classes from 0, or let the network end in more units."
         )
         raise UsageError(message)
     return np.eye(count, dtype=np.float32)[classes]

@@ -39,6 +39,22 @@ def test_other_targets_are_one_sentence_that_asks(tmp_path, y):
         recognised(path)
 
 
+def test_a_hint_says_what_to_do_with_rows_of_zeros_and_ones(tmp_path):
+    with pytest.raises(UsageError, match=r"for classes give their numbers, y\.argmax"):
+        recognised(_written(tmp_path, x=_X, y=np.eye(60)))
+    with pytest.raises(UsageError) as raised:
+        recognised(_written(tmp_path, x=_X, y=np.ones((60, 2), int)))
+    assert "argmax" not in str(raised.value)
+
+
+def test_targets_of_another_name_ask_for_the_column(tmp_path):
+    path = _written(tmp_path, images=_X, kind=np.arange(60) % 2)
+    with pytest.raises(
+        UsageError, match="there is no array y; of images, kind, name the targets by --column y="
+    ):
+        recognised(path)
+
+
 def test_columns_say_which_array_is_looked_at(tmp_path):
     path = _written(tmp_path, images=_X, kind=np.arange(60) % 2)
     assert recognised(path, reading_of(columns=["x=images", "y=kind"])) == "classification"

@@ -108,7 +108,7 @@ def test_a_model_without_presence_works_and_says_so(clip, tmp_path, command_line
     assert found["parts"]["pipeline"]["frames"] == COUNT
     assert found["parts"]["detector"]["frames"] < COUNT  # followed, not detected
     assert found["fps"] > 0
-    assert any("tells no presence" in note for note in found["notes"])
+    assert any("no presence output" in note for note in found["notes"])
     assert len(list(VideoFile(out).frames())) == COUNT
     assert str(out) in told
 
@@ -133,7 +133,7 @@ def test_the_detector_is_the_papers_where_blazeface_is_not_installed(clip, comma
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (["--video", "none.mp4"], "none.mp4 is no file"),
+        (["--video", "none.mp4"], "none.mp4 does not exist"),
         (["--camera", "99"], "There is no camera 99"),
         (["--video", "none.mp4", "--camera", "0"], "cannot be combined"),
         (["--camera", "0", "--out", "annotated.avi"], "ends in .mp4"),

@@ -61,7 +61,7 @@ def test_what_cannot_be_decoded_is_one_sentence(tmp_path, content):
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="does not exist"):
         VideoFile(tmp_path / "clip.mp4")
 
 

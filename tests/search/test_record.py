@@ -170,6 +170,16 @@ def test_a_log_gets_a_line_when_the_front_changes_and_no_other():
     ]
 
 
+def test_a_trial_that_fails_is_told_once_with_its_reason():
+    out = io.StringIO()
+    failed = Row(0, Candidate("basic", "svd"), state="failed", failure="It would not be smaller.")
+    seen = Seen(Found([failed], {}, [], []), Limits(10), 60.0, [])
+    with SearchView(Console(file=out, width=200), MAE) as view:
+        view(seen)
+        view(seen)
+    assert out.getvalue().count("Trial 0 failed, basic · svd: It would not be smaller.") == 1
+
+
 def test_a_terminal_shows_the_front_and_what_workers_do():
     out = io.StringIO()
     with SearchView(Console(file=out, width=120, force_terminal=True), MAE) as view:
