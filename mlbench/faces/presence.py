@@ -37,22 +37,19 @@ USUAL: Settings = {"presence_slope": 1.0, "presence_offset": 0.0, "presence_thre
 LOST = 0.005
 
 _WEIGHT = 3.0  # of the cross-entropy, in px² or px of the landmarks' loss
-_EVERY = 2  # one crop without a face for so many faces
 _SEED = 7
 _BINS = 10  # of a reliability diagram
 
 
 def with_non_faces(faces: Faces) -> Samples:
-    """Faces, and behind every second one a crop that shows none; it belongs to the person in whose frame it was cut.
+    """Faces, and behind each a crop that shows none; it belongs to the person in whose frame it was cut.
 
     Its landmarks are the middle of the crop, and count nowhere.
     """
-    owners = np.arange(0, len(faces), _EVERY)
-    rows = np.sort(np.concatenate([np.arange(len(faces)), owners]))
-    empty = np.diff(rows, prepend=-1) == 0
-    found = samples_of(faces).take(rows)
+    found = samples_of(faces).take(np.repeat(np.arange(len(faces)), 2))
+    empty = np.arange(len(found)) % 2 == 1
     images, points, ids = found.inputs[IMAGE].copy(), found.targets[POINTS].copy(), found.ids.astype(object)
-    images[empty] = non_faces.non_faces(faces.take(owners), _SEED)
+    images[empty] = non_faces.non_faces(faces, _SEED)
     points[empty] = (CROP - 1) / 2
     ids[empty] = [f"{name} (no face)" for name in ids[empty]]
     return replace(
