@@ -180,6 +180,17 @@ def test_settings_lose_few_faces_of_validation_and_samples_of_one_kind_choose_no
     )
 
 
+def test_where_faces_and_others_are_far_apart_the_threshold_lies_half_way(samples):
+    shown = samples.targets[PRESENCE] == 1
+    outputs = {
+        POINTS: np.zeros((len(samples), 136)),
+        PRESENCE: np.where(shown, 8.0, -1.0)[:, None],
+    }
+    settings = _TASK.settings(outputs, samples.targets)
+    told = _TASK.settled({POINTS: np.zeros((2, 136)), PRESENCE: np.array([[3.4], [3.6]])}, settings)
+    assert (told[PRESENCE] >= told[THRESHOLD]).tolist() == [False, True]
+
+
 @pytest.fixture(scope="module")
 def setup(samples, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
