@@ -10,6 +10,7 @@ from mlbench import plugins
 from mlbench.boxes import Box
 from mlbench.errors import UsageError
 from mlbench.export import ready_models
+from mlbench.export.artifacts import answers, require_fitting
 from mlbench.faces.dataset import CROP
 from mlbench.faces.face_network import FaceNetwork
 from mlbench.faces.landmarks import IMAGE, POINTS, Landmarks
@@ -58,6 +59,15 @@ def test_it_finds_the_landmarks_of_sampled_faces(models, name):
     recorded = next(scores for scores in models[name].scores if scores.test_set == "test")
     # Its own test split is of such faces and of portraits: the error is of the same size, not the same.
     assert error < 1.3 * recorded.metrics["mae"].high
+
+
+def test_files_of_two_tasks_are_measured_for_what_both_answer(models):
+    faces, whole = Landmarks().sample(5, 2026), Box(0, 0, CROP, CROP)
+    path = models["compact"].path
+    require_fitting(path, Landmarks(), faces)
+    looks = [FaceNetwork.of(path).look(image, whole).points for image in faces.inputs[IMAGE]]
+    found = Landmarks().answers(answers(path, faces))
+    np.testing.assert_allclose(found[POINTS], looks, atol=1e-3)
 
 
 def test_a_name_is_a_file_and_a_path_stays_one(tmp_path):
