@@ -30,7 +30,12 @@ from mlbench.records.collection import RecordFiles
 #: Records of the reports to look at.
 GALLERY = {
     "two_pool": ["docs/records/two_pool.json"],
-    "ready-models": ["models/basic.json", "models/two_pool.json", "models/one_pool.json"],
+    "ready-models": [
+        "models/basic.json",
+        "models/two_pool.json",
+        "models/one_pool.json",
+        "models/compact.json",
+    ],
 }
 
 # --- called by MkDocs ---------------------------------------------------------------------------------------------

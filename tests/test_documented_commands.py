@@ -82,6 +82,7 @@ _PARSED_ONLY = {
     r"python -m tests\.benchmarks\.(compression_speed |search_)": "minutes: the module is looked up",
     r"python -m mlbench\.testing\.table": "minutes: the module is looked up",
     r"python -m tests\.benchmarks\.presence_figures": "needs a network of the command before it",
+    r"mlbench (train|run) .*varied\.npz|python -m tests\.benchmarks\.revived .*--into": "needs others' output",
     r"python examples/": "minutes: the script is looked up",
     r"git ": "needs a repository of theirs",
     r"mlbench .*runs/(ages|digits)-\w+/|mlbench .*(ages|digits)\.keras": TRAINED,

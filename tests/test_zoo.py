@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from mlbench import plugins
+from mlbench.boxes import Box
 from mlbench.errors import UsageError
 from mlbench.export import ready_models
-from mlbench.export.artifacts import answers
-from mlbench.faces.landmarks import POINTS, Landmarks
+from mlbench.export.artifacts import answers, require_fitting
+from mlbench.faces.dataset import CROP
+from mlbench.faces.face_network import FaceNetwork
+from mlbench.faces.landmarks import IMAGE, POINTS, Landmarks
 
 NAMES = sorted(ready_models.paths())
 _KIB = 1024
-_LARGEST = {"basic": 96 * _KIB}  # bytes; of others 128 KiB
+_LARGEST = {"basic": 96 * _KIB, "compact_small": 48 * _KIB}  # bytes; of others 128 KiB
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +25,16 @@ def models():
     return {model.name: model for model in ready_models.models()}
 
 
-def test_there_is_one_of_each_variant():
-    assert set(NAMES) == {"basic", "two_pool", "one_pool"}
+def test_there_is_one_of_each_variant_and_two_that_answer_presence():
+    assert set(NAMES) == {"basic", "two_pool", "one_pool", "compact", "compact_small"}
+    told = {name for name, path in ready_models.paths().items() if FaceNetwork.of(path).answers_presence}
+    assert told == {"compact", "compact_small"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_small_and_its_record_tells_where_it_comes_from(models, name):
     model = models[name]
-    assert model.artifact.variant == name
+    assert model.artifact.variant == name.removesuffix("_small")
     assert model.path.stat().st_size == model.artifact.file_bytes <= _LARGEST.get(name, 128 * _KIB)
     assert model.record.stages[model.artifact.id][0].history
     assert {"test", "faces_dev", "human_dev", "human_dev:human"} <= {
@@ -48,11 +53,21 @@ def test_its_record_shows_nobody_and_no_place(models, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_finds_the_landmarks_of_sampled_faces(models, name):
     faces = Landmarks().sample(150, 2026)
-    found = Landmarks().answers(answers(models[name].path, faces))
-    error = np.abs(found[POINTS] - faces.targets[POINTS]).mean()
+    network, whole = FaceNetwork.of(models[name].path), Box(0, 0, CROP, CROP)
+    looks = [network.look(image, whole) for image in faces.inputs[IMAGE]]
+    error = np.abs(np.stack([look.points for look in looks]) - faces.targets[POINTS]).mean()
     recorded = next(scores for scores in models[name].scores if scores.test_set == "test")
     # Its own test split is of such faces and of portraits: the error is of the same size, not the same.
     assert error < 1.3 * recorded.metrics["mae"].high
+
+
+def test_files_of_two_tasks_are_measured_for_what_both_answer(models):
+    faces, whole = Landmarks().sample(5, 2026), Box(0, 0, CROP, CROP)
+    path = models["compact"].path
+    require_fitting(path, Landmarks(), faces)
+    looks = [FaceNetwork.of(path).look(image, whole).points for image in faces.inputs[IMAGE]]
+    found = Landmarks().answers(answers(path, faces))
+    np.testing.assert_allclose(found[POINTS], looks, atol=1e-3)
 
 
 def test_a_name_is_a_file_and_a_path_stays_one(tmp_path):

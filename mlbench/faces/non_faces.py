@@ -1,9 +1,9 @@
 """Crops that show no face, made of faces: what a detector also hands to the network.
 
 Each is cut from a frame that is composed of one of the given faces (`mlbench.faces.frames`), so that it belongs to
-that face and stays on its side of a split: a box beside the face, one far off it, a part of it, what is worn below it
-(a detector likes collars and ties), a false alarm of the detector, a pattern. Everything follows from the seed and the
-face, so that no two faces have a crop in common.
+that face and stays on its side of a split: a box beside the face, one far off it, one far around it, a part of it, what
+is worn below it (a detector likes collars and ties), a false alarm of the detector, a pattern. Everything follows from
+the seed and the face, so that no two faces have a crop in common.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mlbench.faces.frames import face_frames
 Image = npt.NDArray[np.uint8]
 
 #: Raised when equal faces and seeds would give other crops.
-VERSION = 1
+VERSION = 2
 
 #: Boxes that share less than this of what both cover are of different things.
 OVERLAP = 0.25
@@ -77,6 +77,16 @@ def _off(frame: Image, face: Box, rng: np.random.Generator) -> Image:
     return crop(frame, box)[0] if inside and overlap(box, face) < OVERLAP else _beside(frame, face, rng)
 
 
+def _around(frame: Image, face: Box, rng: np.random.Generator) -> Image:
+    """The face far too small: head and shoulders."""
+    side = round(face.width * rng.uniform(2.1, 3.5))
+    left, top = (
+        low + round((face.width - side) * 0.5 + rng.uniform(-0.2, 0.2) * side)
+        for low in (face.left, face.top)
+    )
+    return crop(_dressed(frame, face, rng), Box(left, top, side, side))[0]
+
+
 def _part(frame: Image, face: Box, rng: np.random.Generator) -> Image:
     """An eye, the mouth, a cheek."""
     side = round(face.width * rng.uniform(0.2, 0.5))
@@ -86,9 +96,16 @@ def _part(frame: Image, face: Box, rng: np.random.Generator) -> Image:
 
 def _below(frame: Image, face: Box, rng: np.random.Generator) -> Image:
     """A neck between collar and lapels, perhaps with a tie or a necklace; the chin may be seen."""
-    side, bottom = face.width, face.top + face.height
-    scene = cv2.copyMakeBorder(frame, 0, 2 * side, side, side, cv2.BORDER_REPLICATE)
-    middle = side + face.left + side // 2
+    cut = round(face.width * rng.uniform(0.5, 1.2))
+    left = round(face.left + face.width / 2 - cut / 2 + rng.uniform(-0.2, 0.2) * face.width)
+    top = round(face.top + face.height + rng.uniform(-0.15, 0.3) * face.height)
+    return crop(_dressed(frame, face, rng), Box(left, top, cut, cut))[0]
+
+
+def _dressed(frame: Image, face: Box, rng: np.random.Generator) -> Image:
+    """A frame, longer by two faces, with clothes below its face."""
+    side, bottom, middle = face.width, face.top + face.height, face.left + face.width // 2
+    scene = cv2.copyMakeBorder(frame, 0, 2 * side, 0, 0, cv2.BORDER_REPLICATE)
 
     def polygon(corners: list[tuple[float, float]], grey: float) -> None:
         """Corners in sides of the face, from the middle of its chin."""
@@ -111,22 +128,46 @@ def _below(frame: Image, face: Box, rng: np.random.Generator) -> Image:
     blurred = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.3, 1.5)) + rng.normal(
         0, rng.uniform(0, 6), scene.shape
     )
-    cut = round(side * rng.uniform(0.5, 1.2))
-    left = round(middle - cut / 2 + rng.uniform(-0.2, 0.2) * side)
-    top = round(bottom + rng.uniform(-0.15, 0.3) * side)
-    return crop(np.clip(np.rint(blurred), 0, 255).astype(np.uint8), Box(left, top, cut, cut))[0]
+    return np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
 
 
 def _alarm(frame: Image, face: Box, rng: np.random.Generator) -> Image:
     """What the detector takes for a face in a frame of patterns, where it takes anything for one."""
-    patterned = _patterned(frame, face, rng)
+    patterned = _patterns(frame, face, rng)
     found = _LENIENT.detect(patterned)
     return crop(patterned, found[rng.integers(len(found))])[0] if found else _beside(patterned, None, rng)
 
 
 def _pattern(frame: Image, face: Box, rng: np.random.Generator) -> Image:
     """Any part of a frame of patterns."""
-    return _beside(_patterned(frame, face, rng), None, rng)
+    return _beside(_patterns(frame, face, rng), None, rng)
+
+
+def _patterns(frame: Image, face: Box, rng: np.random.Generator) -> Image:
+    return (_mirrored, _patterned)[rng.integers(2)](frame, face, rng)
+
+
+def _mirrored(frame: Image, face: Box, rng: np.random.Generator) -> Image:
+    """A frame strewn with parts of its face, each turned, and beside its mirror image: what is alike on both sides.
+
+    The face itself lies under the last and largest of them, upside down.
+    """
+    scene = frame.copy()
+    whole = crop(frame, face)[0]
+    for number in reversed(range(rng.integers(3, 9))):
+        side = round(_FRAME[0] * rng.uniform(0.2, 0.6)) if number else face.width
+        cut = round(CROP * rng.uniform(0.15, 0.6))
+        left, top = rng.integers(0, CROP - cut, 2)
+        part = np.rot90(whole[top : top + cut, left : left + cut], int(rng.integers(1, 4)))
+        both = np.hstack([part, part[:, ::-1]])
+        tile = cv2.resize(np.ascontiguousarray(both), (side, side), interpolation=cv2.INTER_LINEAR)
+        x, y = (
+            (int(rng.integers(0, length - side)) for length in _FRAME[::-1])
+            if number
+            else (face.left, face.top)
+        )
+        scene[y : y + side, x : x + side] = tile
+    return scene
 
 
 def _patterned(frame: Image, face: Box, rng: np.random.Generator) -> Image:
@@ -154,6 +195,7 @@ def _patterned(frame: Image, face: Box, rng: np.random.Generator) -> Image:
 _KINDS: tuple[Callable[[Image, Box, np.random.Generator], Image], ...] = (
     _beside,
     _off,
+    _around,
     _part,
     _below,
     _alarm,

@@ -33,26 +33,23 @@ THRESHOLD = "threshold"
 #: Chance = 1 / (1 + exp(-(slope · output + offset))); crops below the threshold are refused.
 USUAL: Settings = {"presence_slope": 1.0, "presence_offset": 0.0, "presence_threshold": 0.5}
 
-#: The share of validation faces that the threshold may refuse.
+#: The share of validation faces that the threshold may refuse, and of others there that it need not look at.
 LOST = 0.005
 
 _WEIGHT = 3.0  # of the cross-entropy, in px² or px of the landmarks' loss
-_EVERY = 2  # one crop without a face for so many faces
 _SEED = 7
 _BINS = 10  # of a reliability diagram
 
 
 def with_non_faces(faces: Faces) -> Samples:
-    """Faces, and behind every second one a crop that shows none; it belongs to the person in whose frame it was cut.
+    """Faces, and behind each a crop that shows none; it belongs to the person in whose frame it was cut.
 
     Its landmarks are the middle of the crop, and count nowhere.
     """
-    owners = np.arange(0, len(faces), _EVERY)
-    rows = np.sort(np.concatenate([np.arange(len(faces)), owners]))
-    empty = np.diff(rows, prepend=-1) == 0
-    found = samples_of(faces).take(rows)
+    found = samples_of(faces).take(np.repeat(np.arange(len(faces)), 2))
+    empty = np.arange(len(found)) % 2 == 1
     images, points, ids = found.inputs[IMAGE].copy(), found.targets[POINTS].copy(), found.ids.astype(object)
-    images[empty] = non_faces.non_faces(faces.take(owners), _SEED)
+    images[empty] = non_faces.non_faces(faces, _SEED)
     points[empty] = (CROP - 1) / 2
     ids[empty] = [f"{name} (no face)" for name in ids[empty]]
     return replace(
@@ -161,21 +158,30 @@ class Presence(Landmarks):
         """See `Task.settled`."""
         known = {**USUAL, **settings}
         odds = known["presence_slope"] * outputs[PRESENCE].reshape(-1) + known["presence_offset"]
-        chance = (1 / (1 + np.exp(-np.clip(odds, -80, 80)))).astype(np.float32)
+        chance = _chance(odds)
         threshold = np.full_like(chance, known["presence_threshold"])
         return {**super().answers(outputs), PRESENCE: chance, THRESHOLD: threshold}
 
     def settings(self, outputs: Arrays, targets: Arrays) -> dict[str, float]:
-        """See `Task.settings`: Platt's slope and offset, and the chance that all but `LOST` of the faces reach.
+        """See `Task.settings`: Platt's slope and offset, and the chance from which on a crop is taken for a face.
 
-        Samples of one kind alone choose nothing.
+        It is half way, in log-odds, from what all but `LOST` of the faces reach to what as many others reach: other
+        faces are less plain than those of the validation split, and other crops more like faces. Where the two meet,
+        it loses no more than `LOST` of the faces. Samples of one kind alone choose nothing.
         """
         if len(np.unique(targets[PRESENCE])) < 2:
             return {}
-        slope, offset = platt(outputs[PRESENCE].reshape(-1).astype(np.float64), _shown(targets))
-        found = {"presence_slope": slope, "presence_offset": offset}
-        chances = self.settled(outputs, found)[PRESENCE][_shown(targets)]
-        return {**found, "presence_threshold": float(np.quantile(chances, LOST, method="lower"))}
+        odds, shown = outputs[PRESENCE].reshape(-1).astype(np.float64), _shown(targets)
+        slope, offset = platt(odds, shown)
+        fitted = slope * odds + offset
+        reached = float(np.quantile(fitted[shown], LOST, method="lower"))
+        passed = float(np.quantile(fitted[~shown], 1 - LOST, method="higher"))
+        least = min(reached, (reached + passed) / 2)
+        return {
+            "presence_slope": slope,
+            "presence_offset": offset,
+            "presence_threshold": float(_chance(np.array([least]))[0]),
+        }
 
     def loss(
         self, name: str, network: tf_keras.Model
@@ -241,6 +247,10 @@ class Presence(Landmarks):
         chance, refused = float(answers[PRESENCE][row]), bool(_refused(answers)[row])
         told = f"{'no face' if refused else 'a face'} ({chance:.1%})"
         return replace(found, text=told, points=() if refused else found.points)
+
+
+def _chance(odds: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    return np.asarray(1 / (1 + np.exp(-np.clip(odds, -80, 80))), np.float32)
 
 
 def _faces_of(samples: Samples) -> Samples:

@@ -1,11 +1,14 @@
 """A ready model's file as a Keras network that can be trained further: its weights in float32.
 
     python -m tests.benchmarks.revived models/basic.tflite --rank 24 --out basic.h5
+    python -m tests.benchmarks.revived landmarks.tflite --into examples.compact:compact_with_presence --out compact.h5
 
-The files hold a chain of three convolutions and six matrices (docs/evidence/ready-models.md).
+The files of the paper's variants hold a chain of three convolutions and six matrices (docs/evidence/ready-models.md).
+`--into`: those of any chain, in the first layers of a network that has more.
 """
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,14 @@ def revived(path: Path, rank: int = 0, seed: int = 7) -> tf_keras.Model:
             layers.Dense(given[0].shape[1], activation, use_bias=len(given) > 1, name=name), answer, given
         )
     return tf_keras.Model(crop, answer, name=path.stem)
+
+
+def filled(network: tf_keras.Model, path: Path) -> tf_keras.Model:
+    """A network with a file's weights in its first layers; the others stay as they are."""
+    layers = [layer for layer in network.layers if layer.weights]
+    for layer, given in zip(layers, _weights(path), strict=False):
+        layer.set_weights(given)
+    return network
 
 
 def _weights(path: Path) -> list[Weights]:
@@ -99,6 +110,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--into")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    revived(arguments.file, arguments.rank).save(arguments.out)
+    if arguments.into:
+        module, function = arguments.into.split(":")
+        made = filled(getattr(importlib.import_module(module), function)(), arguments.file)
+    else:
+        made = revived(arguments.file, arguments.rank)
+    made.save(arguments.out)

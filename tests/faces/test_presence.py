@@ -68,9 +68,9 @@ def test_faces_stay_as_they_are_and_each_crop_without_one_belongs_to_the_face_be
     samples, sampled_faces
 ):
     given, shown = samples_of(sampled_faces.take(slice(0, 60))), samples.targets[PRESENCE] == 1
-    assert shown.tolist() == [True, False, True] * 30
+    assert shown.tolist() == [True, False] * 60
     assert samples.take(shown).keys.tolist() == given.keys.tolist()
-    assert samples.groups[~shown].tolist() == given.groups[::2].tolist()
+    assert samples.groups[~shown].tolist() == given.groups.tolist()
     assert len(set(samples.keys.tolist())) == len(samples)
     found = split(samples, "shuffled", 7)
     assert not set(samples.groups[found.test]) & set(samples.groups[np.r_[found.train, found.validation]])
@@ -93,13 +93,13 @@ def test_errors_of_landmarks_count_faces_and_shares_count_their_own_kind(samples
     shown = samples.targets[PRESENCE] == 1
     odds = np.where(shown, 3.0, -3.0)
     odds[np.flatnonzero(shown)[:4]] = -1  # 4 of 60 faces lost
-    odds[np.flatnonzero(~shown)[:3]] = 1  # 3 of 30 others let through
+    odds[np.flatnonzero(~shown)[:3]] = 1  # 3 of 60 others let through
     found = _answers(samples, np.where(shown, 0.5, 40), odds)
     scores = scores_of(_TASK, ("a", "host", "test"), found, samples.targets, 7)
     told = {name: figure.value for name, figure in scores.metrics.items()}
     assert told["mae"] == pytest.approx(0.5, rel=1e-4)
     assert told["faces_lost"] == pytest.approx(4 / 60)
-    assert told["refused"] == pytest.approx(27 / 30)
+    assert told["refused"] == pytest.approx(57 / 60)
     assert all(figure.low <= figure.value <= figure.high for figure in scores.metrics.values())
     assert [value is None for value in scores.per_sample] == (~shown).tolist()
     assert Scores.model_validate_json(scores.model_dump_json()) == scores
@@ -178,6 +178,17 @@ def test_settings_lose_few_faces_of_validation_and_samples_of_one_kind_choose_no
     assert (
         _TASK.settings({key: v[shown] for key, v in outputs.items()}, {PRESENCE: np.ones(shown.sum())}) == {}
     )
+
+
+def test_where_faces_and_others_are_far_apart_the_threshold_lies_half_way(samples):
+    shown = samples.targets[PRESENCE] == 1
+    outputs = {
+        POINTS: np.zeros((len(samples), 136)),
+        PRESENCE: np.where(shown, 8.0, -1.0)[:, None],
+    }
+    settings = _TASK.settings(outputs, samples.targets)
+    told = _TASK.settled({POINTS: np.zeros((2, 136)), PRESENCE: np.array([[3.4], [3.6]])}, settings)
+    assert (told[PRESENCE] >= told[THRESHOLD]).tolist() == [False, True]
 
 
 @pytest.fixture(scope="module")
