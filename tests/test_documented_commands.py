@@ -79,7 +79,7 @@ _PARSED_ONLY = {
     r"adb ": "needs a phone",
     r"pytest tests/benchmarks ": "minutes: its options are parsed",
     r"pytest-benchmark ": "compares what the line before it wrote",
-    r"python -m tests\.benchmarks\.(compression_speed |search_)": "minutes: the module is looked up",
+    r"python -m tests\.benchmarks\.(compression_speed |architectures |search_)": "minutes: the module is looked up",
     r"python -m mlbench\.testing\.table": "minutes: the module is looked up",
     r"python -m tests\.benchmarks\.presence_figures": "needs a network of the command before it",
     r"mlbench (train|run) .*varied\.npz|python -m tests\.benchmarks\.revived .*--into": "needs others' output",
@@ -87,6 +87,7 @@ _PARSED_ONLY = {
     r"git ": "needs a repository of theirs",
     r"mlbench .*runs/(ages|digits)-\w+/|mlbench .*(ages|digits)\.keras": TRAINED,
     r"eval ": "is for a shell: its script is asked for below",
+    r"source ": "is for a shell",
 }
 
 #: Files of faces, and how many each holds.
