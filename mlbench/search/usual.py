@@ -50,13 +50,18 @@ def float_bytes(network: tf_keras.Model) -> float:
 
 
 def handles(technique: Technique, network: tf_keras.Model, context: Context) -> bool:
-    """Whether a technique, as it is by default, works on some layer of a network."""
-    try:
-        reasons = technique().reasons(Form(graph.flattened(network)), context)
-    except UsageError:
-        return False
+    """Whether a technique, by default or as in its example, works on some layer of a network."""
+    form = Form(graph.flattened(network))
     kernels = {layer.name for layer in graph.layers_with_kernel(network)}
-    return bool(kernels) and (reasons is None or bool(kernels - set(reasons)))
+
+    def works(options: Mapping[str, str]) -> bool:
+        try:
+            reasons = technique.model_validate(dict(options)).reasons(form, context)
+        except UsageError:
+            return False
+        return bool(kernels) and (reasons is None or bool(kernels - set(reasons)))
+
+    return works({}) or works(technique.example)  # small networks need smaller ranks than the default
 
 
 def table_of(
