@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import altair as alt
-import vl_convert
 
 from mlbench.records import SearchRecord, SearchTrial
 from mlbench.system.sizes import format_size
+from tests.benchmarks.pictures import write_picture
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
         trial.network: trial for record in records for trial in record.trials if trial.state == "complete"
     }
     trials = sorted(networks.values(), key=lambda trial: trial.macs or 0)
-    Path(picture).write_text(vl_convert.vegalite_to_svg(chart(trials).to_json()) + "\n", encoding="utf-8")
+    write_picture(chart(trials), 560, 340, Path(picture))
     print("| filters | kernels | max-pools | parameters | file | MACs | validation MAE, px |")
     print("|---|---|---|---|---|---|---|")
     for trial in trials:
@@ -65,11 +65,7 @@ def chart(trials: list[SearchTrial]) -> alt.LayerChart:
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(
         shape=alt.Shape("filters:N", title="filters", sort=["8-8-16", "16-16-32", "32-32-64"])
     )
-    return (
-        alt.layer(line, dots)
-        .properties(width=560, height=340, background="white", padding=12)
-        .configure(font="sans-serif")
-    )
+    return alt.layer(line, dots)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import altair as alt
-import vl_convert
 
 from mlbench.export import ready_models
+from tests.benchmarks.pictures import write_picture
 
 TEST_SET = "human_dev:human (frontal)"  # manual labels, of people whom no network has seen
 GREY, BLUE = "#8a8f98", "#3f51b5"
@@ -28,8 +28,7 @@ def main() -> None:
     """Write the picture."""
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    svg = vl_convert.vegalite_to_svg(chart([*map(point, ready_models.models())]).to_json())
-    Path(sys.argv[1]).write_text(svg + "\n", encoding="utf-8")
+    write_picture(chart([*map(point, ready_models.models())]), 620, 320, Path(sys.argv[1]))
 
 
 def point(model: ready_models.Model) -> dict[str, object]:
@@ -71,12 +70,7 @@ def chart(ours: list[dict[str, object]]) -> alt.LayerChart:
             base.mark_point(color=color, filled=True, size=110, opacity=1),
             base.mark_text(color=color, fontSize=12, dx=9, align="left").encode(text="name:N"),
         ]
-    return (
-        alt.layer(*layers)
-        .properties(width=620, height=320, background="white", padding=12)
-        .configure_view(stroke=None)
-        .configure(font="sans-serif")
-    )
+    return alt.layer(*layers)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import altair as alt
-import vl_convert
 
 from mlbench.records import Record, read_record
 from mlbench.system.sizes import format_size
+from tests.benchmarks.pictures import write_picture
 
 RECORDS = Path(__file__).parents[2] / "docs" / "records"
 TEST_SET = "faces_dev"  # people whom no network has seen
@@ -23,8 +23,8 @@ def main() -> None:
     """Write the picture."""
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    spec = chart([row(read_record(RECORDS / f"{name}.json")) for name in ("one_pool", "two_pool", "basic")])
-    Path(sys.argv[1]).write_text(vl_convert.vegalite_to_svg(spec.to_json()) + "\n", encoding="utf-8")
+    rows = [row(read_record(RECORDS / f"{name}.json")) for name in ("one_pool", "two_pool", "basic")]
+    write_picture(chart(rows), 620, 210, Path(sys.argv[1]))
 
 
 def row(record: Record) -> dict[str, object]:
@@ -74,12 +74,7 @@ def chart(rows: list[dict[str, object]]) -> alt.LayerChart:
         base.mark_text(dy=-16, color=BLUE, **words).encode(x=x("after"), text="told_after:N"),
         base.mark_text(dy=16, color="#555", **words).encode(x=x("middle"), text="times:N"),
     ]
-    return (
-        alt.layer(*layers)
-        .properties(width=620, height=210, background="white", padding=12)
-        .configure_view(stroke=None)
-        .configure(font="sans-serif")
-    )
+    return alt.layer(*layers)
 
 
 if __name__ == "__main__":
