@@ -33,7 +33,7 @@ THRESHOLD = "threshold"
 #: Chance = 1 / (1 + exp(-(slope · output + offset))); crops below the threshold are refused.
 USUAL: Settings = {"presence_slope": 1.0, "presence_offset": 0.0, "presence_threshold": 0.5}
 
-#: The share of validation faces that the threshold may refuse, and of others there that it need not look at.
+#: The share of validation faces, and of other crops there, that are too unlike theirs to decide the threshold.
 LOST = 0.005
 
 _WEIGHT = 3.0  # of the cross-entropy, in px² or px of the landmarks' loss

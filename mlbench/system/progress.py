@@ -136,9 +136,8 @@ class _Counted:
 
     def line(self) -> str:
         """What is known so far."""
-        begun = (
-            one for one in self._seen if self._before < one[1] < self._done
-        )  # start-up is no part of the rate
+        # Start-up is no part of the rate.
+        begun = (one for one in self._seen if self._before < one[1] < self._done)
         (first, before), (last, _) = next(begun, self._seen[0]), self._seen[-1]
         rate = (self._done - before) / (last - first) if last > first else 0.0
         share = f" ({self._done / self._total:.0%})" if self._done and self._total else ""
