@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 #: Raised when a change of the code changes the weights that equal options give.
-TRAINING_VERSION = 3
+TRAINING_VERSION = 4
 
 #: Written last: marks a baseline done.
 BASELINE_DONE = "history.json"

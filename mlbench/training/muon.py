@@ -11,11 +11,11 @@ import math
 import numpy as np
 
 from mlbench.system import quiet
+from mlbench.training.adam import Adam
 
 quiet.quiet_tensorflow()
 
 import tensorflow as tf  # noqa: E402
-import tf_keras  # noqa: E402
 
 _MOMENTUM = 0.95
 _ROUNDS = 5
@@ -26,7 +26,7 @@ _LARGEST_SIDE = 256
 _USUAL_INPUTS = 8192  # of a layer that takes the rate as it is
 
 
-class Muon(tf_keras.optimizers.Adam):  # type: ignore[misc]
+class Muon(Adam):
     """Orthogonalised Nesterov momentum (Jordan et al. 2024), its length as Adam's (Liu et al. 2025, section 2.2).
 
     A convolution's kernel [height,width,in,out] counts as a matrix [height·width·in, out]. Biases, and matrices with
@@ -52,15 +52,6 @@ class Muon(tf_keras.optimizers.Adam):  # type: ignore[misc]
         direction = orthogonal(tf.reshape(ahead, shape))
         length = self.learning_rate * _RMS * math.sqrt(max(shape))
         variable.assign_sub(length * tf.reshape(direction, variable.shape))
-
-    def _adam_step(self, gradient: tf.Tensor, variable: tf.Variable, share: float) -> None:
-        index, step = self._index_dict[self._var_key(variable)], tf.cast(self.iterations + 1, tf.float32)
-        mean, square = self._momentums[index], self._velocities[index]
-        mean.assign_add((gradient - mean) * (1 - self.beta_1))
-        square.assign_add((tf.square(gradient) - square) * (1 - self.beta_2))
-        unbiased = tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
-        length = self.learning_rate * share * unbiased
-        variable.assign_sub(length * mean / (tf.sqrt(square) + self.epsilon))
 
 
 def orthogonal(matrix: tf.Tensor) -> tf.Tensor:

@@ -17,6 +17,7 @@ from mlbench.errors import UsageError
 from mlbench.networks import graph, storage
 from mlbench.networks.ports import Ports, Tensors, traced
 from mlbench.system import quiet
+from mlbench.training.adam import Adam
 from mlbench.training.muon import Muon
 
 quiet.quiet_tensorflow()
@@ -27,7 +28,7 @@ import tf_keras  # noqa: E402
 if TYPE_CHECKING:
     from mlbench.training.options import TrainingOptions
 
-_OPTIMIZERS = {"adam": tf_keras.optimizers.Adam, "muon": Muon}
+_OPTIMIZERS = {"adam": Adam, "muon": Muon}
 
 
 class Trainer:
