@@ -18,6 +18,7 @@ from mlbench.cli.experiment import Setting
 from mlbench.cli.experiment import settings as keys_of
 from mlbench.cli.run import plan_of, run
 from mlbench.runs.experiment import flat, read_experiment
+from tests.conftest import TINY
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "experiment.md"
 KEYS = keys_of(run)
@@ -40,11 +41,11 @@ def mlbench(folder, command_line):
     return command_line
 
 
-def _plan(*arguments):
+def _plan(*arguments, networks=()):
     with run.make_context("run", [str(argument) for argument in arguments]) as context:
         options = dict(context.params)
         del options["save_config"]
-        return plan_of(**options)
+        return plan_of(networks=networks, **options)
 
 
 def _saved(path, *arguments):
@@ -289,15 +290,29 @@ def test_what_a_flag_replaces_need_not_exist(folder):
     assert _plan("--config", "e.toml", "--data", "faces.npz").making.source.path == Path("faces.npz")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "networks", "limits"),
+    [
+        (["--variant", "basic"], (), {"asset file": 68e6, "store package": 100e6}),
+        (["--variant", "basic", "--budget", "size=1MB"], (), {"size=1MB": 1e6}),
+        (["--variant", "basic(filters=8-8-8)"], (), {"asset file": 68e6, "store package": 100e6}),
+        ([], (TINY,), {}),
+        ([], (replace(TINY, limits={"flash": 1e5}),), {"flash": 1e5}),
+    ],
+)
+def test_limits_are_the_networks_own_and_a_budget_replaces_them(folder, arguments, networks, limits):
+    plan = _plan(*arguments, networks=networks)
+    assert {one.name: one.limit for one in plan.measuring.budgets} == limits
+    assert "limits" not in plan.networks[0].key()  # the weights do not depend on them
+
+
 def test_defaults_of_options_are_those_of_the_values_that_they_set(folder):
     from mlbench.runs.measuring import Measuring
     from mlbench.training.options import TrainingOptions
 
     plan = _plan("--data", "faces.npz")
     assert plan.making.training == TrainingOptions()
-    usual = replace(
-        plan.measuring, budgets=()
-    )  # the paper's limits, where none is given, are the command line's
+    usual = replace(plan.measuring, budgets=())  # those of the paper's variant
     assert usual == Measuring()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ class NetworkSource(ABC):
         origin: the file or function that it was taken from, as it was named; none for plug-ins.
         trained: whether its networks have weights that are the baseline as they are: nothing is done to them before
             training, and no training is needed.
+        limits: bytes that a file of its networks may have where no budget is given, by what sets the limit.
     """
 
     name: str
     summary: str
     origin: str = ""
     trained: bool = False
+    limits: Mapping[str, float] = MappingProxyType({})
 
     @abstractmethod
     def build(self, inputs: Shapes, outputs: Shapes, seed: int) -> tf_keras.Model:
