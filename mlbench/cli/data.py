@@ -118,13 +118,14 @@ def check(
 
 def _with_model(found: Checkup, model: str, task: Task, samples: Samples) -> Checkup:
     """The checkup, with what of the samples does not fit a network, or is doubtful for it."""
-    from mlbench.data.fitting import doubts_of, faults_of
+    from mlbench.data.fitting import doubts_of, faults_of, scaling_faults
 
     inputs, outputs, answered = _file(Path(model)) if model.endswith(".tflite") else _network(model, samples)
     faults = list(faults_of(samples, inputs, outputs, task, model))
     doubts, told = list[str](), list[str]()
     if not faults:
         facts = answered(samples.spread(64))
+        faults = list(scaling_faults(samples, facts.divisors, model))
         doubts = doubts_of(samples, inputs, outputs, task, facts)
         told = [f"{model}: {text}." for text in [task.outputs_told(facts.outputs)] if text]
     return dataclasses.replace(
@@ -147,12 +148,14 @@ def _file(model: Path) -> _Looked:
 def _network(model: str, samples: Samples) -> _Looked:
     """The same of a network of a user's own."""
     from mlbench.data.fitting import Facts
-    from mlbench.networks.facts import rescales, shapes_of
+    from mlbench.networks.facts import divisors_of, shapes_of
     from mlbench.networks.ports import predict
 
     taken = {name: encoding.shape for name, encoding in samples.encodings.items()}
     network = model_of(model, 0).build(taken, {}, 0)
-    return *shapes_of(network), lambda samples: Facts(rescales(network), predict(network, samples))
+    return *shapes_of(network), lambda samples: Facts(
+        divisors_of(network, samples), predict(network, samples)
+    )
 
 
 def _show(found: Checkup, task: Task, samples: Samples | None) -> None:

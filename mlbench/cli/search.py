@@ -179,7 +179,7 @@ class _Begun:
         plan = plan_of((), tuple(networks[_plain(text)] for text in texts), **options)
         plan = replace(plan, command=_command(options["study"]))
         progress = progress_bars()
-        material = plan.making.material(plan.making.used(), progress)
+        material = plan.making.material(plan.making.used(), progress, networks=plan.networks)
         task = plan.making.source.task
         aim = Aim(task.primary, plan.measuring.budgets if options["budgets"] else (), options["latency"])
         for budget in aim.unjudged:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 #: Shapes of one sample's inputs or outputs, by name.
 Shapes = Mapping[str, tuple[int, ...]]
 
+#: The same with None for sizes that the samples decide.
+OpenShapes = Mapping[str, tuple[int | None, ...]]
+
 
 class NetworkSource(ABC):
     """Where networks of one kind come from.
@@ -44,6 +47,18 @@ class NetworkSource(ABC):
         Raises:
             UsageError: there is no such network for these shapes.
         """
+
+    def ends(self, inputs: Shapes, outputs: Shapes) -> tuple[OpenShapes, OpenShapes] | None:
+        """Shapes of a network's inputs and outputs, where they are known before it is built; else None.
+
+        Args:
+            inputs: as of `build`.
+            outputs: likewise.
+
+        Raises:
+            UsageError: there is no such network for these shapes.
+        """
+        return None
 
     @abstractmethod
     def key(self) -> Any:

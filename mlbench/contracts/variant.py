@@ -61,6 +61,11 @@ class Variant(NetworkSource):
         """See `NetworkSource.build`."""
         return _built(self, inputs, outputs, seed)
 
+    def ends(self, inputs: Shapes, outputs: Shapes) -> tuple[Shapes, Shapes]:
+        """See `NetworkSource.ends`."""
+        name, shape, sizes = _ends(self, inputs, outputs)
+        return {name: shape}, {output: (size,) for output, size in sizes.items()}
+
     def key(self) -> Any:
         """See `NetworkSource.key`."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "limits"}

@@ -140,7 +140,7 @@ def inspect_named(
     if not tested:
         return inspect(_untrained(model, making), None, how, progress, model.name)
     used = making.used()
-    material = making.material(used, progress)
+    material = making.material(used, progress, networks=(model,))
     trained = train_baseline(model, material, making.training, progress, used[0])
     return inspect(trained.network(), material, how, progress, model.name)
 

@@ -45,7 +45,7 @@ def train_only(
         _require_network_file(out)
     told(slow_arithmetic(making.training), progress)
     used, metric = making.used(), making.source.task.primary
-    material = _material(making, used, progress)
+    material = _material(network, making, used, progress)
     setup = ChainSetup(material, making.tuning, progress)
     baseline = trained(network, (), making.training, setup, used[0])
     return TrainedBaseline(
@@ -74,7 +74,7 @@ def compress_only(
     _require_network_file(out)
     told(slow_arithmetic(making.training, making.tuning), progress)
     used, metric = making.used(), making.source.task.primary
-    material = _material(making, used, progress)
+    material = _material(network, making, used, progress)
     setup = ChainSetup(material, making.tuning, progress)
     baseline = trained(network, (chain,), making.training, setup, used[0])
     told(learnt_nothing(network.name, baseline, metric, making.training.rate), progress)
@@ -98,9 +98,11 @@ def compress_only(
     )
 
 
-def _material(making: Making, used: Sequence[Trained | None], progress: Progress) -> Material:
+def _material(
+    network: NetworkSource, making: Making, used: Sequence[Trained | None], progress: Progress
+) -> Material:
     """What is learnt from; what is odd about it is told."""
-    material = making.material(used, progress)
+    material = making.material(used, progress, networks=(network,))
     told(doubts_of_samples(material.samples, material.split, material.task), progress)
     return material
 
