@@ -164,16 +164,38 @@ def test_every_option_of_run_has_a_key_and_is_in_the_saved_file(folder):
 
 def test_few_options_are_flags_of_the_help_and_all_are_listed(mlbench):
     shown = [option.opts[0] for option in run.params if not option.hidden]
-    assert len(shown) <= 22
+    assert len(shown) <= 24
     help_text = mlbench("run", "--help")[1]
     assert all(f" {flag}" in help_text for flag in shown)
-    assert "--tune-loss" not in help_text
+    explained, named = help_text.split("Further options, explained by `mlbench list options`:")
+    assert "--tune-loss" not in explained
+    assert {"--tune-loss", "--mean", "--workers"} <= set(re.findall(r"--[\w-]+", named))
     listed = json.loads(mlbench("list", "options", "--json")[1])["options"]
     assert [row["key"] for row in listed] == list(KEYS)
     rows = {row["key"]: row for row in listed}
     assert rows["tuning.rate"]["default"] == 3e-4
     assert rows["data.file"]["default"] is None
     assert all(row["what"] for row in listed)
+
+
+def _with_settings(group, name=()):
+    for word, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _with_settings(command, (*name, word))
+        elif keys_of(command):
+            yield (*name, word), command
+
+
+@pytest.mark.parametrize(("name", "command"), list(_with_settings(cli)))
+def test_every_help_names_every_option_that_the_command_uses(mlbench, name, command):
+    help_text = mlbench(*name, "--help")[1]
+    named = set(re.findall(r"--[\w-]+", help_text))
+    unused = {"--compress", "--pb"} if name == ("search",) else set()
+    assert {flag for option in command.params for flag in option.opts if flag.startswith("--")} <= {
+        *named,
+        *unused,
+        *(flag for option in command.params for flag in option.opts[1:]),
+    }
 
 
 def test_a_flag_beats_set_beats_the_file_beats_the_default(folder):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlbench.cli.experiment import Command
 from mlbench.cli.options import FILE, complete, model_of, reading_of, reading_options, task_for, task_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _show_schema(name: str | None, as_json: bool) -> None:
 
 @data.command(
     "check",
+    cls=Command,
     epilog="\b\nExamples:\n  mlbench data check my.npz\n  mlbench data check my.npz --picture sheet.png --json\n"
     "  mlbench data check my.npz --model my.keras",
 )
@@ -91,8 +93,7 @@ def check(
 ) -> None:
     """Tell what FILE (an .npz, FILE:ARRAY for other targets, or a folder of images) holds, and all that is wrong.
 
-    The exit code is 2 if the file cannot be used. The options of `mlbench run` for data are taken too: --column,
-    --scale, --mean, --std, --image-size, --channels.
+    The exit code is 2 if the file cannot be used.
     """
     from mlbench.data.checkup import check as looked_at
     from mlbench.data.sources import TestSet

@@ -111,7 +111,6 @@ reading_options = _options(
         "data.columns",
         "--column",
         "columns",
-        rare=True,
         multiple=True,
         metavar="WHAT=ARRAY",
         help="Which array of the file is x, y, x.NAME, y.NAME, group, split or id, as x=images. May be repeated.",
@@ -119,11 +118,10 @@ reading_options = _options(
     setting(
         "data.scale",
         "--scale",
-        rare=True,
         multiple=True,
         metavar="[NAME=]NUMBERS",
-        help="What inputs are divided by: a number, or one per channel (1,2,3); NAME= for one input of several. "
-        "[default: as the file says, or 255 for uint8]",
+        help="What inputs are divided by: a number (1: as stored), or one per channel (1,2,3); NAME= for one input of "
+        "several. [default: as the file says, or 255 for uint8]",
     ),
     setting(
         "data.mean",
