@@ -138,7 +138,7 @@ def command_page(name: str, command: click.Command) -> str:
     if rare:
         parts += [
             "## Rarer options",
-            "Flags that `--help` leaves out. They are keys of [a run as a file](../../how-to/experiment.md) too.",
+            "Flags that `--help` only names. They are keys of [a run as a file](../../how-to/experiment.md) too.",
             _option_table(rare, context),
         ]
     return "\n\n".join([*parts, *_epilog(command.epilog or "")])

@@ -52,8 +52,7 @@ class TerminalReport(Report):
     def write(self, records: Sequence[Record], target: Path | None) -> Path | None:
         """Print the records, or write them as text to a file."""
         if target is None:
-            console = Console()
-            _show_all(records, console if console.is_terminal else Console(width=_WIDTH_WITHOUT_TERMINAL))
+            _show_all(records, _standard_output())
         else:
             with write_atomically(target) as part, part.open("w", encoding="utf-8") as file:
                 _show_all(records, Console(file=file, width=_WIDTH_WITHOUT_TERMINAL))
@@ -62,17 +61,19 @@ class TerminalReport(Report):
     def write_inspection(self, found: Inspection, target: Path | None) -> Path | None:
         """Print the tables of an inspection, or write them as text to a file."""
         if target is None:
-            console = Console()
-            inspection.show(found, console if console.is_terminal else Console(width=_width_of(console)))
+            inspection.show(found, _standard_output())
         else:
             with write_atomically(target) as part, part.open("w", encoding="utf-8") as file:
                 inspection.show(found, Console(file=file, width=_WIDTH_WITHOUT_TERMINAL))
         return target
 
 
-def _width_of(console: Console) -> int:
-    """Where there is no terminal: as COLUMNS says, if it does."""
-    return console.width if "COLUMNS" in os.environ else _WIDTH_WITHOUT_TERMINAL
+def _standard_output() -> Console:
+    """Without a terminal it is as wide as COLUMNS says, if that is a number."""
+    columns, console = os.environ.get("COLUMNS", ""), Console()
+    if console.is_terminal or (columns.isdecimal() and int(columns) > 0):
+        return console
+    return Console(width=_WIDTH_WITHOUT_TERMINAL)
 
 
 class MarkdownReport(Report):
@@ -168,15 +169,21 @@ def _figures(record: Record, part: Sequence[Artifact], device: str) -> Table:
     paper = paper_result(record.artifacts[0].variant, record.task)
     table = _table("", [*_chains(record, part), *(["paper, HTC 10"] if paper else [])])
     measured = {m.artifact: m for m in record.measurements if m.device == device}
-    for label, cell in _ARTIFACT_ROWS:
-        table.add_row(label, *(cell(artifact) for artifact in part), *_paper_cell(label, paper))
+    rows = [(label, [cell(artifact) for artifact in part]) for label, cell in _ARTIFACT_ROWS]
     failures = [measured[a.id].failure if a.id in measured else None for a in part]
     if any(failures):
-        table.add_row("does not fit", *(escape(f"{f.stage}: {f.reason}") if f else "" for f in failures))
+        rows.append(("does not fit", [escape(f"{f.stage}: {f.reason}") if f else "" for f in failures]))
     for label, figure in [*_MEASURED_ROWS, *_pipeline_rows(measured.values())]:
-        cells = [figure(measured[a.id]) if a.id in measured else _MISSING for a in part]
-        table.add_row(label, *cells, *_paper_cell(label, paper))
+        rows.append((label, [figure(measured[a.id]) if a.id in measured else _MISSING for a in part]))
+    for label, cells in rows:
+        _add_row(table, label, [*cells, *_paper_cell(label, paper)])
     return table
+
+
+def _add_row(table: Table, label: str, cells: Sequence[str]) -> None:
+    """Add a row, if any of its cells holds something."""
+    if any(cell not in ("", _MISSING) for cell in cells):
+        table.add_row(label, *cells)
 
 
 def _files(record: Record, part: Sequence[Artifact], rows: Rows) -> Table:
@@ -270,7 +277,8 @@ def _metrics(record: Record, part: Sequence[Artifact]) -> Table:
         for metric in record.task.metrics if record.task else ():
             theirs = [f"{paper.accuracy}¹" if metric.name == "rounded_accuracy" else ""] if paper else []
             cells = [_spread(metric, row.metrics.get(metric.name)) if row else _MISSING for row in rows]
-            table.add_row(f"{metric.title}, {metric.unit}" if metric.unit else metric.title, *cells, *theirs)
+            label = f"{metric.title}, {metric.unit}" if metric.unit else metric.title
+            _add_row(table, label, [*cells, *theirs])
     return table
 
 

@@ -39,6 +39,7 @@ KINDS = {
     "number": passing([]),
     "batch": passing([8, 4]),
     "open": passing([-1, -1, 3]),
+    "open_too": passing([-1, -1, 3]),
 }
 
 
@@ -62,9 +63,9 @@ def test_files_of_any_inputs_are_measured_side_by_side_on_inputs_of_their_own(tm
     assert {one.name for one in record.files["two_ends"].operators} == {"GATHER", "ADD"}
     told = "\n".join(record.warnings)
     assert "random inputs" in told
-    assert "open leaves sizes of x open" in told
-    assert "batch takes 8 samples at a time" in told
-    assert "half takes 1×4, two_ends takes 1×3 and 1×3×4" in told
+    assert "open and open_too leave sizes of x open" in told
+    assert "batch takes 8 samples at a time: its times" in told
+    assert "half, bool, int64 and uint8 take 1×4, two_ends takes 1×3 and 1×3×4" in told
     out = StringIO()
     show(record, Console(file=out, width=200))
     assert "numbers 1×3 int32" in out.getvalue()

@@ -51,7 +51,7 @@ def test_a_page_of_a_command_has_synopsis_options_and_examples(generated):
     page = generated.command_page("mlbench run", found["mlbench run"])
     assert "mlbench run [OPTIONS]" in page
     options = [option for option in found["mlbench run"].params if isinstance(option, click.Option)]
-    assert all(option.opts[0] in page for option in options)  # rare ones too, which --help leaves out
+    assert all(option.opts[0] in page for option in options)  # rare ones too, which --help only names
     assert "\nmlbench run --variant two_pool --compress svd\n" in page.split("## Examples")[1]
 
 

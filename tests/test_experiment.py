@@ -18,6 +18,7 @@ from mlbench.cli.experiment import Setting
 from mlbench.cli.experiment import settings as keys_of
 from mlbench.cli.run import plan_of, run
 from mlbench.runs.experiment import flat, read_experiment
+from tests.conftest import TINY
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "experiment.md"
 KEYS = keys_of(run)
@@ -40,11 +41,11 @@ def mlbench(folder, command_line):
     return command_line
 
 
-def _plan(*arguments):
+def _plan(*arguments, networks=()):
     with run.make_context("run", [str(argument) for argument in arguments]) as context:
         options = dict(context.params)
         del options["save_config"]
-        return plan_of(**options)
+        return plan_of(networks=networks, **options)
 
 
 def _saved(path, *arguments):
@@ -163,16 +164,38 @@ def test_every_option_of_run_has_a_key_and_is_in_the_saved_file(folder):
 
 def test_few_options_are_flags_of_the_help_and_all_are_listed(mlbench):
     shown = [option.opts[0] for option in run.params if not option.hidden]
-    assert len(shown) <= 22
+    assert len(shown) <= 24
     help_text = mlbench("run", "--help")[1]
     assert all(f" {flag}" in help_text for flag in shown)
-    assert "--tune-loss" not in help_text
+    explained, named = help_text.split("Further options, explained by `mlbench list options`:")
+    assert "--tune-loss" not in explained
+    assert {"--tune-loss", "--mean", "--workers"} <= set(re.findall(r"--[\w-]+", named))
     listed = json.loads(mlbench("list", "options", "--json")[1])["options"]
     assert [row["key"] for row in listed] == list(KEYS)
     rows = {row["key"]: row for row in listed}
     assert rows["tuning.rate"]["default"] == 3e-4
     assert rows["data.file"]["default"] is None
     assert all(row["what"] for row in listed)
+
+
+def _with_settings(group, name=()):
+    for word, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _with_settings(command, (*name, word))
+        elif keys_of(command):
+            yield (*name, word), command
+
+
+@pytest.mark.parametrize(("name", "command"), list(_with_settings(cli)))
+def test_every_help_names_every_option_that_the_command_uses(mlbench, name, command):
+    help_text = mlbench(*name, "--help")[1]
+    named = set(re.findall(r"--[\w-]+", help_text))
+    unused = {"--compress", "--pb"} if name == ("search",) else set()
+    assert {flag for option in command.params for flag in option.opts if flag.startswith("--")} <= {
+        *named,
+        *unused,
+        *(flag for option in command.params for flag in option.opts[1:]),
+    }
 
 
 def test_a_flag_beats_set_beats_the_file_beats_the_default(folder):
@@ -289,15 +312,29 @@ def test_what_a_flag_replaces_need_not_exist(folder):
     assert _plan("--config", "e.toml", "--data", "faces.npz").making.source.path == Path("faces.npz")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "networks", "limits"),
+    [
+        (["--variant", "basic"], (), {"asset file": 68e6, "store package": 100e6}),
+        (["--variant", "basic", "--budget", "size=1MB"], (), {"size=1MB": 1e6}),
+        (["--variant", "basic(filters=8-8-8)"], (), {"asset file": 68e6, "store package": 100e6}),
+        ([], (TINY,), {}),
+        ([], (replace(TINY, limits={"flash": 1e5}),), {"flash": 1e5}),
+    ],
+)
+def test_limits_are_the_networks_own_and_a_budget_replaces_them(folder, arguments, networks, limits):
+    plan = _plan(*arguments, networks=networks)
+    assert {one.name: one.limit for one in plan.measuring.budgets} == limits
+    assert "limits" not in plan.networks[0].key()  # the weights do not depend on them
+
+
 def test_defaults_of_options_are_those_of_the_values_that_they_set(folder):
     from mlbench.runs.measuring import Measuring
     from mlbench.training.options import TrainingOptions
 
     plan = _plan("--data", "faces.npz")
     assert plan.making.training == TrainingOptions()
-    usual = replace(
-        plan.measuring, budgets=()
-    )  # the paper's limits, where none is given, are the command line's
+    usual = replace(plan.measuring, budgets=())  # those of the paper's variant
     assert usual == Measuring()
 
 

@@ -13,7 +13,7 @@ from mlbench.errors import UsageError
 from mlbench.evaluation.budgets import parse_budget
 from mlbench.faces.landmarks import Landmarks, samples_of
 from mlbench.records import Artifact, Device, Failure, Groups, Measurement, Memory, Timing
-from mlbench.runs import steps
+from mlbench.runs import notes, steps
 from mlbench.runs.measuring import Measuring, measure
 from mlbench.system.progress import Silent
 from tests.reports.example_records import HOST, example, some_faces
@@ -208,6 +208,44 @@ def test_a_latency_without_a_verdict_has_a_reason(rounds, judged):
     assert [row.quantity for row in fields["differences"]] == ["p50_ratio"] * judged
     assert len(told) == (not judged)
     assert judged or f"{rounds} rounds are too few for an interval (8 are needed)" in told[0]
+
+
+_UNSTEADY = "waited for the CPU: stop other programs and measure again."
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"),
+    [
+        ({"a": 0.5, "b": 1.0}, "Latency of a on host "),
+        ({"a": 0.5, "b": 0.5, "c": 1.0}, "Latency of a and b on host "),
+        ({"a": 0.5, "b": 0.5, "c": 0.5}, "Latency of a, b and c on host "),
+        (dict.fromkeys("abcd", 0.5), "Latency of all 4 files on host "),
+        (dict.fromkeys("abcd", 0.5) | {"e": 1.0}, "Latency of a, b, c and d on host "),
+    ],
+)
+def test_one_note_of_a_kind_names_all_files_that_it_is_about(shares, told):
+    class Waiting(_Device):
+        def measure(self, job, progress):
+            for artifact in job.artifacts:
+                timing = Timing.from_samples([1.0] * 16, [2] * 8, shares[artifact.id])
+                yield Outcome(Measurement(artifact=artifact.id, device=self._id, network=timing), {})
+
+    files = [ARTIFACT.model_copy(update={"id": name}) for name in shares]
+    settings = Measuring(pipeline=False, budgets=())
+    fields = measure(files, Path(), None, {}, settings, [Waiting("host", [])], Silent()).fields
+    assert [text for text in fields["warnings"] if "Latency" in text] == [told + _UNSTEADY]
+    assert [row.network.cpu_per_wall for row in fields["measurements"]] == list(shares.values())
+
+
+def test_test_sets_of_few_groups_are_told_in_one_note():
+    few = {name: Groups.of([str(one) for one in range(count)], "person") for name, count in _COUNTS.items()}
+    assert notes.of_groups(few) == [
+        "The samples of one are of one person: its intervals say nothing of others; test on more.",
+        "The samples of some and more are of 4 and 19 persons: their intervals are too narrow; test on more.",
+    ]
+
+
+_COUNTS = {"some": 4, "one": 1, "more": 19, "enough": 20}
 
 
 def test_budgets_of_a_record_are_those_of_all_devices():

@@ -10,6 +10,7 @@ import tf_keras
 
 from mlbench.cli.experiment import settings
 from mlbench.cli.run import run
+from mlbench.faces.landmarks import Landmarks
 
 layers = tf_keras.layers
 
@@ -90,3 +91,68 @@ def test_what_cannot_be_is_one_sentence(mlbench, arguments, told):
     assert code == 2
     assert told in err and err.startswith("Error: ") and err.count("\n") == 1
     assert not out
+
+
+_UNTOLD = ("results will be in", "Validating", "Traceback")
+
+
+@pytest.mark.parametrize("command", ["run", "train", "compress", "search"])
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        (
+            {"x": np.zeros((90, 7), np.float32), "y": np.arange(90) % 3},
+            "takes x as 6, the samples hold it as 7",
+        ),
+        ({"x": np.zeros((90, 6), np.float32), "y": np.arange(90) % 5}, "The class 4 has no output"),
+    ],
+)
+def test_a_misfit_is_told_before_anything_else_is_read_or_told(mlbench, tmp_path, command, arrays, told):
+    np.savez("other.npz", **arrays)
+    own = ["--model", "net.keras", "--data", "other.npz", "--task", "classification"]
+    more = {"run": ["--test", "broken.npz"], "compress": ["--chain", "int8", "--out", "x.tflite"]}
+    (tmp_path / "broken.npz").write_text("no archive")
+    code, out, err = mlbench(command, *own, *more.get(command, []))
+    assert code == 2
+    assert told in err
+    assert not any(text in out + err for text in _UNTOLD)
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "x.tflite").exists()
+
+
+def test_a_misfit_is_told_before_samples_are_drawn(mlbench, monkeypatch):
+    drawn = []
+    draw = Landmarks.sample
+
+    def counted(self, count, *arguments):
+        drawn.append(count)
+        return draw(self, count, *arguments)
+
+    monkeypatch.setattr(Landmarks, "sample", counted)
+    code, _, err = mlbench("run", "--model", "net.keras", "--task", "landmarks")
+    assert code == 2
+    assert "The network net takes crop as 6, the samples hold it as 96×96×1" in err
+    assert drawn == [1]
+
+
+def test_inputs_that_would_be_scaled_twice_are_refused_with_the_option_that_mends_it(mlbench, tmp_path):
+    stack = [layers.Input((6, 6, 1)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3)]
+    tf_keras.Sequential(stack).save("scaling.keras")
+    np.savez(
+        "images.npz",
+        x=np.random.default_rng(7).integers(0, 256, (90, 6, 6)).astype(np.uint8),
+        y=np.arange(90) % 3,
+    )
+    own = ["--model", "scaling.keras", "--data", "images.npz"]
+    for scale in ([], ["--scale", "255"]):
+        code, out, err = mlbench("run", *own, *_QUICK, *scale)
+        assert code == 2
+        assert "The network scaling divides the input x by about 255 in its first layers" in err
+        assert "give --scale 1, so that" in err
+        assert not any(text in out + err for text in _UNTOLD)
+    assert not (tmp_path / "runs").exists()
+    code, out, _ = mlbench("data", "check", "images.npz", "--model", "scaling.keras")
+    assert code == 2
+    assert "give --scale 1" in out
+    code, _, err = mlbench("train", *own, "--epochs", "0", "--scale", "1")
+    assert code == 0, err
+    assert "expects 0…255" not in err

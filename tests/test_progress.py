@@ -113,6 +113,26 @@ def test_what_shows_progress_follows_the_console_and_the_wish():
     assert isinstance(progress_on(terminal, quiet=True), Quiet)
 
 
+def _shown_of(total, steps, kind):
+    """What is shown of a task of so many steps, of which so many are done."""
+    out, clock = StringIO(), _Clock()
+    console = Console(file=out, width=120, force_terminal=kind is Bars, color_system=None)
+    progress = Bars(console) if kind is Bars else Lines(console, 30.0, clock)
+    with progress.task("Watching", total, "frames") as advance:
+        for _ in range(steps):
+            clock.now += 40
+            advance(20, None)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", [Bars, Lines])
+def test_a_task_without_steps_is_not_shown_and_one_of_unknown_length_is(kind):
+    assert "Watching" not in _shown_of(0, 0, kind)
+    assert "Watching" in _shown_of(100, 0, kind)
+    assert "Watching" in _shown_of(0, 3, kind)
+    assert "of 0" not in _shown_of(0, 3, kind)
+
+
 def test_quiet_keeps_warnings():
     out = StringIO()
     quiet = Quiet(Console(file=out))

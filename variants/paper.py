@@ -7,7 +7,10 @@ from typing import Any
 
 from mlbench.contracts import Block, Variant
 
-_FOR: dict[str, Any] = {"shape": (96, 96, 1), "outputs": 136}
+#: The paper's limits of a file (section 1), bytes: one asset of a package, and a package in the store.
+_LIMITS = {"asset file": 68e6, "store package": 100e6}
+
+_FOR: dict[str, Any] = {"shape": (96, 96, 1), "outputs": 136, "limits": _LIMITS}
 
 BASIC = Variant(
     "basic",

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mlbench.cli.experiment import Command
 from mlbench.cli.measure import measure_files, measured_task, tests_of
 from mlbench.cli.options import FILE, measuring_options, output_options, test_options
 from mlbench.cli.output import telling
@@ -16,12 +17,13 @@ from mlbench.errors import UsageError
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   mlbench compare runs/two_pool-1a2b3c4d runs/two_pool-5e6f7a8b
   mlbench compare old.tflite new.tflite --measure --no-pipeline
   mlbench compare old.tflite new.tflite --measure --fail-if "p50 > 5%" --fail-if "mae > 0.05px"
-"""
+""",
 )
 @click.argument("base", type=FILE)
 @click.argument("candidate", type=FILE)

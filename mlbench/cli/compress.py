@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from mlbench.cli.experiment import Command
 from mlbench.cli.options import (
     FILE,
     READING,
@@ -26,11 +27,12 @@ from mlbench.errors import UsageError
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  mlbench compress --variant two_pool --chain svd --out small.tflite\n"
     '  mlbench compress --variant basic --chain "svd(target=1MB)+dynamic" --out basic.tflite\n'
     "  mlbench compress digits.tflite --chain dynamic --out small.tflite\n"
     "  mlbench compress digits.tflite --chain int8 --data my.npz --task classification --out small.tflite\n"
-    "\nRarer options of training and tuning are flags too: `mlbench list options`."
+    "\nRarer options of training and tuning are flags too: `mlbench list options`.",
 )
 @click.argument("file", required=False, type=FILE)
 @network_options

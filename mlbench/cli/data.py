@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlbench.cli.experiment import Command
 from mlbench.cli.options import FILE, complete, model_of, reading_of, reading_options, task_for, task_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _show_schema(name: str | None, as_json: bool) -> None:
 
 @data.command(
     "check",
+    cls=Command,
     epilog="\b\nExamples:\n  mlbench data check my.npz\n  mlbench data check my.npz --picture sheet.png --json\n"
     "  mlbench data check my.npz --model my.keras",
 )
@@ -91,8 +93,7 @@ def check(
 ) -> None:
     """Tell what FILE (an .npz, FILE:ARRAY for other targets, or a folder of images) holds, and all that is wrong.
 
-    The exit code is 2 if the file cannot be used. The options of `mlbench run` for data are taken too: --column,
-    --scale, --mean, --std, --image-size, --channels.
+    The exit code is 2 if the file cannot be used.
     """
     from mlbench.data.checkup import check as looked_at
     from mlbench.data.sources import TestSet
@@ -118,13 +119,14 @@ def check(
 
 def _with_model(found: Checkup, model: str, task: Task, samples: Samples) -> Checkup:
     """The checkup, with what of the samples does not fit a network, or is doubtful for it."""
-    from mlbench.data.fitting import doubts_of, faults_of
+    from mlbench.data.fitting import doubts_of, faults_of, scaling_faults
 
     inputs, outputs, answered = _file(Path(model)) if model.endswith(".tflite") else _network(model, samples)
     faults = list(faults_of(samples, inputs, outputs, task, model))
     doubts, told = list[str](), list[str]()
     if not faults:
         facts = answered(samples.spread(64))
+        faults = list(scaling_faults(samples, facts.divisors, model))
         doubts = doubts_of(samples, inputs, outputs, task, facts)
         told = [f"{model}: {text}." for text in [task.outputs_told(facts.outputs)] if text]
     return dataclasses.replace(
@@ -147,12 +149,14 @@ def _file(model: Path) -> _Looked:
 def _network(model: str, samples: Samples) -> _Looked:
     """The same of a network of a user's own."""
     from mlbench.data.fitting import Facts
-    from mlbench.networks.facts import rescales, shapes_of
+    from mlbench.networks.facts import divisors_of, shapes_of
     from mlbench.networks.ports import predict
 
     taken = {name: encoding.shape for name, encoding in samples.encodings.items()}
     network = model_of(model, 0).build(taken, {}, 0)
-    return *shapes_of(network), lambda samples: Facts(rescales(network), predict(network, samples))
+    return *shapes_of(network), lambda samples: Facts(
+        divisors_of(network, samples), predict(network, samples)
+    )
 
 
 def _show(found: Checkup, task: Task, samples: Samples | None) -> None:

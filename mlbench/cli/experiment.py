@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ _KINDS: list[tuple[type, tuple[type, ...], str]] = [
 ]
 _TEXT: tuple[tuple[type, ...], str] = (str,), "text"
 
+_COLUMN_GAPS = 4  # characters before the first column of a help's section and between both
+
 
 class Setting(click.Option):
     """An option with a key.
@@ -40,13 +43,19 @@ class Setting(click.Option):
         key: as in the file: `training.rate`.
         holds_path: whether a value names a file, or one with an array (`FILE:ARRAY`); a function says so of values
             that may name something else.
+        rare: whether the help names it below, without explaining it.
     """
 
     def __init__(
-        self, *arguments: Any, key: str, holds_path: bool | Callable[[str], bool] = False, **attributes: Any
+        self,
+        *arguments: Any,
+        key: str,
+        holds_path: bool | Callable[[str], bool] = False,
+        rare: bool = False,
+        **attributes: Any,
     ) -> None:
         super().__init__(*arguments, **attributes)
-        self.key = key
+        self.key, self.rare = key, rare
         self._holds_path = holds_path
 
     @property
@@ -67,9 +76,41 @@ class Setting(click.Option):
         return self._holds_path if isinstance(self._holds_path, bool) else self._holds_path(value)
 
 
-def setting(key: str, *declarations: str, rare: bool = False, **attributes: Any) -> Callable[[Any], Any]:
-    """An option with a key; a rare one is not in `--help`."""
-    return click.option(*declarations, cls=Setting, key=key, hidden=rare, **attributes)
+def setting(
+    key: str, *declarations: str, rare: bool = False, unused: bool = False, **attributes: Any
+) -> Callable[[Any], Any]:
+    """An option with a key.
+
+    Args:
+        key: as in the file.
+        declarations: as of click.
+        rare: whether the help only names it.
+        unused: whether the command takes it because a file may hold it, and does nothing with it.
+        attributes: as of click.
+    """
+    return click.option(*declarations, cls=Setting, key=key, rare=rare, hidden=rare or unused, **attributes)
+
+
+class Command(click.Command):
+    """A command whose help names its rare options, by the tables of the file of an experiment."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See `click.Command`."""
+        super().format_options(ctx, formatter)
+        tables: dict[str, list[str]] = {}
+        for key, option in settings(self).items():
+            if option.rare:
+                flags = "/".join([option.opts[0], *option.secondary_opts[:1]])
+                tables.setdefault(key.partition(".")[0], []).append(flags)
+        if not tables:
+            return
+        width = formatter.width - max(map(len, tables)) - _COLUMN_GAPS
+        rows = [
+            (table, "\b\n" + textwrap.fill(", ".join(flags), width, break_on_hyphens=False))
+            for table, flags in tables.items()
+        ]
+        with formatter.section("Further options, explained by `mlbench list options`"):
+            formatter.write_dl(rows)
 
 
 def settings(command: click.Command) -> dict[str, Setting]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlbench.cli.experiment import Command
 from mlbench.cli.options import (
     FILE,
     complete,
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  mlbench inspect digits.tflite\n"
     "  mlbench inspect --variant two_pool --out layers.html\n"
     "  mlbench inspect my.keras --data my.npz --task classification\n"
     "  mlbench inspect my.keras --data my.npz --task classification --technique svd --ratio 4 --json\n"
-    "\nRarer options of training are flags too: `mlbench list options`."
+    "\nRarer options of training are flags too: `mlbench list options`.",
 )
 @click.argument("model", required=False)
 @click.option("--variant", shell_complete=complete("variants"), help="A network by name, in place of MODEL.")

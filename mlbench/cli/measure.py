@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlbench.cli.experiment import Command
 from mlbench.cli.options import (
     FILE,
     READING,
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  mlbench measure runs/*/two_pool-none.tflite --threads 2\n"
-    "  mlbench measure a.tflite b.tflite --data faces.npz --no-pipeline --json"
+    "  mlbench measure a.tflite b.tflite --data faces.npz --no-pipeline --json",
 )
 @click.argument("files", nargs=-1, required=True, type=FILE)
 @test_options

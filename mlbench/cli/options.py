@@ -111,7 +111,6 @@ reading_options = _options(
         "data.columns",
         "--column",
         "columns",
-        rare=True,
         multiple=True,
         metavar="WHAT=ARRAY",
         help="Which array of the file is x, y, x.NAME, y.NAME, group, split or id, as x=images. May be repeated.",
@@ -119,11 +118,10 @@ reading_options = _options(
     setting(
         "data.scale",
         "--scale",
-        rare=True,
         multiple=True,
         metavar="[NAME=]NUMBERS",
-        help="What inputs are divided by: a number, or one per channel (1,2,3); NAME= for one input of several. "
-        "[default: as the file says, or 255 for uint8]",
+        help="What inputs are divided by: a number (1: as stored), or one per channel (1,2,3); NAME= for one input of "
+        "several. [default: as the file says, or 255 for uint8]",
     ),
     setting(
         "data.mean",
@@ -505,7 +503,7 @@ measuring_options = _options(
         "budgets",
         multiple=True,
         help="Limit of each file: size=68MB, memory=12MB, p50=10ms, or a metric of the task: mae=1.2px, top1=98%. "
-        "May be repeated.",
+        "May be repeated. [default: the limits that a variant brings; the paper's: 68 MB and 100 MB]",
     ),
 )
 
@@ -575,10 +573,6 @@ output_options = _options(
         "output.json", "--json", "as_json", is_flag=True, help="Print records as JSON instead of tables."
     ),
 )
-
-
-#: The paper's limits of a file (section 1), bytes: one asset of a package, and a package in the store.
-_LIMITS = {"asset file": 68e6, "store package": 100e6}
 
 
 def task_of(name: str) -> Any:
@@ -774,8 +768,14 @@ def tuning_of(training: Any, **tune: Any) -> Any:
     return _validated("TuningOptions", names, **usual | given)
 
 
-def measuring_of(task: Any, devices: tuple[str, ...], budgets: tuple[str, ...], **options: Any) -> Any:
-    """How artifacts are measured, from the options."""
+def measuring_of(
+    task: Any,
+    devices: tuple[str, ...],
+    budgets: tuple[str, ...],
+    networks: Sequence[Any] = (),
+    **options: Any,
+) -> Any:
+    """How artifacts are measured, from the options; without a budget, networks bring their own limits."""
     from mlbench import plugins
     from mlbench.evaluation.budgets import Budget, parse_budget
     from mlbench.evaluation.quantities import Quantity
@@ -783,7 +783,8 @@ def measuring_of(task: Any, devices: tuple[str, ...], budgets: tuple[str, ...], 
 
     with naming("budgets"):
         given = tuple(parse_budget(text, task.metrics if task else ()) for text in budgets)
-    usual = tuple(Budget(name, Quantity("size", "bytes"), limit) for name, limit in _LIMITS.items())
+    limits = {name: limit for network in networks for name, limit in network.limits.items()}
+    usual = tuple(Budget(name, Quantity("size", "bytes"), limit) for name, limit in limits.items())
     with naming("devices"):
         for device in devices:
             plugins.load("device_runners", device.partition(":")[0])

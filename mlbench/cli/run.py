@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mlbench.cli.experiment import (
+    Command,
     experiment_options,
     from_experiment,
     naming,
@@ -39,6 +40,7 @@ from mlbench.errors import UsageError
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   mlbench run --variant two_pool --compress svd
@@ -48,10 +50,9 @@ Examples:
   mlbench run --model my.keras --data my.npz --task classification --compress tucker+int8
   mlbench run --variant basic --save-config experiment.toml
   mlbench run --config experiment.toml --set training.optimizer=muon --compress tucker
+  mlbench run --model my.keras --data my.npz --column x=images --column y=labels --scale 1
   mlbench list options
-
-Rarer options are keys of the file and of --set; the last command lists all.
-"""
+""",
 )
 @experiment_options
 @setting(
@@ -171,7 +172,7 @@ def plan_of(chains: tuple[str, ...], networks: tuple[Any, ...] = (), **options: 
         chains=steps,
         making=making,
         tests=tests,
-        measuring=measuring_of(making.source.task, seed=options["seed"], **measuring),
+        measuring=measuring_of(making.source.task, networks=networks, seed=options["seed"], **measuring),
         frozen_graph=options["pb"],
         workers=options["workers"],
         scheduler=options["scheduler"],

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlbench.cli.experiment import config_options, entries_of_space, naming, place_of, setting, settings
+from mlbench.cli.experiment import (
+    Command,
+    config_options,
+    entries_of_space,
+    naming,
+    place_of,
+    setting,
+    settings,
+)
 from mlbench.cli.options import (
     complete,
     data_options,
@@ -42,6 +50,7 @@ _SAMPLERS = ("model", "tpe", "nsga", "random")
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   mlbench search --variant basic --faces 1000 --trials 6 --epochs 1
@@ -52,7 +61,7 @@ Examples:
 
 The table [search] of the file says what may vary; see docs/how-to/search.md.
 Rarer options can be set in the file or by --set, as for `mlbench run`.
-"""
+""",
 )
 @config_options
 @setting(
@@ -112,8 +121,8 @@ Rarer options can be set in the file or by --set, as for `mlbench run`.
     metavar="URL",
     help="Database for the trials, e.g. postgresql+psycopg://USER@HOST/DATABASE. [default: a file in --out]",
 )
-@setting("chains", "--compress", "chains", multiple=True, rare=True, help="Of the file of a run: not used.")
-@setting("output.frozen_graph", "--pb", is_flag=True, rare=True, help="Likewise.")
+@setting("chains", "--compress", "chains", multiple=True, unused=True, help="Of the file of a run: not used.")
+@setting("output.frozen_graph", "--pb", is_flag=True, unused=True, help="Likewise.")
 @click.option(
     "--best",
     multiple=True,
@@ -179,7 +188,7 @@ class _Begun:
         plan = plan_of((), tuple(networks[_plain(text)] for text in texts), **options)
         plan = replace(plan, command=_command(options["study"]))
         progress = progress_bars()
-        material = plan.making.material(plan.making.used(), progress)
+        material = plan.making.material(plan.making.used(), progress, networks=plan.networks)
         task = plan.making.source.task
         aim = Aim(task.primary, plan.measuring.budgets if options["budgets"] else (), options["latency"])
         for budget in aim.unjudged:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mlbench.cli.experiment import Command
 from mlbench.cli.options import (
     FILE,
     chosen_network,
@@ -19,10 +20,11 @@ from mlbench.cli.output import progress_bars, telling
 
 
 @click.command(
+    cls=Command,
     epilog="\b\nExamples:\n  mlbench train --variant basic\n  mlbench train --variant two_pool --data faces.npz\n"
     "  mlbench train --model my.keras --data my.npz --task classification --epochs 20\n"
     "  mlbench train --variant one_pool --data faces.npz --start-from two_pool-1a2b3c4d5e6f7a8b --epochs 20\n"
-    "\nRarer options of training are flags too: `mlbench list options`."
+    "\nRarer options of training are flags too: `mlbench list options`.",
 )
 @network_options
 @data_options

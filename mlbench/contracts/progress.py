@@ -24,7 +24,10 @@ class Progress(Protocol):
     """Shows how far long work is: bars on a terminal, lines of a log elsewhere, nothing where it is to be quiet."""
 
     def task(self, title: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Advance]:
-        """A task of `total` steps, of which `done` were done by an earlier, interrupted command."""
+        """A task of `total` steps, of which `done` were done by an earlier, interrupted command.
+
+        A total of 0 stands for nothing to do, or a number that is not known: it is shown once a step is done.
+        """
         ...
 
     def say(self, text: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlbench.contracts.network import NetworkSource, Shapes
@@ -45,6 +46,7 @@ class Variant(NetworkSource):
         dense: units of the hidden dense layers.
         shape: height, width and channels that it is meant for; None: as the samples have.
         outputs: numbers that its first output answers; None: as the task asks.
+        limits: see `NetworkSource`.
     """
 
     name: str
@@ -53,14 +55,20 @@ class Variant(NetworkSource):
     dense: tuple[int, ...] = (1000, 500)
     shape: tuple[int, int, int] | None = None
     outputs: int | None = None
+    limits: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def build(self, inputs: Shapes, outputs: Shapes, seed: int) -> tf_keras.Model:
         """See `NetworkSource.build`."""
         return _built(self, inputs, outputs, seed)
 
+    def ends(self, inputs: Shapes, outputs: Shapes) -> tuple[Shapes, Shapes]:
+        """See `NetworkSource.ends`."""
+        name, shape, sizes = _ends(self, inputs, outputs)
+        return {name: shape}, {output: (size,) for output, size in sizes.items()}
+
     def key(self) -> Any:
         """See `NetworkSource.key`."""
-        return dataclasses.asdict(self)
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "limits"}
 
     def layers(self, shape: tuple[int, int, int] | None = None, outputs: int | None = None) -> list[Layer]:
         """Every layer with its output shape, parameters and multiply-accumulates, in order.

@@ -29,11 +29,11 @@ class Facts:
     """What is known of a network beside its shapes.
 
     Attributes:
-        rescales: whether its first layers map stored values themselves (Rescaling, Normalization); None: not known.
+        divisors: what its first layers divide an input by (Rescaling, Normalization), by name; none: not known.
         outputs: that it gives for some samples [n, …], by target.
     """
 
-    rescales: bool | None = None
+    divisors: Mapping[str, float] = field(default_factory=dict)
     outputs: Mapping[str, Array] = field(default_factory=dict)
 
 
@@ -115,7 +115,7 @@ def _remedy(wanted: Shape, given: tuple[int, ...]) -> str:
     if None not in wanted and math.prod(given) == math.prod(size or 0 for size in wanted):
         return "reshape x"
     if len(wanted) != len(given):
-        return f"give samples of {len(wanted)} axes"
+        return f"give samples of {len(wanted)} {'axis' if len(wanted) == 1 else 'axes'}"
     return "give samples of that shape"
 
 
@@ -183,6 +183,34 @@ def doubts_of(
     return [*found, *task.doubts(facts.outputs)]
 
 
+def scaling_faults(samples: Samples, divisors: Mapping[str, float], what: str) -> Iterator[str]:
+    """Why inputs would be scaled twice, by their encoding and by the network: a sentence each.
+
+    Args:
+        samples: to be learnt from, or tested on.
+        divisors: see `Facts`.
+        what: the network is called, at the start of a sentence.
+    """
+    for name, theirs in divisors.items():
+        encoding = samples.encodings[name]
+        ours = float(np.max(encoding.scale))
+        if min(ours, theirs) < _FAR or _largest(samples, name) > _NEAR_ONE:
+            continue
+        named = "" if len(samples.inputs) == 1 else f"{name}="
+        rest = ", without --mean and --std" if np.any(encoding.offset) else ""
+        yield (
+            f"{what} divides the input {name} by about {theirs:.3g} in its first layers, and mlbench would "
+            f"divide it by {ours:.4g} before that: give --scale {named}1{rest}, so that the network gets the values "
+            "as they are stored."
+        )
+
+
+def _largest(samples: Samples, name: str) -> float:
+    """The largest magnitude of an input."""
+    some = samples.spread(_LOOKED_AT)
+    return float(np.abs(some.encodings[name].encode(some.inputs[name])).max())
+
+
 def _range_doubt(name: str, stored: Array, samples: Samples, facts: Facts) -> str:
     encoding = samples.encodings[name]
     if len(encoding.shape) != 3:  # what ranges are usual is known of images alone
@@ -190,9 +218,13 @@ def _range_doubt(name: str, stored: Array, samples: Samples, facts: Facts) -> st
     values = encoding.encode(stored)
     low, high = float(values.min()), float(values.max())
     seen = f"Input {name} is {low:.4g}…{high:.4g} (stored as {stored.dtype})"
-    if facts.rescales and max(-low, high) <= _NEAR_ONE:
-        return f"{seen}, and the network's first layers scale it again: it probably expects 0…255; give --scale 1."
-    if not facts.rescales and max(-low, high) >= _FAR:
+    divisor = facts.divisors.get(name, 1.0)
+    if divisor >= _FAR and max(-low, high) <= _NEAR_ONE:
+        return (
+            f"{seen}, and the network's first layers divide it by about {divisor:.3g}: it probably expects 0…255; of "
+            f"values that were divided by 255 before they were stored, give --scale {1 / 255:.6f}."
+        )
+    if divisor < _FAR and max(-low, high) >= _FAR:
         return (
             f"{seen}: networks for images mostly expect 0…1 or -1…1; give --scale 255, or --scale, --mean and --std of "
             "its training."

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mlbench.contracts import Samples, Task
-from mlbench.data.fitting import Facts, Shapes, doubts_of, require_fit
+from mlbench.data.fitting import Facts, Shapes, doubts_of, require_fit, scaling_faults
+from mlbench.errors import UsageError
 from mlbench.networks.ports import predict
 
 if TYPE_CHECKING:
     import tf_keras
 
-_FIRST = 4  # layers behind the input in which values are brought to a range
 _RESCALING = ("Rescaling", "Normalization")
 _OPERATORS = ("truediv", "multiply", "subtract")  # names of arithmetic written as such, x / 127.5 - 1
 _SEEN = 64  # samples whose outputs are looked at
@@ -27,19 +29,27 @@ def shapes_of(network: tf_keras.Model) -> tuple[Shapes, Shapes]:
     }
 
 
-def require_network_fits(network: tf_keras.Model, task: Task, samples: Samples) -> None:
-    """Refuse samples that a network cannot take, or whose targets it cannot answer, before it is trained.
+def require_network_fits(network: tf_keras.Model, task: Task, samples: Samples, what: str) -> None:
+    """Refuse samples that a network cannot take, whose targets it cannot answer, or that would be scaled twice.
+
+    Args:
+        network: to be trained, or trained.
+        task: of the samples.
+        samples: to be learnt from, or tested on.
+        what: the network is called, at the start of a sentence.
 
     Raises:
         UsageError: why, and what to do.
     """
-    require_fit(samples, *shapes_of(network), task, f"The network {network.name}")
+    require_fit(samples, *shapes_of(network), task, what)
+    for fault in scaling_faults(samples, divisors_of(network, samples), what):
+        raise UsageError(fault)
 
 
 def doubts_of_network(network: tf_keras.Model, task: Task, samples: Samples) -> list[str]:
     """What is probably not meant about samples and a network, with what was seen; see `mlbench.data.fitting`."""
     outputs = predict(network, samples.spread(_SEEN))
-    return doubts_of(samples, *shapes_of(network), task, Facts(rescales(network), outputs))
+    return doubts_of(samples, *shapes_of(network), task, Facts(divisors_of(network, samples), outputs))
 
 
 def outputs_told(network: tf_keras.Model, task: Task, samples: Samples) -> str:
@@ -47,18 +57,60 @@ def outputs_told(network: tf_keras.Model, task: Task, samples: Samples) -> str:
     return task.outputs_told(predict(network, samples.spread(_SEEN)))
 
 
-def rescales(network: tf_keras.Model) -> bool:
-    """Whether the first layers of a network bring stored values to another range by themselves."""
-    return any(
-        type(layer).__name__ in _RESCALING or layer.name.rpartition(".")[2].startswith(_OPERATORS)
-        for layer in _first(network)
-    )
+def divisors_of(network: tf_keras.Model, samples: Samples) -> dict[str, float]:
+    """What the first layers of a network divide each input by, before they compute anything else of it.
+
+    It is measured, on some samples: how many times narrower their range is behind these layers. 1: as before.
+    """
+    inputs = zip(network.input_names, network.inputs, strict=True)
+    names = list(samples.inputs)
+    entries = {names[0] if len(names) == 1 else name: tensor for name, tensor in inputs}
+    some = samples.spread(_SEEN)
+    return {
+        name: _divisor(network, entries[name], some.encodings[name].encode(stored))
+        for name, stored in some.inputs.items()
+        if name in entries
+    }
 
 
-def _first(network: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
-    """The first layers behind the input, those of a model within the model too."""
-    behind = [layer for layer in network.layers if type(layer).__name__ != "InputLayer"]
-    for layer in behind[:_FIRST]:
-        yield layer
-        if hasattr(layer, "layers"):
-            yield from _first(layer)
+def _divisor(network: tf_keras.Model, entry: Any, values: Any) -> float:
+    before = after = float(np.ptp(values))
+    for node in _first_nodes(network, entry):
+        if _rescales(node.layer):
+            values = node.layer(*_called_with(node, values), **node.call_kwargs)
+            after = float(np.ptp(values))
+    return before / after if before and after else 1.0
+
+
+def _rescales(layer: tf_keras.layers.Layer) -> bool:
+    return type(layer).__name__ in _RESCALING or layer.name.rpartition(".")[2].startswith(_OPERATORS)
+
+
+def _called_with(node: Any, values: Any) -> list[Any]:
+    """The arguments of a call, with values in the place of the tensor."""
+    return [values if one is node.keras_inputs[0] else one for one in node.call_args]
+
+
+def _first_nodes(network: tf_keras.Model, entry: Any) -> Generator[Any, None, bool]:
+    """The first calls that a network's input goes through, up to a layer with weights or several inputs.
+
+    Returns whether there is no such layer.
+    """
+    layer = entry.node.layer
+    while (node := _next(network, layer)) is not None:
+        layer = node.layer
+        if len(node.keras_inputs) != 1:
+            return False
+        if hasattr(layer, "layers"):  # a network within the network
+            if not (yield from _first_nodes(layer, layer.inputs[0])):
+                return False
+        elif layer.weights and type(layer).__name__ not in _RESCALING:
+            return False
+        else:
+            yield node
+    return True
+
+
+def _next(network: tf_keras.Model, layer: Any) -> Any:
+    """The first call of a layer's output by a layer of a network; None: there is none."""
+    return next((node for node in layer.outbound_nodes if node.layer in network.layers), None)

@@ -34,7 +34,8 @@ from mlbench.export.profiler import ProfilerError, Times, times_of
 from mlbench.networks import building, counting, graph
 from mlbench.networks.importing.source import ImportedNetwork
 from mlbench.records import Device, InspectedLayer, Inspection, Interval, Layer, Sensitivities
-from mlbench.runs.measuring import few_groups, now
+from mlbench.runs.measuring import now
+from mlbench.runs.notes import few_groups
 from mlbench.runs.plan import Making
 from mlbench.runs.sensitivity import sensitivities_of
 from mlbench.system import environment
@@ -139,7 +140,7 @@ def inspect_named(
     if not tested:
         return inspect(_untrained(model, making), None, how, progress, model.name)
     used = making.used()
-    material = making.material(used, progress)
+    material = making.material(used, progress, networks=(model,))
     trained = train_baseline(model, material, making.training, progress, used[0])
     return inspect(trained.network(), material, how, progress, model.name)
 

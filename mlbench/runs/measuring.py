@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,13 +17,11 @@ from mlbench.errors import UsageError
 from mlbench.evaluation.budgets import Budget, verdicts_of
 from mlbench.evaluation.gallery import gallery_of
 from mlbench.evaluation.metrics import facts_of, scores_of
-from mlbench.evaluation.statistics import too_few
 from mlbench.evaluation.within_run import differences_of, numbers_of
 from mlbench.export.contents import DAMAGED
 from mlbench.export.contents import facts_of as facts_of_file
 from mlbench.records import (
     Artifact,
-    Difference,
     EncodingFacts,
     Failure,
     FileFacts,
@@ -31,6 +29,7 @@ from mlbench.records import (
     Measurement,
     Scores,
 )
+from mlbench.runs import notes
 from mlbench.runs.agreement import agreements_of, rows_answered
 from mlbench.system import environment
 
@@ -205,9 +204,9 @@ def measure(
             else None,
             "warnings": (
                 *doubts,
-                *_doubts(outcomes),
-                *_unjudged(artifacts[0].id, measurements, differences),
-                *_few(groups),
+                *notes.of_latencies(measurements),
+                *notes.without_verdict(artifacts[0].id, measurements, differences),
+                *notes.of_groups(groups),
             ),
         }
     )
@@ -302,61 +301,3 @@ def _scores_of(
             answers = task.settled(outputs, settings[where[0]])
             found.append(scores_of(task, place, answers, samples.targets, seed, numbers))
     return found
-
-
-def _unjudged(
-    baseline: str, measurements: list[Measurement], differences: list[Difference]
-) -> dict[str, None]:
-    """Why latencies have no verdict though the baseline's is known, each reason once."""
-    bases = {m.device: m.network for m in measurements if m.artifact == baseline and m.network}
-    judged = {(d.artifact, d.device) for d in differences if d.quantity == "p50_ratio"}
-    return {
-        f"p50 on {m.device} has no verdict: {too_few(min(len(m.network.bursts), len(base.bursts)))}.": None
-        for m in measurements
-        if m.artifact != baseline
-        and m.network
-        and (base := bases.get(m.device))
-        and (m.artifact, m.device) not in judged
-    }
-
-
-def _doubts(outcomes: list[Outcome]) -> list[str]:
-    """Why single figures may be worth less, each with a remedy."""
-    checks: list[tuple[Callable[[Any], bool], str]] = [
-        (
-            lambda t: abs(t.drift - 1) > 0.1,
-            "drifted by over 10 % while measured: let the machine cool, measure again.",
-        ),
-        (lambda t: t.cpu_per_wall < 0.9, "waited for the CPU: stop other programs and measure again."),
-        (
-            lambda t: t.p90_ms > 1.5 * t.p50_ms,
-            "is noisy (p90 over 1.5 × p50): stop other programs, measure again.",
-        ),
-    ]
-    rows = []
-    for outcome in outcomes:
-        measurement = outcome.measurement
-        if measurement.network is not None:
-            where = f"{measurement.artifact} on {measurement.device}"
-            rows += [f"Latency of {where} {text}" for wrong, text in checks if wrong(measurement.network)]
-    return rows
-
-
-#: Fewer groups give intervals that are too narrow: the percentile bootstrap covers about 90 % at twenty.
-_FEW_GROUPS = 20
-
-
-def _few(groups: dict[str, Groups]) -> list[str]:
-    """Test sets of too few groups to say much of others."""
-    return [told for name, found in groups.items() for told in few_groups({name: found.count}, found.unit)]
-
-
-def few_groups(counts: Mapping[str, int], unit: str) -> list[str]:
-    """What the reader must know of intervals over so few groups; nothing where there are enough."""
-    return [
-        f"The samples of {name} are of one {unit}: its intervals say nothing of others; test on more."
-        if count == 1
-        else f"The samples of {name} are of {count} {unit}s: its intervals are too narrow; test on more."
-        for name, count in counts.items()
-        if count < _FEW_GROUPS
-    ]

@@ -56,8 +56,9 @@ def run(plan: Plan, progress: Progress, material: Material | None = None) -> lis
     require_own_names(plan.tests, {_SPLIT: "the run's own test split"})
     used = plan.making.used()
     require_writable(plan.out / "report.html")
+    samples = None if material else plan.making.samples_for(plan.networks, progress)
     given = {test.name: test.load(plan.making.source.task, progress) for test in plan.tests}
-    material = material or plan.making.material(used, progress)
+    material = material or plan.making.material(used, progress, samples)
     for name, samples in given.items():
         _require_alike(name, samples, material)
     tests = {_SPLIT: material.samples.take(material.split.test)}

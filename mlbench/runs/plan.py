@@ -11,6 +11,7 @@ from mlbench.compression.chain import Chain
 from mlbench.contracts import NetworkSource, Progress, Samples, Variant
 from mlbench.data.sources import Source, TestSet
 from mlbench.errors import UsageError
+from mlbench.networks import building
 from mlbench.runs.measuring import Measuring
 from mlbench.training import accelerators
 from mlbench.training.baselines import Material, Trained, baseline_named, require_apart
@@ -43,8 +44,30 @@ class Making:
         start, teacher = (baseline_named(name, self.source.task) if name else None for name in names)
         return start, teacher
 
+    def samples_for(self, networks: Sequence[NetworkSource], progress: Progress) -> Samples | None:
+        """The samples of a file, which all networks fit; None where they are drawn: one is, to look at.
+
+        Args:
+            networks: that shall learn from them.
+            progress: is told of the samples.
+
+        Raises:
+            UsageError: the file cannot be read, a network does not fit, or there is no GPU.
+        """
+        self._prepare()
+        source = self.source
+        samples = None if source.sampled else source.load(progress)
+        seen = source.task.sample(1, source.seed) if samples is None and networks else samples
+        if seen is not None:
+            building.require_buildable(networks, source.task, seen, self.training.seed)
+        return samples
+
     def material(
-        self, used: Sequence[Trained | None], progress: Progress, samples: Samples | None = None
+        self,
+        used: Sequence[Trained | None],
+        progress: Progress,
+        samples: Samples | None = None,
+        networks: Sequence[NetworkSource] = (),
     ) -> Material:
         """What is learnt from, of which the baselines that are used have seen nothing that is kept back.
 
@@ -52,16 +75,23 @@ class Making:
             used: baselines.
             progress: is told of the samples.
             samples: where they are there already; else they are read or drawn.
+            networks: that shall learn from them; see `samples_for`.
 
         Raises:
-            UsageError: the samples cannot be read or split, a baseline has seen what it must not, or there is no GPU.
+            UsageError: the samples cannot be read or split, a network does not fit, a baseline has seen what it must
+                not, or there is no GPU.
         """
-        accelerators.prepare(self.training.accelerator)
-        accelerators.use_threads(self.training.threads)  # before any network is made, if only to look at it
+        self._prepare()
+        samples = self.samples_for(networks, progress) if samples is None else samples
         found = Material(self.source.task, *self.source.divided(progress, samples))
         for baseline in filter(None, used):
             require_apart(baseline, found)
         return found
+
+    def _prepare(self) -> None:
+        """Choose what TensorFlow shall use; before any network is made, if only to look at it."""
+        accelerators.prepare(self.training.accelerator)
+        accelerators.use_threads(self.training.threads)
 
     def experiment(self) -> dict[str, Any]:
         """As tables of the file of an experiment."""

@@ -18,10 +18,10 @@ from mlbench.errors import UsageError
 from mlbench.evaluation.metrics import facts_of
 from mlbench.export.artifacts import artifact_of, described, require_fitting, runnable
 from mlbench.export.notes import notes_of
-from mlbench.export.trial import Ends
 from mlbench.records import Artifact, Record, write_record
 from mlbench.runs.made import TrainedBaseline, WrittenFile
 from mlbench.runs.measuring import Measuring, measure, now
+from mlbench.runs.notes import by_kind, listed
 from mlbench.runs.pipeline import Finished, told, trained
 from mlbench.runs.plan import Making, require_own_names
 from mlbench.system import environment
@@ -45,7 +45,7 @@ def train_only(
         _require_network_file(out)
     told(slow_arithmetic(making.training), progress)
     used, metric = making.used(), making.source.task.primary
-    material = _material(making, used, progress)
+    material = _material(network, making, used, progress)
     setup = ChainSetup(material, making.tuning, progress)
     baseline = trained(network, (), making.training, setup, used[0])
     return TrainedBaseline(
@@ -74,7 +74,7 @@ def compress_only(
     _require_network_file(out)
     told(slow_arithmetic(making.training, making.tuning), progress)
     used, metric = making.used(), making.source.task.primary
-    material = _material(making, used, progress)
+    material = _material(network, making, used, progress)
     setup = ChainSetup(material, making.tuning, progress)
     baseline = trained(network, (chain,), making.training, setup, used[0])
     told(learnt_nothing(network.name, baseline, metric, making.training.rate), progress)
@@ -98,9 +98,11 @@ def compress_only(
     )
 
 
-def _material(making: Making, used: Sequence[Trained | None], progress: Progress) -> Material:
+def _material(
+    network: NetworkSource, making: Making, used: Sequence[Trained | None], progress: Progress
+) -> Material:
     """What is learnt from; what is odd about it is told."""
-    material = making.material(used, progress)
+    material = making.material(used, progress, networks=(network,))
     told(doubts_of_samples(material.samples, material.split, material.task), progress)
     return material
 
@@ -218,20 +220,23 @@ def _numbered(sets: Mapping[str, Samples]) -> list[str]:
 
 def _peculiar(artifacts: list[Artifact], faults: dict[str, str]) -> Iterator[str]:
     """What of the files that were measured makes their figures mean something else than one may think."""
-    first: Ends | None = None
-    for artifact in (one for one in artifacts if one.id not in faults):
-        ends = runnable(Path(artifact.path))
-        left = [port.name for port in ends.inputs if port.open]
-        if left:
-            yield f"{artifact.id} leaves sizes of {', '.join(left)} open: measured with each of them as 1."
-        if ends.samples > 1:
-            yield f"{artifact.id} takes {ends.samples} samples at a time: its times are of all {ends.samples}."
-        first = first or ends
-        if ends.taken != first.taken:
-            yield (
-                f"{artifact.id} takes {ends.taken}, {artifacts[0].id} takes {first.taken}: each was measured on inputs "
-                "of its own; their times and memory are of different work."
-            )
+    ends = {one.id: runnable(Path(one.path)) for one in artifacts if one.id not in faults}
+    first = next(iter(ends.values()), None)
+    left = {name: ", ".join(port.name for port in one.inputs if port.open) for name, one in ends.items()}
+    for ports, names in by_kind((ports, name) for name, ports in left.items() if ports).items():
+        leave = "leaves" if len(names) == 1 else "leave"
+        yield f"{listed(names)} {leave} sizes of {ports} open: measured with each of them as 1."
+    batches = by_kind((one.samples, name) for name, one in ends.items() if one.samples > 1)
+    for count, names in batches.items():
+        take, their = ("takes", "its") if len(names) == 1 else ("take", "their")
+        yield f"{listed(names)} {take} {count} samples at a time: {their} times are of all {count}."
+    others = by_kind((one.taken, name) for name, one in ends.items() if first and one.taken != first.taken)
+    for taken, names in others.items():
+        take = "takes" if len(names) == 1 else "take"
+        yield (
+            f"{listed(names)} {take} {taken}, {artifacts[0].id} takes {ends[artifacts[0].id].taken}: each was measured "
+            "on inputs of its own; their times and memory are of different work."
+        )
 
 
 def _told_apart(artifacts: list[Artifact]) -> list[Artifact]:

@@ -77,9 +77,12 @@ class Bars(_Spoken):
             TextColumn(unit + " {task.fields[text]}", markup=False),
         )
         with RichProgress(*columns, console=self._console) as bars:
-            bar = bars.add_task(title, total=total, completed=done, text="")
+            bar = bars.add_task(
+                title, total=total or None, completed=done, text="", visible=bool(total or done)
+            )
 
             def advance(done: int, text: str | None, *, mark: bool = False) -> None:
+                bars.update(bar, visible=True)
                 if text is None:
                     bars.update(bar, advance=done)
                 else:
@@ -104,7 +107,8 @@ class Lines(_Spoken):
     def task(self, title: str, total: int, unit: str, done: int = 0) -> Iterator[_Advance]:
         """A task of `total` steps."""
         task = _Counted(title, total, unit, done, self._clock())
-        self.say(task.line())
+        if total:
+            self.say(task.line())
         written = self._clock()
 
         def advance(done: int, text: str | None, *, mark: bool = False) -> None:
@@ -141,7 +145,8 @@ class _Counted:
         (first, before), (last, _) = next(begun, self._seen[0]), self._seen[-1]
         rate = (self._done - before) / (last - first) if last > first else 0.0
         share = f" ({self._done / self._total:.0%})" if self._done and self._total else ""
-        told = [f"{self._title}: {self._done:,} of {self._total:,} {self._unit}{share}"]
+        whole = f" of {self._total:,}" if self._total else ""
+        told = [f"{self._title}: {self._done:,}{whole} {self._unit}{share}"]
         if rate > 0:
             told.append(format_rate(rate))
             if left := max(0, self._total - self._done):

@@ -7,11 +7,18 @@ import numpy as np
 import pytest
 
 from mlbench.contracts import Encoding, NetworkSource, Samples
-from mlbench.data.fitting import Facts, doubts_of, doubts_of_samples, faults_of, require_fit
+from mlbench.data.fitting import (
+    Facts,
+    doubts_of,
+    doubts_of_samples,
+    faults_of,
+    require_fit,
+    scaling_faults,
+)
 from mlbench.data.split import Split
 from mlbench.errors import UsageError
 from mlbench.networks.building import build
-from mlbench.networks.facts import rescales
+from mlbench.networks.facts import divisors_of
 from mlbench.tasks.classification import Classification
 from mlbench.tasks.regression import Regression
 
@@ -25,6 +32,12 @@ def _samples(shape=(8, 8, 3), scale=255.0, y=None, dtype=np.uint8, names=("x",),
     targets = np.arange(count) % 3 if y is None else y
     encodings = dict.fromkeys(names, Encoding(shape, scale))
     return Samples(dict.fromkeys(names, stored), {"y": targets}, ids, ids, encodings)
+
+
+def _stored():
+    """Images that were divided by 255 before they were stored."""
+    samples = _samples(scale=1.0, dtype=np.float32)
+    return replace(samples, inputs={"x": samples.inputs["x"] / 255})
 
 
 def _faults(samples, inputs, outputs, task=_CLASSES):
@@ -118,9 +131,11 @@ def test_all_faults_are_told_not_the_first_alone():
             Facts(),
             "Input x is 0…255 .*: networks for images mostly expect 0…1",
         ),
-        (_samples(), Facts(rescales=True), "0…1 .*first layers scale it again: it probably expects 0…255"),
-        (_samples(scale=1.0), Facts(rescales=True), None),
-        (_samples(), Facts(rescales=False), None),
+        (_stored(), Facts({"x": 255.0}), "0…1 .*divide it by about 255: .* give --scale 0.003922"),
+        (_stored(), Facts({"x": 0.5}), None),  # to -1…1
+        (_samples(scale=1.0), Facts({"x": 127.5}), None),
+        (_samples(scale=1.0), Facts({"x": 0.5}), "Input x is 0…255 .*: networks for images mostly expect"),
+        (_samples(), Facts({"x": 1.0}), None),
     ],
 )
 def test_a_range_that_the_network_probably_does_not_expect_is_told(samples, facts, sentence):
@@ -128,6 +143,32 @@ def test_a_range_that_the_network_probably_does_not_expect_is_told(samples, fact
     assert [bool(re.search(sentence or "nothing", doubt)) for doubt in found] == [True] * (
         sentence is not None
     )
+
+
+@pytest.mark.parametrize(
+    ("samples", "divisor", "mend"),
+    [
+        (_samples(), 255.0, "give --scale 1, so that"),
+        (_samples(), 127.5, "give --scale 1, so that"),
+        (_samples(names=("x", "z")), 255.0, "give --scale x=1, so that"),
+        (_samples(scale=60.0), 60.0, None),  # it gets 0…4.25: whoever wrote it may have meant it
+        (_samples(), 0.5, None),  # 0…1 to -1…1
+        (_samples(scale=1.0), 255.0, None),
+        (_stored(), 255.0, None),  # a doubt: the option of mlbench is not at fault
+        (_samples(dtype=np.uint16, scale=257 / 255), 255.0, None),  # 16 bits to 0…255
+        (
+            replace(_samples(), encodings={"x": Encoding((8, 8, 3), 58.4, 123.7)}),
+            255.0,
+            "give --scale 1, without --mean and --std, so that",
+        ),
+    ],
+)
+def test_inputs_that_would_be_scaled_twice_are_a_fault(samples, divisor, mend):
+    found = list(scaling_faults(samples, {"x": divisor}, "The network net"))
+    assert len(found) == (mend is not None)
+    if mend:
+        assert f"The network net divides the input x by about {divisor:.3g} in its first layers" in found[0]
+        assert mend in found[0]
 
 
 def test_outputs_without_a_class_and_sigmoids_are_told():
@@ -177,16 +218,30 @@ def _network(*first, outputs=3):
     return tf_keras.Sequential([*layers, tf_keras.layers.Dense(outputs, name="y")])
 
 
-def test_a_network_shows_whether_it_rescales():
+def test_a_network_shows_what_it_divides_its_input_by():
     import tf_keras
 
-    layers = tf_keras.layers
-    assert rescales(_network(layers.Rescaling(1 / 255)))
-    assert not rescales(_network(layers.Conv2D(2, 3)))
+    layers, samples = tf_keras.layers, _samples(scale=1.0)
+
+    def divisor(network):
+        [found] = divisors_of(network, samples).values()
+        return found
+
+    assert divisor(_network(layers.Rescaling(1 / 255))) == pytest.approx(255)
+    assert divisor(_network(layers.ZeroPadding2D(), layers.Rescaling(2.0, -1.0))) == pytest.approx(0.5)
+    known = layers.Normalization(mean=[120.0] * 3, variance=[3600.0] * 3)
+    assert divisor(_network(known)) == pytest.approx(60)
+    assert divisor(_network(layers.Conv2D(2, 3))) == 1
+    assert divisor(_network(layers.Conv2D(3, 3), layers.Rescaling(1 / 6))) == 1, "not of the input"
     entry = layers.Input((8, 8, 3))
     written = layers.Flatten()(layers.ReLU()(entry / 127.5 - 1))
-    assert rescales(tf_keras.Model(entry, written))
-    assert rescales(_network(tf_keras.Sequential([layers.Rescaling(1 / 255, input_shape=(8, 8, 3))])))
+    assert divisor(tf_keras.Model(entry, written)) == pytest.approx(127.5)
+    gated = layers.Flatten()(layers.Multiply()([entry, layers.ReLU()(entry)]))
+    assert divisor(tf_keras.Model(entry, gated)) == 1
+    inner = tf_keras.Sequential([layers.Resizing(8, 8, input_shape=(8, 8, 3)), layers.Rescaling(1 / 255)])
+    assert divisor(_network(inner, layers.Rescaling(1 / 2))) == pytest.approx(510)
+    once = divisors_of(_network(layers.Rescaling(1 / 255)), _samples())
+    assert once == {"x": pytest.approx(255)}, "whatever the encoding"
 
 
 class _Fixed(NetworkSource):

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from mlbench.records import Groups, Record
-from mlbench.reports.terminal import show
+from mlbench.reports.terminal import TerminalReport, show
 from tests.reports.example_records import CHAINS, example, of_classes
 
 
@@ -66,6 +66,32 @@ def test_budgets_tell_their_limit_and_what_was_found() -> None:
         ],
         ["size=-10%: -10.0 % against the baseline", "does not fit, +0.0 %", "fits, -40.0 %", "fits, -85.0 %"],
     ]
+
+
+def test_rows_without_any_value_are_left_out() -> None:
+    record = example()
+    base = record.artifacts[0]
+    unknown = [one.model_copy(update={"parameters": None}) for one in record.artifacts]
+    assert "│ parameters" in _shown(record.model_copy(update={"artifacts": (base, *unknown[1:])}))
+    shown = _shown(record.model_copy(update={"artifacts": tuple(unknown)}))
+    assert "│ parameters" not in shown and "│ MACs" in shown
+    bare = [row.model_copy(update={"memory": None, "load_ms": None}) for row in record.measurements]
+    shown = _shown(record.model_copy(update={"measurements": tuple(bare)}))
+    assert "│ peak memory" not in shown and "│ load" not in shown and "│ p50" in shown
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"), [("200", 200), ("90", 90), (None, 120), ("0", 120), ("x", 120)]
+)
+def test_without_a_terminal_tables_are_as_wide_as_columns_says(
+    columns: str | None, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    record = example().model_copy(update={"warnings": ("word " * 100,)})
+    TerminalReport().write([record], None)
+    assert width - 5 < max(map(len, capsys.readouterr().out.splitlines())) <= width
 
 
 def _shown(record: Record) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.contracts import NetworkSource
-from mlbench.contracts.network import Shapes
+from mlbench.contracts.network import OpenShapes, Shapes
 from mlbench.errors import UsageError
 from mlbench.networks import storage
 from mlbench.networks.importing import formats, functions, keras2, keras3_config, trials
@@ -81,6 +81,10 @@ class ImportedNetwork(NetworkSource):
             return network
         given = {name: inputs.get(name, next(iter(inputs.values()))) for name in self.inputs}
         return keras2.sized(network, given)
+
+    def ends(self, inputs: Shapes, outputs: Shapes) -> tuple[OpenShapes, OpenShapes]:
+        """See `NetworkSource.ends`."""
+        return self.inputs, self.outputs
 
     def key(self) -> Any:
         """See `NetworkSource.key`."""

@@ -21,7 +21,7 @@ def run(plan: Plan, progress: Progress) -> list[Finished]:
     """
     if not (plan.workers > 1 or plan.scheduler):
         return pipeline.run(plan, progress)
-    material = plan.making.material(plan.making.used(), progress)
+    material = plan.making.material(plan.making.used(), progress, networks=plan.networks)
     _make_all(plan, material, progress)
     return pipeline.run(plan, progress, material)
 
