@@ -53,12 +53,19 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Frames between two searches for new faces.",
 )
-@click.option("--most", default=4, show_default=True, type=click.IntRange(1), help="Faces followed at once.")
+@click.option(
+    "--most",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Largest number of faces to follow at once.",
+)
 @click.option("--smooth", is_flag=True, help="Smooth the landmarks (One Euro filter).")
 @click.option(
     "--min-presence",
     type=click.FloatRange(0, 1),
-    help="Least chance of a face, for models that tell it. [default: as the file says, else 0.5]",
+    help="Lowest probability of a face at which it is kept, for models that output one. "
+    "[default: from the file, else 0.5]",
 )
 @click.option(
     "--min-size",
@@ -81,7 +88,7 @@ def live(
     as_json: bool,
     **rules: Any,
 ) -> None:
-    """Find and follow the faces of a video or a camera; print frames per second by part.
+    """Find and follow the faces of a video or a camera, and print frames per second of each part.
 
     No screen is needed. Ctrl-C ends a camera, and the figures so far are printed.
     """
