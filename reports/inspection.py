@@ -61,7 +61,9 @@ def sensitivity_title(found: Sensitivities) -> str:
 
 
 def print_table(console: Console, title: str, table: Table, frame: box.Box) -> None:
-    """A table below its title, apart from what stands around it where it is Markdown."""
+    """A table below its title, if it has rows; apart from what stands around it where it is Markdown."""
+    if not table.row_count:
+        return
     table.box = frame
     console.print(f"[bold]{escape(title)}[/]", highlight=False)
     if frame is box.MARKDOWN:

@@ -12,6 +12,7 @@ from mlbench.contracts import Report
 from mlbench.errors import UsageError
 from mlbench.records import Record
 from mlbench.records.rows import Row, rows_of
+from mlbench.system.installing import install_extra
 
 #: The experiment, where `$MLFLOW_EXPERIMENT_NAME` names none.
 _EXPERIMENT = "mlbench"
@@ -52,7 +53,7 @@ def _client() -> Any:
     try:
         import mlflow
     except ImportError as error:
-        message = "--to mlflow needs MLflow's client: pip install 'mlbench[mlflow]'."
+        message = f"--to mlflow needs MLflow's client: {install_extra('mlflow')}."
         raise UsageError(message) from error
     return mlflow
 

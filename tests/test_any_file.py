@@ -24,6 +24,7 @@ from mlbench.runs.measuring import Measuring
 from mlbench.runs.steps import measure_files
 from mlbench.system import children
 from mlbench.system.progress import Silent
+from mlbench.tasks.classification import Classification
 from mlbench.tasks.regression import Regression
 from tests.small_files import TYPES, Graph, looking_up, passing
 
@@ -70,6 +71,24 @@ def test_files_of_any_inputs_are_measured_side_by_side_on_inputs_of_their_own(tm
     show(record, Console(file=out, width=200))
     assert "numbers 1×3 int32" in out.getvalue()
     assert read_record(tmp_path / next(tmp_path.glob("measure-*")).name / "record.json") == record
+
+
+def test_measuring_says_what_inputs_become(tmp_path):
+    x, y = np.random.default_rng(7).integers(0, 256, (30, 4, 4)).astype(np.uint8), np.arange(30) % 3
+    x[0, 0] = 0, 255, 0, 0
+    np.savez(tmp_path / "images.npz", x=x, y=y)
+    said = []
+
+    class Told(Silent):
+        def say(self, text):
+            said.append(text)
+
+    tests = [TestSet(tmp_path / "images.npz")]
+    with pytest.raises(UsageError, match="4×4×1"):  # before it fails
+        measure_files(
+            _files(tmp_path, {"half": passing([1, 4])}), Classification(), tests, QUICK, tmp_path, (), Told()
+        )
+    assert "Input x [4×4×1]: uint8 0…255 → x / 255 = 0…1." in said
 
 
 def test_what_a_delegate_took_over_is_what_lies_between_the_ends_of_its_parts(tmp_path):

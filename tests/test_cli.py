@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tf_keras
 
 from mlbench.cli import cli
 from mlbench.cli.options import TUNING, tuning_of
@@ -404,6 +405,9 @@ def test_a_test_set_of_another_kind_is_refused_before_any_work(mlbench, tmp_path
     images = np.random.default_rng(7).integers(0, 256, (60, 24, 24)).astype(np.uint8)
     np.savez(tmp_path / "my.npz", x=images, y=np.arange(60) % 3)
     np.savez(tmp_path / "other.npz", **arrays)
+    layers = tf_keras.layers
+    stack = [layers.Input((24, 24, 1)), layers.Flatten(), layers.Dense(3)]
+    tf_keras.Sequential(stack).save(tmp_path / "net.keras")
     command = [
         "run",
         "--task",
@@ -412,10 +416,10 @@ def test_a_test_set_of_another_kind_is_refused_before_any_work(mlbench, tmp_path
         "my.npz",
         "--split",
         "stratified",
-        "--variant",
-        "tiny",
+        "--model",
+        "net.keras",
     ]
     code, _, err = mlbench(*command, "--test", "other.npz")
     assert code == 2
     assert told in err
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "baselines").exists() and not (tmp_path / "runs").exists()

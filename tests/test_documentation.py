@@ -15,7 +15,7 @@ from tests.test_documented_commands import PAGES
 
 ROOT = Path(__file__).parents[1]
 
-pytest.importorskip("mkdocs", reason="MkDocs is not installed: pip install 'mlbench[docs]'")
+pytest.importorskip("mkdocs", reason="MkDocs is not installed: pip install -e '.[docs]'")
 
 #: "per" is meant: a scale per channel, seconds per epoch.
 _PER = re.compile(

@@ -284,7 +284,7 @@ def test_it_is_understood(command, request, tmp_path, monkeypatch):
         assert all(re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M) for target in arguments)
     elif program.endswith("pip"):
         extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-        assert set(re.findall(r"mlbench\[(\w+)\]", command.text)) <= set(extras)
+        assert set(re.findall(r"(?:mlbench|\.|whl)\[(\w+)\]", command.text)) <= set(extras)
     elif program == "python" and arguments[0] == "-m":
         assert importlib.util.find_spec(arguments[1])
     elif program == "python":
@@ -508,7 +508,7 @@ def test_it_runs(command, place, monkeypatch, tmp_path, capsys):
         return
     assert command.words[0] == "mlbench"
     if command.words[1] == "prepare":
-        pytest.importorskip("dlib", reason="dlib is not installed: pip install 'mlbench[prepare]'")
+        pytest.importorskip("dlib", reason="dlib is not installed: pip install -e '.[prepare]'")
     if "--clear" in command.words:
         monkeypatch.setenv("MLBENCH_CACHE", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))  # where completion is installed

@@ -12,7 +12,7 @@ import pytest
 
 from tests.small_files import classifying
 
-yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: pip install 'mlbench[test]'")
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: pip install -e '.[test]'")
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "docs" / "examples" / "gate.yml"
@@ -56,9 +56,10 @@ def _step(name):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_steps_are_these_and_install_what_is_published():
+def test_the_steps_are_these_and_install_a_wheel():
     assert list(STEPS) == ["Install", "The network before", "Compare", "Report"]
-    assert STEPS["Install"]["run"] == "pip install mlbench"
+    assert STEPS["Install"]["run"] == 'pip install "$WHEEL"'
+    assert re.search(r"/mlbench-[\d.]+-py3-none-any\.whl$", STEPS["Install"]["env"]["WHEEL"])
 
 
 @pytest.mark.slow

@@ -130,7 +130,7 @@ def test_an_sdist_builds_the_same_wheel(checkout, wheel, build, tmp_path):
 
 
 def test_what_is_uploaded_is_in_order(wheel, checkout, build):
-    pytest.importorskip("twine", reason="twine is not installed: pip install 'mlbench[dev]'")
+    pytest.importorskip("twine", reason="twine is not installed: pip install -e '.[dev]'")
     files = wheel, build(checkout, "build_sdist")
     done = _run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=checkout)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from rich.console import Console
 from mlbench.cli import diagnosis, listing
 from mlbench.system.progress import Bars
 
-_BRACKETS = ["pip install 'mlbench[prepare]'", "line 3: [/x] is not a number"]
+_BRACKETS = ["pip install -e '.[prepare]'", "line 3: [/x] is not a number"]
 
 
 @pytest.mark.parametrize("text", _BRACKETS)

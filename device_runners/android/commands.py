@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     "  mlbench run --variant two_pool --compress svd --device host --device android\n"
 )
 def android() -> None:
-    """The harness app for phones: build it, install it."""
+    """Build and install the app that measures on phones."""
 
 
 @android.command()
@@ -28,13 +28,13 @@ def android() -> None:
     multiple=True,
     default=("arm64-v8a",),
     show_default=True,
-    help="Processor to build for; repeat for several: arm64-v8a, armeabi-v7a, x86_64.",
+    help="Processor architecture: arm64-v8a, armeabi-v7a or x86_64. May be repeated.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="The APK to write. [default: where the runner looks]"
+    "--out", type=click.Path(path_type=Path), help="The APK to write. [default: where mlbench looks for it]"
 )
 @click.option("--keystore", type=click.Path(path_type=Path), help="Your signing key. [default: a debug key]")
-@click.option("--key-alias", default="mlbench", show_default=True, help="Its name in --keystore.")
+@click.option("--key-alias", default="mlbench", show_default=True, help="Name of the key in --keystore.")
 def build(abis: tuple[str, ...], out: Path | None, keystore: Path | None, key_alias: str) -> None:
     """Build the signed, aligned and checked APK from this checkout.
 
@@ -58,7 +58,7 @@ def build(abis: tuple[str, ...], out: Path | None, keystore: Path | None, key_al
 
 
 @android.command()
-@click.option("--serial", help="Which phone. [default: the only one]")
+@click.option("--serial", help="Serial number of the phone. [default: the only one that is connected]")
 @click.option(
     "--live",
     "models",
@@ -69,7 +69,7 @@ def build(abis: tuple[str, ...], out: Path | None, keystore: Path | None, key_al
     "--smooth", is_flag=True, help="Smooth the landmarks that the live screen draws (One Euro filter)."
 )
 def install(serial: str | None, models: tuple[str, ...], smooth: bool) -> None:
-    """Install the app, and give its live screen networks to choose from."""
+    """Install the app, with the networks that its live screen offers."""
     from mlbench.device_runners.android import installation, live, phone
     from mlbench.device_runners.android.runner import apk_to_install
     from mlbench.export import ready_models

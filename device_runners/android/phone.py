@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbench.errors import UsageError
+from mlbench.system.installing import install_extra
 
 _CHUNK = 64 * 1024  # the sync protocol's largest
 _SETTLE_S = 5.0  # for a phone that was just plugged in, or whose answer is late
@@ -217,7 +218,7 @@ def connect(serial: str | None) -> Phone:
     try:
         import adbutils
     except ImportError as error:
-        message = "Phones need the package adbutils: pip install 'mlbench[android]'."
+        message = f"Phones need the package adbutils: {install_extra('android')}."
         raise PhoneError(message) from error
     states = _settled(serial)
     chosen = serial or _only(states)

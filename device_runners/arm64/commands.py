@@ -13,7 +13,7 @@ import click
     "  mlbench run --variant basic --compress dynamic --device host --device arm64:cortex-a76\n"
 )
 def arm64() -> None:
-    """Install or remove the emulated ARM system, which tests whether answers hold on ARM CPUs."""
+    """Install or remove the emulated ARM system, which runs files on the kernels of ARM CPUs."""
 
 
 @arm64.command()

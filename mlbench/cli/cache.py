@@ -8,10 +8,10 @@ import click
 
 
 @click.command(epilog="\b\nExamples:\n  mlbench cache\n  mlbench cache --json\n  mlbench cache --clear")
-@click.option("--clear", is_flag=True, help="Remove all baselines and stages.")
+@click.option("--clear", is_flag=True, help="Remove all cached baselines and stages.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a sentence.")
 def cache(clear: bool, as_json: bool) -> None:
-    """Where finished baselines and stages are kept, and how much room they take."""
+    """Show where trained baselines and compression stages are cached, and how much disk space they take."""
     from mlbench.system import cache as cached
     from mlbench.system.sizes import format_size
 

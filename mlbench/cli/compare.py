@@ -34,21 +34,21 @@ Examples:
     "--fail-if",
     "conditions",
     multiple=True,
-    help='End with exit code 1 if it got worse by more: "p50 > 5%", "size > 0%", "memory > 10%", or the first metric '
-    'of the task: "mae > 0.05px", "top1 > 1pp".',
+    help='Exit with code 1 if CANDIDATE is worse by more than this: "p50 > 5%", "size > 0%", "memory > 10%", or the '
+    'first metric of the task: "mae > 0.05px", "top1 > 1pp".',
 )
 @click.option(
     "--not-interleaved",
     "anyway",
     is_flag=True,
-    help="Compare latencies even if they are of two machines or two times, and say so.",
+    help="Compare latencies even if they were measured on two machines or at two times; the output says so.",
 )
 @test_options
 @measuring_options
 @output_options
 @telling
 def compare(base: Path, candidate: Path, measured: bool, as_json: bool, **options: Any) -> None:
-    """Say what CANDIDATE changed against BASE, and how surely: two runs, or two .tflite files with --measure."""
+    """Compare CANDIDATE with BASE, with confidence intervals: two runs, or two .tflite files with --measure."""
     from rich.console import Console
 
     from mlbench.cli import comparison_table

@@ -31,8 +31,7 @@ from mlbench.errors import UsageError
     epilog="\b\nExamples:\n  mlbench compress --variant two_pool --chain svd --out small.tflite\n"
     '  mlbench compress --variant basic --chain "svd(target=1MB)+dynamic" --out basic.tflite\n'
     "  mlbench compress digits.tflite --chain dynamic --out small.tflite\n"
-    "  mlbench compress digits.tflite --chain int8 --data my.npz --task classification --out small.tflite\n"
-    "\nRarer options of training and tuning are flags too: `mlbench list options`.",
+    "  mlbench compress digits.tflite --chain int8 --data my.npz --task classification --out small.tflite\n",
 )
 @click.argument("file", required=False, type=FILE)
 @network_options
@@ -43,12 +42,12 @@ from mlbench.errors import UsageError
     shell_complete=complete("compressors", "none"),
     help="Compressors joined by +, as svd(rank=32)+int8.",
 )
-@click.option("--out", type=FILE, required=True, help="The .tflite to write.")
+@click.option("--out", type=FILE, required=True, help="The .tflite file to write.")
 @data_options
 @training_options
 @tuning_options
 @telling
-@click.option("--pb", is_flag=True, help="Write the paper's frozen .pb graph too.")
+@click.option("--pb", is_flag=True, help="Also write the paper's frozen .pb graph.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
 @click.pass_context
 def compress(
@@ -65,8 +64,8 @@ def compress(
 ) -> None:
     """Compress a baseline and write the file, without measuring it.
 
-    Given a finished float .tflite FILE, quantise that: its answers are compared with the original's, on --data where it
-    is given (of which int8 measures ranges on a part), else on random inputs; --task adds its metrics.
+    Given a float .tflite FILE, quantise it. Its outputs are compared with the original's on --data, or on random inputs
+    without; int8 is calibrated on a part of --data. --task adds the task's metrics.
     """
     if file is not None:
         click.echo(_quantised(context, file, chain, out, as_json, options))
@@ -97,7 +96,7 @@ def _quantised(
         if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
     }
     if useless := [flag for name, flag in given.items() if name not in _OF_FILES]:
-        message = f"{useless[0]} is of no use for a finished file, which is quantised as it is: leave out {useless[0]}."
+        message = f"{useless[0]} has no effect on a .tflite file, which is quantised as it is: leave it out."
         raise UsageError(message)
     if "chain" not in given:
         message = (

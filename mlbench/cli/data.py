@@ -25,10 +25,10 @@ _SHOWN, _PICTURED = 5, 24  # samples of the table, and of the sheet
 
 
 @click.group(invoke_without_command=True)
-@click.option("--schema", "named", metavar="TASK", help="As `mlbench data schema TASK`.")
+@click.option("--schema", "named", metavar="TASK", help="Same as `mlbench data schema TASK`.")
 @click.pass_context
 def data(context: click.Context, named: str | None) -> None:
-    """What a file of samples must hold, and what is wrong with one."""
+    """Show what a file of samples must contain, and check one."""
     if context.invoked_subcommand is None:
         if named is None:
             click.echo(context.get_help())
@@ -78,7 +78,7 @@ def _show_schema(name: str | None, as_json: bool) -> None:
 @click.option(
     "--task",
     shell_complete=complete("tasks"),
-    help="Task of the samples. [default: what the file is clearly for]",
+    help="Task of the samples. [default: inferred from the file]",
 )
 @click.option(
     "--model",
@@ -91,9 +91,9 @@ def _show_schema(name: str | None, as_json: bool) -> None:
 def check(
     file: str, task: str | None, model: str | None, picture: Path | None, as_json: bool, **options: Any
 ) -> None:
-    """Tell what FILE (an .npz, FILE:ARRAY for other targets, or a folder of images) holds, and all that is wrong.
+    """Show what FILE contains, and everything that is wrong with it.
 
-    The exit code is 2 if the file cannot be used.
+    FILE is an .npz, FILE:ARRAY for other targets, or a folder of images. The exit code is 2 if it cannot be used.
     """
     from mlbench.data.checkup import check as looked_at
     from mlbench.data.sources import TestSet

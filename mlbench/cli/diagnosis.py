@@ -18,6 +18,7 @@ from mlbench import plugins
 from mlbench.contracts import Variant
 from mlbench.errors import UsageError
 from mlbench.system.cache import cache_folder
+from mlbench.system.installing import install, install_extra
 from mlbench.system.sizes import format_size
 
 
@@ -49,15 +50,13 @@ def checks() -> list[Check]:
     return [
         _python(),
         *(
-            _package(name, needed=True, remedy="pip install mlbench")
-            for name in ("tensorflow", "tf_keras", "numpy")
+            _package(name, needed=True, remedy=install(name))
+            for name in ("tensorflow", "tf_keras", "numpy", "ai-edge-litert", "opencv-python-headless")
         ),
-        _package("ai-edge-litert", needed=True, remedy="pip install mlbench"),
-        _package("opencv-python-headless", needed=True, remedy="pip install 'opencv-python-headless<5'"),
-        _guarded("face detector", _cascade, needed=True, remedy="pip install 'opencv-python-headless<5'"),
+        _guarded("face detector", _cascade, needed=True, remedy=install("opencv-python-headless")),
         _guarded("appearance model", _appearance, needed=True, remedy="reinstall mlbench"),
         _guarded("measuring process", _worker, needed=True, remedy="reinstall mlbench, or free memory"),
-        _package("dlib-bin", needed=False, remedy="pip install 'mlbench[prepare]' (for mlbench prepare)"),
+        _package("dlib-bin", needed=False, remedy=f"{install_extra('prepare')} (for mlbench prepare)"),
         _room(
             "memory",
             psutil.virtual_memory().available,

@@ -11,9 +11,9 @@ import click
 @click.command(epilog="\b\nExample:\n  mlbench doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def doctor(as_json: bool) -> None:
-    """Say what is installed, what is missing and how to get it.
+    """Show what is installed, what is missing and how to install it.
 
-    The exit code is 1 where the main job cannot run.
+    The exit code is 1 if `mlbench run` would not work.
     """
     from mlbench.cli import diagnosis
 

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 @click.group()
 def faces() -> None:
-    """The bundled appearance model: sample faces from it, or fit another."""
+    """Sample faces from the bundled appearance model, vary and join faces, or fit another model."""
 
 
 @faces.command("sample", epilog="\b\nExample:\n  mlbench faces sample --count 5000 --out faces.npz")
-@click.option("--count", default=SAMPLED, show_default=True, type=click.IntRange(1), help="How many faces.")
+@click.option("--count", default=SAMPLED, show_default=True, type=click.IntRange(1), help="Number of faces.")
 @click.option("--seed", default=7, show_default=True, type=SEED, help="Seed of all random numbers.")
 @click.option("--model", type=FILE, help="An appearance model. [default: the bundled one]")
 @click.option(
-    "--margin", default=1.0, show_default=True, help="Crop side over the side of the face's box, 0.8 to 1.25."
+    "--margin",
+    default=1.0,
+    show_default=True,
+    help="Side of the crop divided by the side of the face's box, 0.8 to 1.25.",
 )
 @click.option("--out", type=FILE, required=True, help="The file to write, .npz or .csv.")
 def sample(count: int, seed: int, model: Path | None, margin: float, out: Path) -> None:
@@ -46,10 +49,10 @@ def sample(count: int, seed: int, model: Path | None, margin: float, out: Path) 
     "  mlbench faces join all.npz --source congress --out congress.npz",
 )
 @click.argument("inputs", nargs=-1, required=True, type=FILE)
-@click.option("--source", help="Use only rows whose `source` is this.")
+@click.option("--source", help="Use only rows with this `source`.")
 @click.option("--out", type=FILE, required=True, help="The file to write, .npz or .csv.")
 def join(inputs: tuple[Path, ...], source: str | None, out: Path) -> None:
-    """One file of faces from several; with --source, of one source's faces alone."""
+    """Join files of faces; with --source, keep only the faces of one source."""
     from mlbench.faces.dataset import joined
     from mlbench.faces.files import require_faces_suffix, write_faces
 
@@ -79,14 +82,14 @@ def _of_source(path: Path, source: str | None) -> Faces:
     "vary", epilog="\b\nExample:\n  mlbench faces vary portraits.npz --count 20000 --out varied.npz"
 )
 @click.argument("data", type=FILE)
-@click.option("--source", help="Use only rows whose `source` is this.")
+@click.option("--source", help="Use only rows with this `source`.")
 @click.option(
-    "--count", default=SAMPLED, show_default=True, type=click.IntRange(1), help="How many variations."
+    "--count", default=SAMPLED, show_default=True, type=click.IntRange(1), help="Number of variations."
 )
 @click.option("--seed", default=7, show_default=True, type=SEED, help="Seed of all random numbers.")
 @click.option("--out", type=FILE, required=True, help="The .npz to write.")
 def vary(data: Path, source: str | None, count: int, seed: int, out: Path) -> None:
-    """Labelled faces, and more faces made of them: of other shapes and expressions, covered, in another light.
+    """Augment labelled faces: other shapes and expressions, partly covered, in other light.
 
     The file says by `split` which are for training, validation and test. Only the former are varied, so that errors
     on validation and test are those of real faces of other persons.
@@ -107,7 +110,7 @@ def vary(data: Path, source: str | None, count: int, seed: int, out: Path) -> No
 
 @faces.command("fit", epilog="\b\nExample:\n  mlbench faces fit portraits.npz --out appearance.npz")
 @click.argument("data", type=FILE)
-@click.option("--source", help="Use only rows whose `source` is this.")
+@click.option("--source", help="Use only rows with this `source`.")
 @click.option("--out", type=FILE, required=True, help="The model to write, .npz.")
 def fit(data: Path, source: str | None, out: Path) -> None:
     """Fit an appearance model on labelled faces."""

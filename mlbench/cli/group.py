@@ -97,7 +97,7 @@ def _code_of_command() -> int:
     except click.ClickException as error:
         error.show()
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. The same command goes on where it was.", err=True)
+        click.echo("Stopped. The same command continues from here.", err=True)
         return 130
     except MemoryError:
         click.echo("Error: not enough memory; close other programs or choose a smaller variant.", err=True)

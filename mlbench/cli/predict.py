@@ -24,7 +24,7 @@ from mlbench.cli.options import FILE, detector_option
 )
 @detector_option("haar")
 @click.option("--out", type=FILE, help="Picture with the 68 points. [default: IMAGE-points.png]")
-@click.option("--json", "as_json", is_flag=True, help="Print the box and the points.")
+@click.option("--json", "as_json", is_flag=True, help="Print the box and the points as JSON.")
 def predict(image: Path, model: str, detector: str, out: Path | None, as_json: bool) -> None:
     """Find the largest face of a photograph and draw its 68 landmarks."""
     from mlbench.export import ready_models

@@ -18,13 +18,15 @@ from mlbench.cli.output import progress_bars, telling
 )
 @click.argument("inputs", nargs=-1, required=True, type=FILE)
 @click.option("--out", type=FILE, required=True, help="faces.npz or faces.csv.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes. [default: the number of cores]")
-@click.option("--all-faces", is_flag=True, help="Every face of an image, not the largest alone.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Number of processes. [default: the number of cores]"
+)
+@click.option("--all-faces", is_flag=True, help="Take every face of an image, not only the largest.")
 @click.option(
     "--margin",
     default=1.0,
     show_default=True,
-    help="Crop side over the side of the face's box, 0.5 to 4; the file keeps it, networks follow it.",
+    help="Side of the crop divided by the side of the face's box, 0.5 to 4; kept in the file and used by its networks.",
 )
 @click.option(
     "--detector",
@@ -38,11 +40,11 @@ from mlbench.cli.output import progress_bars, telling
 @click.option(
     "--upsample", default=0, show_default=True, help="How often dlib's detector doubles the image (0 to 2)."
 )
-@click.option("--summary-file", is_flag=True, help="Write OUT.summary.json too.")
+@click.option("--summary-file", is_flag=True, help="Also write OUT.summary.json.")
 @telling
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def prepare(inputs: tuple[Path, ...], out: Path, as_json: bool, **options: Any) -> None:
-    """Photographs to labelled faces: detect, label with dlib's 68 points, crop (the paper's pipeline)."""
+    """Turn photographs into labelled faces: detect, label with dlib's 68 points, crop (the paper's pipeline)."""
     from mlbench.faces import preparation
 
     chosen = {name: value for name, value in options.items() if value is not None}

@@ -32,7 +32,7 @@ from mlbench.errors import UsageError
     help="A report that needs no file, by its name in `mlbench list reports`: mlflow, terminal.",
 )
 def report(runs: tuple[Path, ...], out: Path, to: str | None) -> None:
-    """One HTML page of the records of RUNS: folders of runs, or record.json files."""
+    """Write an HTML page of the records of RUNS: folders of runs, or record.json files."""
     from mlbench import plugins
     from mlbench.records.collection import RecordFiles
     from mlbench.system.files import require_writable

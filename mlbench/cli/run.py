@@ -84,12 +84,12 @@ Examples:
 @output_options
 @telling
 @setting(
-    "output.frozen_graph", "--pb", rare=True, is_flag=True, help="Write the paper's frozen .pb graph too."
+    "output.frozen_graph", "--pb", rare=True, is_flag=True, help="Also write the paper's frozen .pb graph."
 )
 def run(chains: tuple[str, ...], save_config: str | None, **options: Any) -> None:
-    """The main job: train or reuse the baseline, compress, tune, export, measure, record, show.
+    """Train or reuse the baseline, compress, tune, export, measure, and show the results.
 
-    An interrupted run goes on where it was when the same command is given again.
+    The same command continues a run that was interrupted.
     """
     plan = plan_of(chains, **options)
     if save_config is not None:

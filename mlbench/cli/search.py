@@ -60,7 +60,6 @@ Examples:
   mlbench search --best size=128KB
 
 The table [search] of the file says what may vary; see docs/how-to/search.md.
-Rarer options can be set in the file or by --set, as for `mlbench run`.
 """,
 )
 @config_options

@@ -23,16 +23,15 @@ from mlbench.cli.output import progress_bars, telling
     cls=Command,
     epilog="\b\nExamples:\n  mlbench train --variant basic\n  mlbench train --variant two_pool --data faces.npz\n"
     "  mlbench train --model my.keras --data my.npz --task classification --epochs 20\n"
-    "  mlbench train --variant one_pool --data faces.npz --start-from two_pool-1a2b3c4d5e6f7a8b --epochs 20\n"
-    "\nRarer options of training are flags too: `mlbench list options`.",
+    "  mlbench train --variant one_pool --data faces.npz --start-from two_pool-1a2b3c4d5e6f7a8b --epochs 20\n",
 )
 @network_options
 @data_options
 @training_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
 @telling
-@click.option("--out", type=FILE, help="Write the network's .tflite here too.")
-@click.option("--pb", is_flag=True, help="With --out: write the paper's frozen .pb graph too.")
+@click.option("--out", type=FILE, help="Also write the network's .tflite to this file.")
+@click.option("--pb", is_flag=True, help="With --out: also write the paper's frozen .pb graph.")
 def train(variant: str, model: str | None, out: Path | None, pb: bool, as_json: bool, **options: Any) -> None:
     """Train a baseline into the cache, where `mlbench run` finds it."""
     from mlbench.runs import steps

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, features
 
+from mlbench.system.installing import install
+
 with suppress(ImportError):
     import_module("pillow_heif").register_heif_opener()  # a plug-in of Pillow; photographs of many phones
 
@@ -34,8 +36,8 @@ _FORMATS = sorted(_PLAIN & Image.OPEN.keys())  # registered above
 
 #: Ways to use images that are not decoded, by ending.
 _CONVERT = "convert them to JPEG or PNG"
-_HEIF = f"pip install pillow-heif, or {_CONVERT}"
-_REBUILD = f"pip install a Pillow that decodes them, or {_CONVERT}"
+_HEIF = f"{install('pillow-heif')}, or {_CONVERT}"
+_REBUILD = f"install a Pillow that decodes them, or {_CONVERT}"
 _RAW = dict.fromkeys((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"), _CONVERT)
 _OTHERS = dict.fromkeys((".jxl", ".psd", ".tga", ".svg", ".pdf", ".eps", ".mov", ".mp4"), _CONVERT)
 _KNOWN = (

@@ -13,6 +13,7 @@ from mlbench.compression.delivery import export
 from mlbench.compression.stages import ChainSetup, compress
 from mlbench.contracts import NetworkSource, Progress, Samples, Task
 from mlbench.data.fitting import doubts_of_samples
+from mlbench.data.reading import told as inputs_told
 from mlbench.data.sources import TestSet
 from mlbench.errors import UsageError
 from mlbench.evaluation.metrics import facts_of
@@ -197,6 +198,8 @@ def _sets(
             raise UsageError(message)
         return {}
     given = {test.name: test.load(task, progress) for test in tests}
+    for line in dict.fromkeys(line for samples in given.values() for line in inputs_told(samples)):
+        progress.say(line)
     return given or {"sampled": task.sample_cut(margins, _DRAWN, seed, "test")}
 
 

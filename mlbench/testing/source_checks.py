@@ -61,7 +61,7 @@ def check_describes_itself(source: NetworkSource) -> None:
 
 
 def check_its_network_fits_the_shapes(source: NetworkSource, inputs: Shapes, outputs: Shapes) -> None:
-    """Inputs and outputs of its network have the asked shapes and, where there are several, names."""
+    """Inputs and outputs of its network have the asked shapes, as it says before, and, of several, names."""
     network = source.build(inputs, outputs, 7)
     given = {layer.name: tuple(layer.output.shape[1:]) for layer in graph.input_layers(network)}
     made = zip(network.output_names, network.outputs, strict=True)
@@ -69,6 +69,10 @@ def check_its_network_fits_the_shapes(source: NetworkSource, inputs: Shapes, out
     for found, asked in ((given, inputs), (answers, outputs)):
         alike = dict(found) == dict(asked) if len(asked) > 1 else [*found.values()] == [*asked.values()]
         assert alike, f"its network has {found} where {dict(asked)} is asked for"
+    if ends := source.ends(inputs, outputs):
+        said = [[*found.values()] for found in ends]
+        made_of = [[*found.values()] for found in (given, answers)]
+        assert said == made_of, f"its network has {made_of} where it said {said}"
 
 
 def check_equal_seeds_give_equal_networks(source: NetworkSource, inputs: Shapes, outputs: Shapes) -> None:

@@ -73,7 +73,7 @@ def jvm(build_tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="session")
 def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A real adb server of this session's own: its own port, its own keys."""
-    adbutils = pytest.importorskip("adbutils", reason="needs adbutils: pip install 'mlbench[android]'")
+    adbutils = pytest.importorskip("adbutils", reason="needs adbutils: pip install -e '.[android]'")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])

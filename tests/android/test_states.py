@@ -16,7 +16,7 @@ Listed = Callable[[str], None]
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listed]:
     """An adb server that answers `host:devices` with the given text."""
-    pytest.importorskip("adbutils", reason="needs adbutils: pip install 'mlbench[android]'")
+    pytest.importorskip("adbutils", reason="needs adbutils: pip install -e '.[android]'")
     answers: list[str] = []
 
     class Server(socketserver.StreamRequestHandler):

@@ -112,7 +112,7 @@ def test_common_kinds_of_photographs(tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     if f".{ending}" not in SUFFIXES:
         path.write_bytes(b"\0\0\0\x1cftypheic")
-        with pytest.raises(BadImageError, match=r"not an image of a known format: pip install"):
+        with pytest.raises(BadImageError, match=r"not an image of a known format: .*pip install"):
             read_grey(path)
         return
     Image.fromarray(COLOUR).save(path)

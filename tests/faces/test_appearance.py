@@ -112,7 +112,7 @@ def test_drawn_dots_are_found_at_the_landmarks(model: AppearanceModel) -> None:
 
 
 def test_dlibs_detector_accepts_the_samples(sampled: Faces) -> None:
-    dlib = pytest.importorskip("dlib", reason="dlib is not installed: pip install 'mlbench[prepare]'")
+    dlib = pytest.importorskip("dlib", reason="dlib is not installed: pip install -e '.[prepare]'")
     detector = dlib.get_frontal_face_detector()
     found = [len(detector(enlarged(image), 0)) > 0 for image in sampled.images]
     assert np.mean(found) >= 0.95

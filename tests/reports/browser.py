@@ -22,7 +22,7 @@ def chromium() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
-    pytest.importorskip("playwright", reason="Playwright is not installed: pip install 'mlbench[test]'")
+    pytest.importorskip("playwright", reason="Playwright is not installed: pip install -e '.[test]'")
     return found
 
 

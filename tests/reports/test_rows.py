@@ -120,14 +120,14 @@ def test_a_server_that_refuses_is_one_sentence(mlflow, monkeypatch):
 
 def test_without_mlflow_and_for_a_file_it_is_refused(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(UsageError, match=r"pip install 'mlbench\[mlflow\]'"):
+    with pytest.raises(UsageError, match="pip install 'mlflow-skinny>=3'"):
         MlflowReport().write([example("basic")], None)
     with pytest.raises(UsageError, match="give --to mlflow"):
         MlflowReport().write([example("basic")], tmp_path / "runs.mlflow")
 
 
 def test_mlflow_itself_takes_the_runs(monkeypatch, tmp_path):
-    client = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install 'mlbench[mlflow]'")
+    client = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install -e '.[mlflow]'")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
     client.set_tracking_uri(f"sqlite:///{tmp_path}/runs.db")
     record = example("basic")

@@ -68,6 +68,12 @@ def test_budgets_tell_their_limit_and_what_was_found() -> None:
     ]
 
 
+def test_a_table_without_rows_is_left_out() -> None:
+    record = example()
+    assert "Budgets" in _shown(record)
+    assert "Budgets" not in _shown(record.model_copy(update={"budgets": ()}))
+
+
 def test_rows_without_any_value_are_left_out() -> None:
     record = example()
     base = record.artifacts[0]

@@ -51,7 +51,7 @@ def _program(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    pytest.importorskip("psycopg", reason="no psycopg: pip install mlbench[cluster]")
+    pytest.importorskip("psycopg", reason="no psycopg: pip install -e '.[cluster]'")
     program = _program("initdb")
     # Not in pytest's folder, which no other user may enter; the path of a socket must be short, too.
     with tempfile.TemporaryDirectory(prefix="mlbench-") as folder:

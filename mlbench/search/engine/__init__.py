@@ -16,6 +16,7 @@ from mlbench.search.engine.pools import InProcess, Pool
 from mlbench.search.engine.steps import Planner
 from mlbench.search.work import Engine
 from mlbench.system.environment import cores
+from mlbench.system.installing import install_extra
 from mlbench.training.baselines import Material
 
 
@@ -56,7 +57,7 @@ def _cluster(planner: Planner, workers: int, scheduler: str | None, progress: Pr
         from mlbench.search.engine.local import LocalWorkers
     except ModuleNotFoundError as error:
         message = (
-            f'--workers and --scheduler need {error.name}: pip install "mlbench[cluster]", or use one worker.'
+            f"--workers and --scheduler need {error.name}: {install_extra('cluster')}, or use one worker."
         )
         raise UsageError(message) from error
 
