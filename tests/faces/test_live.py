@@ -183,7 +183,9 @@ def test_a_change_of_size_is_noted_and_faces_are_found_anew():
 def test_a_face_across_the_border_is_found_and_drawn(tmp_path):
     network = FaceNetwork.of(ready_models.file_named("basic"))
     detector = SimpleNamespace(detect=lambda grey: [Box(-30, -20, 100, 100)])
-    (track,) = live.follower(detector, network, None, Clock()).step(np.full((96, 160), 90, np.uint8), 0.0)
+    (track,) = live.follower(detector, network, Rules(), Clock(), track=False).step(
+        np.full((96, 160), 90, np.uint8), 0.0
+    )
     assert np.isfinite(track.points).all()
     grey = np.full((96, 160), 90, np.uint8)
     assert live.drawn(grey, grey, [track]).shape == (96, 160, 3)
