@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--camera", type=click.IntRange(0), help="Number of a camera. [default: 0, without --video]")
 @click.option(
     "--model",
-    default="basic",
+    default="compact",
     show_default=True,
     help="A .tflite of mlbench, or the name of one that `mlbench list models` shows.",
 )

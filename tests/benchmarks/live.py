@@ -3,7 +3,7 @@
     python -m tests.benchmarks.live                                  # a table per question
     python -m tests.benchmarks.live --data faces_dev.npz             # of real faces
     python -m tests.benchmarks.live --first-seed 40 --idle 1 2 3     # to choose by: other videos
-    python -m tests.benchmarks.live --strip docs/pictures/live.jpg   # the picture of the page
+    python -m tests.benchmarks.live --models compact --strip docs/pictures/live.jpg
 
 The first row is the paper's pipeline: `basic` behind the Haar detector, in each frame.
 
@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -43,16 +44,20 @@ PAPER = "basic, haar, each frame"
 
 @dataclass(frozen=True)
 class Way:
-    """A pipeline: network, detector, and whether it follows faces or detects in each frame; see `Rules.idle`."""
+    """A pipeline: network, detector, and how faces are followed; None: they are detected in each frame."""
 
     model: str
     detector: str
-    track: bool
-    idle: int = Rules.idle
+    rules: Rules | None = None
 
     def __str__(self) -> str:
-        idle = "" if self.idle == Rules.idle else f", idle {self.idle}"
-        return f"{self.model}, {self.detector}, {f'tracked{idle}' if self.track else 'each frame'}"
+        told = "each frame"
+        if self.rules:
+            given, usual = asdict(self.rules), asdict(Rules())
+            told = ", ".join(
+                ["tracked", *(f"{key} {given[key]}" for key in given if given[key] != usual[key])]
+            )
+        return f"{self.model}, {self.detector}, {told}"
 
 
 @dataclass
@@ -148,8 +153,11 @@ def ways(given: argparse.Namespace) -> list[Way]:
             print(error)
             continue
         for model in given.models:
-            found.append(Way(model, detector, track=False))
-            found += [Way(model, detector, True, idle) for idle in given.idle]
+            found.append(Way(model, detector))
+            found += [
+                Way(model, detector, Rules(every=every, idle=idle))
+                for every, idle in product(given.every, given.idle)
+            ]
     return found
 
 
@@ -181,7 +189,8 @@ def measure(given: argparse.Namespace) -> dict[str, Scores]:
     for scene, seed, frames in videos(given):
         for way in chosen:
             one, finder = scores[str(way)], plugins.load("detectors", way.detector)(SMALLEST)
-            made = follower(finder, networks[way.model], Rules(idle=way.idle), one.clock, way.track)
+            rules, track = way.rules or Rules(), way.rules is not None
+            made = follower(finder, networks[way.model], rules, one.clock, track)
             scored(one, made, frames, scene, seed)
     return scores
 
@@ -259,6 +268,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--every", type=int, nargs="+", default=[Rules.every])
     parser.add_argument("--idle", type=int, nargs="+", default=[Rules.idle])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--detectors", nargs="+", default=DETECTORS)
