@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlbench.export.interpreter import Port
 
 #: Of configurations and results; `RunConfig.SCHEMA` of the app.
-SCHEMA = 3
+SCHEMA = 4
 
 #: What an app that reads or writes another schema comes to.
 OTHER_APP = "the app is another mlbench's: make this one's with `mlbench android build`, and run again"

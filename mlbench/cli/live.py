@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--camera", type=click.IntRange(0), help="Number of a camera. [default: 0, without --video]")
 @click.option(
     "--model",
-    default="basic",
+    default="compact",
     show_default=True,
     help="A .tflite of mlbench, or the name of one that `mlbench list models` shows.",
 )
@@ -104,7 +104,7 @@ def live(
         require_writable(out)
     finder, network = faces.detector_for(detector, min_size), FaceNetwork.of(ready_models.file_named(model))
     source, watched, track = _source(video, camera), faces.Watched(), rules.pop("track")
-    follower = faces.follower(finder, network, Rules(**rules) if track else None, watched.clock)
+    follower = faces.follower(finder, network, Rules(**rules), watched.clock, track)
     progress, total = progress_bars(), frames or source.total
     with written(out, source.fps) as writer, progress.task("Watching", total, "frames") as advance:
         faces.watch(source, follower, watched, min_size, writer, frames, advance)

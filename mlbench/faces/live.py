@@ -164,10 +164,12 @@ def detector_for(name: str, min_size: int) -> Detector:
     return found
 
 
-def follower(detector: Detector, network: FaceNetwork, rules: Rules | None, clock: Clock) -> Follower:
-    """What finds faces in frames by these parts, which are timed; without rules, in each frame anew."""
+def follower(
+    detector: Detector, network: FaceNetwork, rules: Rules, clock: Clock, track: bool = True
+) -> Follower:
+    """What finds faces in frames by these parts, which are timed; in each frame anew, or by following them."""
     detect, look = clock.around("detector", detector.detect), clock.around("network", network.look)
-    return Tracker(detect, look, rules) if rules else EachFrame(detect, look)
+    return (Tracker if track else EachFrame)(detect, look, rules)
 
 
 def watch(

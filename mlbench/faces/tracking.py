@@ -3,8 +3,8 @@
 Per frame:
 
 1. Each face that is followed is looked at where its landmarks were. It is lost where that is refused.
-2. The detector searches the whole frame where no face is followed, where one was lost in this frame, and every so many
-   frames. What it finds beside the faces that are followed is a new face, if that is not refused.
+2. The detector searches the whole frame where a face was lost in this frame, and every so many frames: of fewer where
+   no face is followed. What it finds beside the faces that are followed is a new face, if that is not refused.
 3. Of two tracks that have come to lie on one face, the later one ends.
 
 To look at a box: the network answers its landmarks, and they give the face's box anew. Where the new box is far from
@@ -46,6 +46,7 @@ class Rules:
 
     Attributes:
         every: frames from one search of the whole frame to the next, while faces are followed.
+        idle: the same, at most, while no face is followed.
         most: faces that are followed at once, the largest first.
         min_presence: the chance of a face below which a crop is refused, where the network tells it; None: as its
             file says.
@@ -58,6 +59,7 @@ class Rules:
     """
 
     every: int = 15
+    idle: int = 3
     most: int = 4
     min_presence: float | None = None
     smooth: bool = False
@@ -66,6 +68,11 @@ class Rules:
     same: float = 0.3
     inside: float = 0.5
     patience: int = 2
+
+    def refuse(self, answer: Look) -> bool:
+        """Whether what was seen is not taken for a face."""
+        least = self.min_presence
+        return not answer.shown if least is None or answer.presence is None else answer.presence < least
 
 
 @dataclass
@@ -104,13 +111,14 @@ class Tracker:
         self._detect, self._look, self._rules = detect, look, rules
         self.tracks: list[Track] = []
         self._numbers = 0
-        self._since = 0  # frames since the last search
+        self._since = rules.idle  # frames since the last search: the first frame is searched
 
     def step(self, grey: Grey, seconds: float = 0.0) -> list[Track]:
         """The faces of the next frame uint8 [height,width], which was taken at a time."""
         lost = self._follow(grey)
         self._since += 1
-        if lost or not self.tracks or self._since >= self._rules.every:
+        every, idle = self._rules.every, self._rules.idle
+        if lost or self._since >= (every if self.tracks else min(every, idle)):
             self._search(grey)
         for track in self.tracks:
             track.shown = track.filter(track.points, seconds) if self._rules.smooth else track.points
@@ -159,11 +167,9 @@ class Tracker:
             box, answer = moved, self._look(grey, moved)
             moved = TO_BOX.box(*extent(answer.points))
         far = box.overlap(moved) < self._rules.lost
-        return None if self._refuses(answer) or far or not self._in_frame(moved, grey) else (moved, answer)
-
-    def _refuses(self, answer: Look) -> bool:
-        least = self._rules.min_presence
-        return not answer.shown if least is None or answer.presence is None else answer.presence < least
+        return (
+            None if self._rules.refuse(answer) or far or not self._in_frame(moved, grey) else (moved, answer)
+        )
 
     def _in_frame(self, box: Box, grey: Grey) -> bool:
         return box.common(Box(0, 0, grey.shape[1], grey.shape[0])) >= self._rules.inside * box.area
@@ -175,14 +181,15 @@ class Tracker:
 class EachFrame:
     """Detects in every frame, as the paper's pipeline does; takes the steps of a `Tracker`, and follows nothing."""
 
-    def __init__(self, detect: Detect, look: LookAt) -> None:
-        """Detect with a detector, and look with a network; see `Tracker`."""
-        self._detect, self._look = detect, look
+    def __init__(self, detect: Detect, look: LookAt, rules: Rules = Rules()) -> None:
+        """Detect with a detector, look with a network, and refuse as the rules say; see `Tracker`."""
+        self._detect, self._look, self._rules = detect, look, rules
 
     def step(self, grey: Grey, seconds: float = 0.0) -> list[Track]:
         """The faces of a frame, the largest first."""
         found = [(box, self._look(grey, box)) for box in self._detect(grey)]
+        kept = [(box, answer) for box, answer in found if not self._rules.refuse(answer)]
         return [
             Track(number, box, answer.points, answer.presence, shown=answer.points)
-            for number, (box, answer) in enumerate(found, 1)
+            for number, (box, answer) in enumerate(kept, 1)
         ]

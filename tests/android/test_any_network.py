@@ -191,4 +191,4 @@ def test_a_configuration_of_an_older_mlbench_is_refused(jvm: JvmHost, networks: 
     config.write_text(json.dumps(json.loads(config.read_text()) | {"schema": 1}))
     run = instrument(jvm, config, tmp_path / "x")
     assert run.code == 0
-    assert "this app reads configurations of schema 3, not 1: build and install" in run.said["error"]
+    assert "this app reads configurations of schema 4, not 1: build and install" in run.said["error"]

@@ -155,7 +155,7 @@ def test_live_screen_with_a_network_that_does_not_load_says_so(
 def test_live_screen_without_what_the_host_tells_says_so(jvm: JvmHost, live: Path, frames: Grey) -> None:
     told = live / "plain.json"
     told.write_text(json.dumps(json.loads(told.read_text()) | {"schema": 2}))
-    assert "reads configurations of schema 3, not 2" in str(ask(jvm, "live empty", live, frames[0])["shown"])
+    assert "reads configurations of schema 4, not 2" in str(ask(jvm, "live empty", live, frames[0])["shown"])
     told.unlink()
     assert "plain.json is not beside it" in str(ask(jvm, "live empty", live, frames[0])["shown"])
 

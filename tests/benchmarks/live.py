@@ -2,7 +2,10 @@
 
     python -m tests.benchmarks.live                                  # a table per question
     python -m tests.benchmarks.live --data faces_dev.npz             # of real faces
-    python -m tests.benchmarks.live --strip docs/pictures/live.jpg   # the picture of the page
+    python -m tests.benchmarks.live --first-seed 40 --idle 1 2 3     # to choose by: other videos
+    python -m tests.benchmarks.live --models compact --strip docs/pictures/live.jpg
+
+The first row is the paper's pipeline: `basic` behind the Haar detector, in each frame.
 
 Pipelines take turns scene by scene. Times are of the processor, on one thread: other programs do not count.
 """
@@ -12,7 +15,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -21,7 +25,7 @@ import numpy as np
 from mlbench import plugins
 from mlbench.errors import UsageError
 from mlbench.export import ready_models
-from mlbench.faces.dataset import OUTER_EYE_CORNERS, Faces
+from mlbench.faces.dataset import OUTER_EYE_CORNERS
 from mlbench.faces.face_network import FaceNetwork
 from mlbench.faces.files import read_faces
 from mlbench.faces.live import SMALLEST, Clock, drawn, follower
@@ -34,6 +38,26 @@ _LONG = ("covered", "leaving")  # scenes that take two turns, to see faces come 
 _WITHOUT = (*_LONG, "empty")  # scenes with frames in which there is no face to follow
 
 DETECTORS = ("haar", "dlib", "blazeface", "blazeface_short")
+MODELS = ("basic", "compact", "compact_small")
+PAPER = "basic, haar, each frame"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A pipeline: network, detector, and how faces are followed; None: they are detected in each frame."""
+
+    model: str
+    detector: str
+    rules: Rules | None = None
+
+    def __str__(self) -> str:
+        told = "each frame"
+        if self.rules:
+            given, usual = asdict(self.rules), asdict(Rules())
+            told = ", ".join(
+                ["tracked", *(f"{key} {given[key]}" for key in given if given[key] != usual[key])]
+            )
+        return f"{self.model}, {self.detector}, {told}"
 
 
 @dataclass
@@ -119,52 +143,55 @@ def scored(scores: Scores, pipeline: object, frames: list[Frame], scene: str, se
         scores.tremble.append(float(np.sqrt(np.var(still, axis=0).mean())))
 
 
-def pipelines(names: Iterable[str]) -> dict[str, tuple[str, Rules | None]]:
-    """Detector and rules of each pipeline that can run here."""
-    found: dict[str, tuple[str, Rules | None]] = {}
-    for name in names:
+def ways(given: argparse.Namespace) -> list[Way]:
+    """The pipelines that are asked for and can run here."""
+    found: list[Way] = []
+    for detector in given.detectors:
         try:
-            plugins.load("detectors", name)(SMALLEST).require_ready()
+            plugins.load("detectors", detector)(SMALLEST).require_ready()
         except UsageError as error:
             print(error)
             continue
-        found[f"{name}, each frame"] = (name, None)
-        if name in ("haar", "blazeface"):
-            found[f"{name}, tracked"] = (name, Rules())
-            found[f"{name}, tracked, smoothed"] = (name, Rules(smooth=True))
+        for model in given.models:
+            found.append(Way(model, detector))
+            found += [
+                Way(model, detector, Rules(every=every, idle=idle))
+                for every, idle in product(given.every, given.idle)
+            ]
     return found
 
 
 def compared(a: Scores, b: Scores) -> str:
-    """Mean difference of NME, a - b, on faces that both found; the 95 % interval resamples videos."""
+    """Mean difference of NME, a - b, on faces that both found, in points; the 95 % interval resamples videos."""
     videos: dict[tuple[str, int], list[float]] = {}
     for key in a.nme.keys() & b.nme.keys():
         videos.setdefault(key[:2], []).append(a.nme[key] - b.nme[key])
     sums, counts = (np.array([value(one) for one in videos.values()], float) for value in (sum, len))
     rows = np.random.default_rng(7).integers(len(videos), size=(5000, len(videos)))
     low, high = np.percentile(sums[rows].sum(1) / counts[rows].sum(1), [2.5, 97.5]) * 100
-    return f"{100 * sums.sum() / counts.sum():+.2f} % ({low:+.2f} to {high:+.2f})"
+    return f"{100 * sums.sum() / counts.sum():+.2f} points ({low:+.2f} to {high:+.2f})"
 
 
-def videos(count: int, seeds: int, faces: Faces | None) -> Iterator[tuple[str, int, list[Frame]]]:
+def videos(given: argparse.Namespace) -> Iterator[tuple[str, int, list[Frame]]]:
     """The frames of each scene and seed."""
+    faces = read_faces(given.data) if given.data else None
     for number, (name, scene) in enumerate(SCENES.items()):
-        for seed in range(seeds):
-            length = 2 * count if name in _LONG else count
-            yield name, seed, list(sequence(scene, length, seed=1000 * (seed + 1) + number, faces=faces))
+        for seed in range(given.first_seed, given.first_seed + given.seeds):
+            length = given.frames * (2 if name in _LONG else 1)
+            yield name, seed, list(sequence(scene, length, seed=1000 * seed + number, faces=faces))
 
 
-def measure(
-    model: str, count: int, seeds: int, faces: Faces | None, names: Iterable[str] = DETECTORS
-) -> dict[str, Scores]:
+def measure(given: argparse.Namespace) -> dict[str, Scores]:
     """All pipelines on all videos."""
-    network = FaceNetwork.of(ready_models.file_named(model))
-    chosen = pipelines(names)
-    scores = {name: Scores() for name in chosen}
-    for scene, seed, frames in videos(count, seeds, faces):
-        for name, (detector, rules) in chosen.items():
-            finder = plugins.load("detectors", detector)(SMALLEST)
-            scored(scores[name], follower(finder, network, rules, scores[name].clock), frames, scene, seed)
+    networks = {model: FaceNetwork.of(ready_models.file_named(model)) for model in given.models}
+    chosen = ways(given)
+    scores = {str(way): Scores() for way in chosen}
+    for scene, seed, frames in videos(given):
+        for way in chosen:
+            one, finder = scores[str(way)], plugins.load("detectors", way.detector)(SMALLEST)
+            rules, track = way.rules or Rules(), way.rules is not None
+            made = follower(finder, networks[way.model], rules, one.clock, track)
+            scored(one, made, frames, scene, seed)
     return scores
 
 
@@ -205,12 +232,18 @@ def show(scores: dict[str, Scores]) -> None:
     for name, one in scores.items():
         errors = ([error for key, error in one.nme.items() if key[0] == scene] for scene in scenes)
         row(name, *(f"{np.mean(some or np.nan):.2%}" for some in errors))
-    head("pipeline", "NME against each frame", "times as many frames/s as haar, face shown", "all")
+    told = "NME against each frame", "against the first network", "times as many frames/s, face shown", "all"
+    head("pipeline", *told)
     for name in (name for name in scores if "tracked" in name):
-        each = f"{name.split(',')[0]}, each frame"
-        base = scores.get("haar, each frame", scores[name])
+        model, detector, mode = name.split(", ", 2)
+        others = (
+            f"{model}, {detector}, each frame",
+            f"{next(iter(scores)).split(', ')[0]}, {detector}, {mode}",
+        )
+        base = scores.get(PAPER, scores[name])
         times = (scores[name].fps(some) / base.fps(some) for some in (followed, [*SCENES]))
-        row(name, compared(scores[name], scores[each]), *(f"{time:.1f}" for time in times))
+        differences = (compared(scores[name], scores[other]) for other in others)
+        row(name, *differences, *(f"{time:.1f}" for time in times))
 
 
 def write_strip(path: Path, model: str) -> None:
@@ -231,19 +264,21 @@ def write_strip(path: Path, model: str) -> None:
 def main() -> None:
     """Print the tables, or write the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="basic")
+    parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--every", type=int, nargs="+", default=[Rules.every])
+    parser.add_argument("--idle", type=int, nargs="+", default=[Rules.idle])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--detectors", nargs="+", default=DETECTORS)
     parser.add_argument("--strip", type=Path)
     given = parser.parse_args()
     cv2.setNumThreads(1)
     if given.strip:
-        write_strip(given.strip, given.model)
+        write_strip(given.strip, given.models[0])
         return
-    faces = read_faces(given.data) if given.data else None
-    show(measure(given.model, given.frames, given.seeds, faces, given.detectors))
+    show(measure(given))
 
 
 if __name__ == "__main__":

@@ -93,11 +93,20 @@ def test_a_file_that_answers_something_else_is_one_sentence(tmp_path):
         FaceNetwork.of(path)
 
 
-def test_a_model_without_presence_works_and_says_so(clip, tmp_path, command_line):
-    out = tmp_path / "annotated.mp4"
-    code, printed, told = command_line(
-        "live", "--video", clip, "--detector", "haar", "--min-size", 40, "--out", out, "--json", "--quiet"
+def test_the_usual_model_tells_presence(clip, command_line):
+    code, printed, _ = command_line(
+        "live", "--video", clip, "--detector", "haar", "--min-size", 40, "--frames", 4, "--json", "--quiet"
     )
+    assert code == 0
+    found = json.loads(printed)
+    assert found["presence"] is True
+    assert found["frames_with_face"] == 4
+    assert not any("presence" in note for note in found["notes"])
+
+
+def test_a_model_without_presence_works_and_says_so(clip, tmp_path, command_line):
+    out, usual = tmp_path / "annotated.mp4", ("--detector", "haar", "--min-size", 40, "--json", "--quiet")
+    code, printed, told = command_line("live", "--video", clip, "--model", "basic", "--out", out, *usual)
     assert code == 0
     found = json.loads(printed)
     assert found["presence"] is False
@@ -168,6 +177,20 @@ def test_frames_smaller_than_the_smallest_face_are_one_sentence():
         watch(frames_source(np.zeros((50, 70, 3), np.uint8)), finder, Watched(), 80)
 
 
+@pytest.mark.parametrize("model", ["compact", "compact_small"])
+def test_a_face_that_is_covered_is_dropped_at_once_and_found_again(model):
+    """By networks that tell presence; the face stays where it was, so that geometry does not refuse it."""
+    (face,) = sequence(SCENES["still"], 1, seed=3001, size=(240, 432))
+    covered = face.image.copy()
+    box = face.faces[0].box
+    covered[max(box.top - 20, 0) : box.top + box.height + 20, box.left - 20 : box.left + box.width + 20] = 40
+    detector = SimpleNamespace(detect=lambda grey: [box])  # sees one whatever there is
+    network = FaceNetwork.of(ready_models.file_named(model))
+    finder = live.follower(detector, network, Rules(), Clock())
+    shown = [len(finder.step(image, 0.0)) for image in [face.image] * 2 + [covered] * 3 + [face.image] * 3]
+    assert shown == [1, 1, 0, 0, 0, 1, 1, 1]
+
+
 def test_a_change_of_size_is_noted_and_faces_are_found_anew():
     watched, clock = Watched(), Clock()
     network = FaceNetwork.of(ready_models.file_named("basic"))
@@ -183,7 +206,9 @@ def test_a_change_of_size_is_noted_and_faces_are_found_anew():
 def test_a_face_across_the_border_is_found_and_drawn(tmp_path):
     network = FaceNetwork.of(ready_models.file_named("basic"))
     detector = SimpleNamespace(detect=lambda grey: [Box(-30, -20, 100, 100)])
-    (track,) = live.follower(detector, network, None, Clock()).step(np.full((96, 160), 90, np.uint8), 0.0)
+    (track,) = live.follower(detector, network, Rules(), Clock(), track=False).step(
+        np.full((96, 160), 90, np.uint8), 0.0
+    )
     assert np.isfinite(track.points).all()
     grey = np.full((96, 160), 90, np.uint8)
     assert live.drawn(grey, grey, [track]).shape == (96, 160, 3)

@@ -91,17 +91,44 @@ def test_no_more_faces_are_followed_than_asked_the_first_of_the_detector():
     assert [track.box for track in world.tracker(most=2).step(GREY)] == world.faces[:2]
 
 
-def test_where_there_is_no_face_every_frame_is_searched():
-    world = World()
-    tracker = world.tracker(every=50)
-    assert [tracker.step(GREY) for _ in range(4)] == [[]] * 4
-    assert world.searches == 4
+@pytest.mark.parametrize(
+    ("rules", "searched"),
+    [
+        ({}, [1, 0, 0, 1, 0, 0, 1, 0]),
+        ({"idle": 1}, [1] * 8),
+        ({"idle": 2}, [1, 0] * 4),
+        ({"every": 1, "idle": 3}, [1] * 8),
+    ],
+    ids=[
+        "each third by default",
+        "each frame",
+        "each second",
+        "no more seldom than where a face is followed",
+    ],
+)
+def test_where_there_is_no_face_the_first_and_then_some_frames_are_searched(rules, searched):
+    world, counts = World(), []
+    tracker = world.tracker(**rules)
+    for _ in searched:
+        before = world.searches
+        assert tracker.step(GREY) == []
+        counts.append(world.searches - before)
+    assert counts == searched
     assert world.looks == 0
+
+
+def test_a_face_that_comes_back_waits_for_the_next_search():
+    world = World(Box(100, 100, 120, 120), presence=0.9)
+    tracker, seen = world.tracker(idle=3), []
+    for frame in range(9):
+        world.faces = [] if frame in (1, 2) else [Box(100, 100, 120, 120)]
+        seen.append(len(tracker.step(GREY)))
+    assert seen == [1, 0, 0, 0, 1, 1, 1, 1, 1]  # searched when lost, in frame 1, and three frames later
 
 
 def test_a_face_that_leaves_the_frame_is_lost_and_found_when_it_comes_back():
     world = World(Box(10, 100, 120, 120))
-    tracker = world.tracker(every=50)
+    tracker = world.tracker(every=50, idle=1)
     seen = []
     for left in (10, -20, -50, -80, -110, -80, -50, -20, 10):
         world.faces = [Box(left, 100, 120, 120)]
@@ -190,6 +217,13 @@ def test_each_frame_anew_follows_nothing():
         tracks = finder.step(GREY)
         assert [track.box for track in tracks] == world.faces
     assert world.searches == 3
+
+
+@pytest.mark.parametrize(("least", "count"), [(None, 0), (0.05, 1), (0.2, 0)])
+def test_each_frame_anew_refuses_as_the_rules_say(least, count):
+    refused = World(Box(400, 100, 100, 100), presence=0.9)
+    finder = EachFrame(lambda grey: [Box(100, 100, 120, 120)], refused.look, Rules(min_presence=least))
+    assert len(finder.step(GREY)) == count
 
 
 def test_the_map_is_the_one_that_the_fit_gives():

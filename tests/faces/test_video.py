@@ -78,6 +78,37 @@ def test_a_video_that_ends_early_gives_what_there_is_and_a_note(tmp_path):
     assert source.notes == [f"It ends after {count} of 20 frames: the rest cannot be decoded."]
 
 
+def encoded(ending, picture):
+    return cv2.imencode(ending, picture)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("deep.png", encoded(".png", np.full((96, 160), 100 * 257, np.uint16))),
+        ("deep-colour.png", encoded(".png", np.full((96, 160, 3), 100 * 257, np.uint16))),
+        (
+            "opacity.png",
+            encoded(".png", np.dstack([np.full((96, 160), v, np.uint8) for v in (100, 100, 100, 255)])),
+        ),
+    ],
+    ids=["16 bits", "16 bits, colour", "with opacity"],
+)
+def test_files_of_all_kinds_become_grey(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    (frame,) = VideoFile(path).frames()
+    assert np.unique(grey_of(frame)).tolist() == [100]
+
+
+def test_frames_of_a_file_that_changes_its_size_all_come(tmp_path):
+    """FFmpeg in OpenCV stretches them to the first one's size and does not say so."""
+    sizes = [(96, 160)] * 4 + [(64, 200)] * 4
+    path = tmp_path / "changes.mjpeg"
+    path.write_bytes(b"".join(encoded(".jpg", np.full((*size, 3), 90, np.uint8)) for size in sizes))
+    assert [frame.shape for frame in VideoFile(path).frames()] == [(96, 160, 3)] * 8
+
+
 def test_without_a_camera_there_is_one_sentence():
     with pytest.raises(UsageError, match="There is no camera 99"):
         Camera(99)

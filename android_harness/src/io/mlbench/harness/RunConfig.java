@@ -10,7 +10,7 @@ import org.json.JSONObject;
 
 /** What one run measures: a JSON file beside its inputs, which it names without folders. */
 final class RunConfig {
-  static final int SCHEMA = 3;
+  static final int SCHEMA = 4;
 
   private static final int MAX_BYTES = 1 << 20;
 

@@ -49,6 +49,7 @@ final class Tracker {
   private final Detect detect;
   private final LookAt look;
   private final int every;
+  private final int idle;
   private final int most;
   private final double again;
   private final double lost;
@@ -66,6 +67,8 @@ final class Tracker {
     this.detect = detect;
     this.look = look;
     every = rules.getInt("every");
+    idle = Math.min(every, rules.getInt("idle"));
+    since = idle; // the first frame is searched
     most = rules.getInt("most");
     again = rules.getDouble("again");
     lost = rules.getDouble("lost");
@@ -83,7 +86,7 @@ final class Tracker {
   List<Face> step(Mat grey, double seconds) {
     boolean lostOne = follow(grey);
     since++;
-    if (lostOne || tracks.isEmpty() || since >= every) {
+    if (lostOne || since >= (tracks.isEmpty() ? idle : every)) {
       search(grey);
     }
     List<Face> faces = new ArrayList<>();
