@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,15 +149,11 @@ def _file(model: Path) -> _Looked:
 
 def _network(model: str, samples: Samples) -> _Looked:
     """The same of a network of a user's own."""
-    from mlbench.data.fitting import Facts
-    from mlbench.networks.facts import divisors_of, shapes_of
-    from mlbench.networks.ports import predict
+    from mlbench.networks.facts import facts_of, shapes_of
 
     taken = {name: encoding.shape for name, encoding in samples.encodings.items()}
     network = model_of(model, 0).build(taken, {}, 0)
-    return *shapes_of(network), lambda samples: Facts(
-        divisors_of(network, samples), predict(network, samples)
-    )
+    return *shapes_of(network), partial(facts_of, network)
 
 
 def _show(found: Checkup, task: Task, samples: Samples | None) -> None:

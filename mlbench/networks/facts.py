@@ -46,15 +46,14 @@ def require_network_fits(network: tf_keras.Model, task: Task, samples: Samples, 
         raise UsageError(fault)
 
 
-def doubts_of_network(network: tf_keras.Model, task: Task, samples: Samples) -> list[str]:
+def facts_of(network: tf_keras.Model, samples: Samples) -> Facts:
+    """What a network shows on some of the samples."""
+    return Facts(divisors_of(network, samples), predict(network, samples.spread(_SEEN)))
+
+
+def doubts_of_network(network: tf_keras.Model, task: Task, samples: Samples, facts: Facts) -> list[str]:
     """What is probably not meant about samples and a network, with what was seen; see `mlbench.data.fitting`."""
-    outputs = predict(network, samples.spread(_SEEN))
-    return doubts_of(samples, *shapes_of(network), task, Facts(divisors_of(network, samples), outputs))
-
-
-def outputs_told(network: tf_keras.Model, task: Task, samples: Samples) -> str:
-    """What the network's outputs are taken for, by what it answers for some samples; "" where there is no choice."""
-    return task.outputs_told(predict(network, samples.spread(_SEEN)))
+    return doubts_of(samples, *shapes_of(network), task, facts)
 
 
 def divisors_of(network: tf_keras.Model, samples: Samples) -> dict[str, float]:

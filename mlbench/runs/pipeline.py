@@ -19,7 +19,7 @@ from mlbench.data.fitting import doubts_of_samples
 from mlbench.data.overlap import Seen, overlaps
 from mlbench.errors import UsageError
 from mlbench.networks import counting
-from mlbench.networks.facts import doubts_of_network, outputs_told
+from mlbench.networks.facts import doubts_of_network, facts_of
 from mlbench.records import Artifact, Data, Record, SplitSizes, write_record
 from mlbench.runs import estimate
 from mlbench.runs.measuring import measure, now
@@ -146,9 +146,10 @@ class _Run:
     def _network_doubts(self, baseline: Trained) -> list[str]:
         """What is probably not meant about the samples and this network; training has told it, the cache did not."""
         network, task, samples = baseline.network(), self.material.task, self.material.train
-        if text := outputs_told(network, task, samples):
+        facts = facts_of(network, samples)
+        if text := task.outputs_told(facts.outputs):
             self.progress.say(f"{self.network.name}: {text}.")
-        doubts = doubts_of_network(network, task, samples)
+        doubts = doubts_of_network(network, task, samples, facts)
         return told(doubts, self.progress) if baseline.reused else doubts
 
     def _artifacts(self, folder: Path, warnings: list[str]) -> list[tuple[Artifact, Compressed]]:

@@ -16,7 +16,7 @@ from mlbench.data.overlap import Seen
 from mlbench.data.split import Split
 from mlbench.errors import UsageError
 from mlbench.networks import building, storage
-from mlbench.networks.facts import doubts_of_network
+from mlbench.networks.facts import doubts_of_network, facts_of
 from mlbench.networks.growing import grown
 from mlbench.plugins import did_you_mean, identity
 from mlbench.records import Epoch
@@ -159,7 +159,7 @@ def _fit(
     train, task = material.train, material.task
     # For all samples: one class, say, may be in the test part alone.
     network = building.build(source, task, material.samples, options.seed)
-    for doubt in doubts_of_network(network, task, train):
+    for doubt in doubts_of_network(network, task, train, facts_of(network, train)):
         progress.warn(doubt)
     if start is None and not source.trained:
         building.start_from_prior(network, task.prior(train))
