@@ -158,7 +158,7 @@ def ways(given: argparse.Namespace) -> list[Way]:
                 Way(model, detector, Rules(every=every, idle=idle))
                 for every, idle in product(given.every, given.idle)
             ]
-    return found
+    return [way for way in found if not given.only or any(part in f"{way}" for part in given.only)]
 
 
 def compared(a: Scores, b: Scores) -> str:
@@ -242,7 +242,9 @@ def show(scores: dict[str, Scores]) -> None:
         )
         base = scores.get(PAPER, scores[name])
         times = (scores[name].fps(some) / base.fps(some) for some in (followed, [*SCENES]))
-        differences = (compared(scores[name], scores[other]) for other in others)
+        differences = (
+            compared(scores[name], scores[other]) if other in scores else "not run" for other in others
+        )
         row(name, *differences, *(f"{time:.1f}" for time in times))
 
 
@@ -272,6 +274,7 @@ def main() -> None:
     parser.add_argument("--idle", type=int, nargs="+", default=[Rules.idle])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--detectors", nargs="+", default=DETECTORS)
+    parser.add_argument("--only", nargs="+", help="pipelines whose names have one of these in them")
     parser.add_argument("--strip", type=Path)
     given = parser.parse_args()
     cv2.setNumThreads(1)
