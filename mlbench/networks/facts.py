@@ -75,8 +75,8 @@ def divisors_of(network: tf_keras.Model, samples: Samples) -> dict[str, float]:
 def _divisor(network: tf_keras.Model, entry: Any, values: Any) -> float:
     before = after = float(np.ptp(values))
     for node in _first_nodes(network, entry):
+        values = node.layer(*_called_with(node, values), **node.call_kwargs)
         if _rescales(node.layer):
-            values = node.layer(*_called_with(node, values), **node.call_kwargs)
             after = float(np.ptp(values))
     return before / after if before and after else 1.0
 

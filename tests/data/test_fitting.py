@@ -231,6 +231,8 @@ def test_a_network_shows_what_it_divides_its_input_by():
     assert divisor(_network(layers.ZeroPadding2D(), layers.Rescaling(2.0, -1.0))) == pytest.approx(0.5)
     known = layers.Normalization(mean=[120.0] * 3, variance=[3600.0] * 3)
     assert divisor(_network(known)) == pytest.approx(60)
+    each = layers.Normalization(mean=[120.0] * 192, variance=[3600.0] * 192)
+    assert divisor(_network(layers.Reshape((192,)), each)) == pytest.approx(60)
     assert divisor(_network(layers.Conv2D(2, 3))) == 1
     assert divisor(_network(layers.Conv2D(3, 3), layers.Rescaling(1 / 6))) == 1, "not of the input"
     entry = layers.Input((8, 8, 3))
