@@ -80,6 +80,7 @@ _PARSED_ONLY = {
     r"pytest tests/benchmarks ": "minutes: its options are parsed",
     r"pytest-benchmark ": "compares what the line before it wrote",
     r"python -m tests\.benchmarks\.(compression_speed |architectures |search_)": "minutes: the module is looked up",
+    r"python -m tests\.benchmarks\.sampled_faces ": "an hour: the module is looked up",
     r"python -m mlbench\.testing\.table": "minutes: the module is looked up",
     r"python -m tests\.benchmarks\.presence_figures": "needs a network of the command before it",
     r"mlbench (train|run) .*varied\.npz|python -m tests\.benchmarks\.revived .*--into": "needs others' output",
