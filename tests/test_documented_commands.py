@@ -103,6 +103,7 @@ _FACES = {
     "human": 20,
     "other": 20,
     "yours": 20,
+    "sampled": 120,
     "shippable": 120,
 }
 
