@@ -80,6 +80,7 @@ _PARSED_ONLY = {
     r"pytest tests/benchmarks ": "minutes: its options are parsed",
     r"pytest-benchmark ": "compares what the line before it wrote",
     r"python -m tests\.benchmarks\.(compression_speed |architectures |search_)": "minutes: the module is looked up",
+    r"python -m tests\.benchmarks\.sampled_faces ": "an hour: the module is looked up",
     r"python -m mlbench\.testing\.table": "minutes: the module is looked up",
     r"python -m tests\.benchmarks\.presence_figures": "needs a network of the command before it",
     r"mlbench (train|run) .*varied\.npz|python -m tests\.benchmarks\.revived .*--into": "needs others' output",
@@ -102,13 +103,15 @@ _FACES = {
     "human": 20,
     "other": 20,
     "yours": 20,
+    "sampled": 120,
     "shippable": 120,
 }
 
 #: Which ready model stands for files of the documentation.
 _FILES = {
-    "basic": "old a net basic basic_330 basic_170 basic-none one_pool",
+    "basic": "old a net basic basic_330 basic_170 basic-none one_pool landmarks",
     "two_pool": "new b two_pool two_pool-none",
+    "compact": "presence",
 }
 
 #: 4.6 MB: on the far side of what the writer of files handles differently, in a fraction of the time of `basic`.
@@ -334,7 +337,8 @@ def _fill(folder: Path) -> None:
     for seed, (name, count) in enumerate(_FACES.items(), 100):
         _write_faces(given / f"{name}.npz", count, seed)
     _write_experiment(given, "middle")
-    _write_classes(given / "my.npz")
+    _write_classes(given / "my.npz", "x", "y")
+    _write_classes(given / "pictures.npz", "images", "labels")
     _write_network(given / "my.keras")
     shutil.copytree(given, folder, dirs_exist_ok=True)
     shutil.copy(given / "portraits.npz", folder.parent / "shared" / "data" / "faces_train.npz")
@@ -363,11 +367,11 @@ def _write_faces(path: Path, count: int, seed: int) -> None:
     write_npz(Faces(drawn.images, drawn.points, names, {"source": source, "human": drawn.points + 0.5}), path)
 
 
-def _write_classes(path: Path) -> None:
+def _write_classes(path: Path, inputs: str, targets: str) -> None:
     """Pictures of three classes, by their brightness."""
     classes = np.arange(90) % 3
     noise = np.random.default_rng(7).integers(0, 60, (90, 32, 32))
-    np.savez(path, x=(noise + 90 * classes[:, None, None]).astype(np.uint8), y=classes)
+    np.savez(path, **{inputs: (noise + 90 * classes[:, None, None]).astype(np.uint8), targets: classes})
 
 
 def _write_network(path: Path) -> None:

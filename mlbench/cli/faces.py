@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -78,8 +79,27 @@ def _of_source(path: Path, source: str | None) -> Faces:
     return given.take(given.extra["source"] == source)
 
 
+_STRENGTHS = {
+    "shape": (0.7, "Other shapes: standard deviations of the appearance model's, to 3."),
+    "turn": (0.7, "The same of its first mode, the turn of the head."),
+    "expression": (0.4, "Chance of another mouth, of other eyes and of other brows, each."),
+    "cover": (0.25, "Chance of glasses, hair or a hand."),
+    "light": (0.7, "Chance of another light, background and camera."),
+    "rotation": (0.0, "Heads turned as a 3-D shape: standard deviation of the angle, degrees, to 30."),
+}
+
+
+def _strengths(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option per field of `Variation`."""
+    for name, (default, text) in reversed(_STRENGTHS.items()):
+        command = click.option(f"--{name}", default=default, show_default=True, help=text)(command)
+    return command
+
+
 @faces.command(
-    "vary", epilog="\b\nExample:\n  mlbench faces vary portraits.npz --count 20000 --out varied.npz"
+    "vary",
+    epilog="\b\nExamples:\n  mlbench faces vary portraits.npz --count 20000 --out varied.npz\n"
+    "  mlbench faces vary portraits.npz --alone --expression 1 --cover 0 --light 0 --out expressive.npz",
 )
 @click.argument("data", type=FILE)
 @click.option("--source", help="Use only rows with this `source`.")
@@ -87,25 +107,33 @@ def _of_source(path: Path, source: str | None) -> Faces:
     "--count", default=SAMPLED, show_default=True, type=click.IntRange(1), help="Number of variations."
 )
 @click.option("--seed", default=7, show_default=True, type=SEED, help="Seed of all random numbers.")
+@_strengths
+@click.option("--alone", is_flag=True, help="Leave out the faces varied: train on variations alone.")
 @click.option("--out", type=FILE, required=True, help="The .npz to write.")
-def vary(data: Path, source: str | None, count: int, seed: int, out: Path) -> None:
+def vary(
+    data: Path, source: str | None, count: int, seed: int, alone: bool, out: Path, **strengths: float
+) -> None:
     """Augment labelled faces: other shapes and expressions, partly covered, in other light.
 
     The file says by `split` which are for training, validation and test. Only the former are varied, so that errors
-    on validation and test are those of real faces of other persons.
+    on validation and test are those of faces of other persons as they were given. A strength of 0
+    switches a change off.
     """
     from mlbench.data.split import split
     from mlbench.faces.files import write_faces
     from mlbench.faces.landmarks import samples_of
-    from mlbench.faces.variation import extended
+    from mlbench.faces.variation import Variation, extended
     from mlbench.system.files import require_suffix
 
+    variation = Variation(**strengths)
     require_suffix(out, ".npz")
     require_writable(out)
     given = _of_source(data, source)
     parts = split(samples_of(given), "shuffled", seed)
-    write_faces(extended(given, parts, count, seed), out)
-    click.echo(f"Wrote {len(given)} faces and {count} variations of those to train on to {out}.")
+    made = extended(given, parts, count, seed, variation, alone)
+    write_faces(made, out)
+    kept = f"{len(made) - count} faces and {count} variations of {'others' if alone else 'those'} to train on"
+    click.echo(f"Wrote {kept} to {out}.")
 
 
 @faces.command("fit", epilog="\b\nExample:\n  mlbench faces fit portraits.npz --out appearance.npz")

@@ -50,7 +50,7 @@ Examples:
   mlbench run --model my.keras --data my.npz --task classification --compress tucker+int8
   mlbench run --variant basic --save-config experiment.toml
   mlbench run --config experiment.toml --set training.optimizer=muon --compress tucker
-  mlbench run --model my.keras --data my.npz --column x=images --column y=labels --scale 1
+  mlbench run --model my.keras --data pictures.npz --column x=images --column y=labels --scale 1
   mlbench list options
 """,
 )

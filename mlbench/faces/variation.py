@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mlbench.data.split import Split
+from mlbench.errors import UsageError
 from mlbench.faces import capture
 from mlbench.faces.appearance import MARGIN, RING, AppearanceModel, face_outline, soft_mask
 from mlbench.faces.covering import covered
 from mlbench.faces.dataset import CROP, LANDMARKS, Faces, eye_distances, joined
+from mlbench.faces.rotation import rotated
 from mlbench.faces.thin_plate import ThinPlate, pulled, settled
 
 Floats = npt.NDArray[np.float64]
@@ -31,16 +33,22 @@ _OPEN_FROM = (
     0.06  # eye distances between inner lips: from here the inside of a mouth that was closed is drawn
 )
 _OTHER_BACKGROUND = 0.25
+_MOST = {"shape": 3, "turn": 3, "expression": 1, "cover": 1, "light": 1, "rotation": 30}  # of each strength
 
 
-def extended(faces: Faces, parts: Split, count: int, seed: int) -> Faces:
-    """Faces, and behind them `count` variations of those to train on; all with the arrays `person` and `split`."""
+def extended(
+    faces: Faces, parts: Split, count: int, seed: int, variation: Variation | None = None, alone: bool = False
+) -> Faces:
+    """Faces, and behind them `count` variations of those to train on; all with the arrays `person` and `split`.
+
+    Alone: without the faces to train on themselves.
+    """
     part = np.full(len(faces), "train", "<U10")
     part[parts.validation], part[parts.test] = "validation", "test"
     given = Faces(faces.images, faces.points, faces.names, {"person": faces.persons, "split": part})
-    varied = Variation().apply(faces.take(parts.train), count, seed)
+    varied = (variation or Variation()).apply(faces.take(parts.train), count, seed)
     varied.extra["split"] = np.full(count, "train")
-    return joined([given, varied])
+    return joined([given.take(part != "train") if alone else given, varied])
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class Variation:
         expression: chance of another mouth, of other eyes and of other brows, each.
         cover: chance of glasses, hair or a hand.
         light: chance of another light, background, exposure and camera.
+        rotation: standard deviation of the angle that the head is turned by as a 3-D shape, degrees; half as far up
+            and down.
     """
 
     shape: float = 0.7
@@ -60,6 +70,19 @@ class Variation:
     expression: float = 0.4
     cover: float = 0.25
     light: float = 0.7
+    rotation: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range.
+
+        Raises:
+            UsageError: a strength is negative, no number, or too large for a warp of a face.
+        """
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                message = f"Faces cannot be varied with {name} {value:g}: give a number from 0 to {most:g}."
+                raise UsageError(message)
 
     def apply(self, faces: Faces, count: int, seed: int, model: AppearanceModel | None = None) -> Faces:
         """Variations of faces, each face as often as the others; number i of a seed depends on these alone.
@@ -107,6 +130,9 @@ class Variation:
         for change in (_mouth, _eyes, _brows):
             if rng.random() < self.expression:
                 moves += change(points + moves, rng)
+        if self.rotation:
+            yaw, nod = np.radians(self.rotation) * np.clip(rng.standard_normal(2), -2, 2) * (1, 0.5)
+            moves += rotated(points + moves, model.mean_shape, yaw, nod) - (points + moves)
         return np.asarray(moves, np.float64)
 
 

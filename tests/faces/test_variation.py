@@ -1,5 +1,7 @@
 """Variations of real faces; sampled ones stand in for real ones here."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ from mlbench.faces.appearance import AppearanceModel
 from mlbench.faces.dataset import CROP, Faces
 from mlbench.faces.files import read_faces, write_faces
 from mlbench.faces.landmarks import samples_of
+from mlbench.faces.rotation import rotated
 from mlbench.faces.variation import Variation, _eyes, _mouth, _warped, extended
 
 PLAIN = Variation(cover=0, light=0)
+NONE = Variation(shape=0, turn=0, expression=0, cover=0, light=0)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,7 @@ def test_a_variation_depends_on_its_number_and_face_alone(faces: Faces) -> None:
 
 
 def test_no_change_leaves_the_face_as_it_is(faces: Faces) -> None:
-    same = Variation(shape=0, turn=0, expression=0, cover=0, light=0).apply(faces, 40, seed=5)
+    same = NONE.apply(faces, 40, seed=5)
     assert np.abs(same.images.astype(int) - faces.images).max() <= 1
     np.testing.assert_allclose(
         same.points, faces.points, atol=0.3
@@ -85,6 +89,37 @@ def test_covers_change_part_of_the_picture(cover, faces: Faces) -> None:
     assert 0.02 < np.mean(shares) < 0.6
 
 
+def test_a_head_turns_about_its_own_middle_and_the_nose_goes_furthest() -> None:
+    mean = AppearanceModel.load().mean_shape.astype(float)
+    for angle in (0.3, -0.3):
+        moves = rotated(mean, mean, angle, 0.0) - mean
+        np.testing.assert_allclose(moves.mean(0), 0, atol=1e-6)
+        np.testing.assert_allclose(moves[:, 1], moves[0, 1], atol=1e-6)
+        across = moves[:, 0] * np.sign(angle)
+        assert across.argmax() == 30
+        assert across[[0, 16]].max() < 0
+        eyes = np.ptp(mean[36:40, 0]), np.ptp(mean[42:46, 0])
+        narrowed = [np.ptp((mean + moves)[eye, 0]) for eye in (slice(36, 40), slice(42, 46))]
+        assert np.sign(narrowed[0] - eyes[0] - narrowed[1] + eyes[1]) == np.sign(angle)
+    nodded = rotated(mean, mean, 0.0, 0.2) - mean
+    assert nodded[30, 1] > nodded[[0, 16], 1].max()
+
+
+def test_rotation_turns_heads_and_leaves_other_changes_as_they_are(faces: Faces) -> None:
+    turned = dataclasses.replace(NONE, rotation=15).apply(faces, 40, seed=5)
+    assert np.abs(turned.points - faces.points).mean() > 1
+    off = dataclasses.replace(Variation(), rotation=0.0).apply(faces, 4, seed=5)
+    np.testing.assert_array_equal(off.images, Variation().apply(faces, 4, seed=5).images)
+
+
+@pytest.mark.parametrize(
+    "strength", [{"shape": -1}, {"cover": 1.2}, {"rotation": 31}, {"light": float("nan")}]
+)
+def test_strengths_that_cannot_be_are_refused(strength: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=next(iter(strength))):
+        Variation(**strength)
+
+
 def test_only_training_persons_are_varied() -> None:
     many = AppearanceModel.load().sample(80, seed=4)
     made = extended(many, split(samples_of(many), "shuffled", 7), 30, seed=1)
@@ -102,5 +137,30 @@ def test_the_command_writes_faces_and_their_split(tmp_path, faces: Faces) -> Non
     made = read_faces(tmp_path / "more.npz")
     assert len(made) == 45
     assert {"person", "split"} <= set(made.extra)
+    assert (read_faces(tmp_path / "more.npz").extra["split"][:40] == "train").any()
     refused = CliRunner().invoke(cli, [*arguments, str(tmp_path / "more.csv")])
     assert isinstance(refused.exception, UsageError)
+
+
+def test_the_command_varies_as_far_as_it_is_told(tmp_path, faces: Faces) -> None:
+    given = tmp_path / "faces.npz"
+    write_faces(faces, given)
+
+    def varied(name: str, *options: str) -> Faces:
+        arguments = ["faces", "vary", str(given), "--count", "5", *options, "--out", str(tmp_path / name)]
+        done = CliRunner().invoke(cli, arguments)
+        assert done.exit_code == 0, done.output
+        return read_faces(tmp_path / name)
+
+    usual = varied("usual.npz")
+    said = [
+        part for field in dataclasses.fields(Variation) for part in (f"--{field.name}", str(field.default))
+    ]
+    np.testing.assert_array_equal(usual.images, varied("said.npz", *said).images)
+    alone, train = varied("alone.npz", "--alone"), usual.extra["split"] == "train"
+    assert (alone.extra["split"] == "train").sum() == 5
+    train[-5:] = False
+    np.testing.assert_array_equal(alone.images, usual.images[~train])
+    none = varied("none.npz", *[part for word in said[::2] for part in (word, "0")])
+    varied_ones = [list(usual.persons[:40]).index(person) for person in none.persons[-5:]]
+    assert np.abs(none.images[-5:].astype(int) - usual.images[varied_ones]).max() <= 1
