@@ -15,7 +15,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 ]
 
 #: Parts of the program whose messages say how to install something.
-TELLING = ("api", "cli", "data", "device_runners", "reports", "runs", "search")
+TELLING = ("api", "cli", "data", "device_runners", "faces", "reports", "runs", "search", "training")
 
 
 @pytest.mark.parametrize("extra", ["android", "blazeface", "cluster", "gpu", "mlflow", "prepare"])

@@ -74,7 +74,9 @@ def test_gpus_are_hidden_unless_training_may_use_them():
 
 def test_a_gpu_that_is_not_there_is_refused_before_any_work(monkeypatch):
     monkeypatch.setattr(accelerators, "gpus", list)
-    with pytest.raises(UsageError, match=r"sees no GPU here. Install .*mlbench\[gpu\].*leave the option out"):
+    with pytest.raises(
+        UsageError, match=r"sees no GPU here. Install .*tensorflow\[and-cuda\].*leave the option out"
+    ):
         accelerators.prepare("gpu")
     monkeypatch.setattr(accelerators, "gpus", lambda: ["GPU:0"])
     accelerators.prepare("gpu")

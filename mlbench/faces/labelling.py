@@ -18,11 +18,12 @@ import numpy.typing as npt
 from mlbench.boxes import Box, largest_first
 from mlbench.errors import UsageError
 from mlbench.system.files import file_sha256
+from mlbench.system.installing import install_extra
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 PREDICTOR_SHA256 = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
 
-_INSTALL = "install them with `pip install 'mlbench[prepare]'`"
+_INSTALL = f"install them with `{install_extra('prepare')}`"
 
 
 def require_dlib() -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from mlbench.errors import UsageError
 from mlbench.system import quiet
+from mlbench.system.installing import install_extra
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 
@@ -25,7 +26,7 @@ def prepare(chosen: Accelerator) -> None:
     if chosen == "gpu" and not gpus():
         message = (
             "--accelerator gpu: TensorFlow sees no GPU here. Install its libraries by "
-            "pip install 'mlbench[gpu]', or leave the option out to train on the CPU."
+            f"{install_extra('gpu')}, or leave the option out to train on the CPU."
         )
         raise UsageError(message)
 

