@@ -59,7 +59,7 @@ $(BIN)/pip:
 $(VENV)/.run: $(BIN)/pip pyproject.toml constraints.txt
 	$(INSTALL) $$($(BIN)/python -c '$(SMALL)')
 	$(INSTALL) --no-deps --editable .
-	$(BIN)/mlbench measure models/*.tflite --no-pipeline --min-seconds 0.5
+	$(BIN)/mlbench measure models/*.tflite --no-pipeline --min-count 100 --min-seconds 0.5
 	$(INSTALL) --editable .
 	@touch $@
 

@@ -338,6 +338,20 @@ def test_defaults_of_options_are_those_of_the_values_that_they_set(folder):
     assert usual == Measuring()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "epochs"),
+    [
+        ([], 1),
+        (["--epochs", "3"], 3),
+        (["--epochs", "30"], 5),
+        (["--data", "faces.npz"], 50),
+        (["--tune-epochs", "4"], 4),
+    ],
+)
+def test_epochs_of_tuning_follow_those_of_training(folder, arguments, epochs):
+    assert _plan("--variant", "basic", *arguments).making.tuning.epochs == epochs
+
+
 def test_the_example_of_the_documentation_is_what_is_written(folder):
     command, example = re.findall(r"```(?:toml)?\n(.*?)```", PAGE.read_text(), re.S)[:2]
     (folder / "faces.npz").touch()

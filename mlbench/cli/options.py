@@ -32,6 +32,7 @@ _PAPERS: dict[str, Any] = {"epochs": 300, "batch": 120, "rate": 1e-3, "augment":
 _SHORT: dict[str, Any] = {"epochs": 3, "batch": 16, "rate": 7e-4, "augment": False}
 
 _TUNING_EPOCHS = 10  # of networks that are not trained here
+_SHORT_TUNING = 1
 
 
 def _usually(option: str) -> str:
@@ -331,7 +332,8 @@ tuning_options = _options(
         "--tune-epochs",
         type=int,
         help="Number of tuning epochs after each compressor. "
-        f"[default: a sixth of --epochs, at least 3; {_TUNING_EPOCHS} if --epochs is 0]",
+        f"[default: a sixth of --epochs, at least 3; {_TUNING_EPOCHS} if --epochs is 0; "
+        f"{_SHORT_TUNING} without --data and --epochs]",
     ),
     setting("tuning.rate", "--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     setting(
@@ -678,7 +680,8 @@ def making_of(*networks: Any, **options: Any) -> Any:
     with naming("task"):
         task = task_for(options["task"], data, how)
     source = source_of(task, data, options["count"], options["split"], seed, how)
-    usual = _usual_training(options["epochs"] is None and data is None, networks)
+    first_look = options["epochs"] is None and data is None
+    usual = _usual_training(first_look, networks)
     if options["vary"]:
         usual = usual | {"augment": True}
     chosen: dict[str, Any] = {
@@ -690,7 +693,10 @@ def making_of(*networks: Any, **options: Any) -> Any:
         )
         raise UsageError(message)
     training = training_of(seed, **chosen)
-    tuning = tuning_of(training, **{name: options.get(name) for name in TUNING})
+    tune = {name: options.get(name) for name in TUNING}
+    if first_look and training.epochs and tune["tune_epochs"] is None:
+        tune["tune_epochs"] = _SHORT_TUNING
+    tuning = tuning_of(training, **tune)
     _require_losses(task, {"loss": training.loss, "tune_loss": tuning.loss})
     if wrong := [way for way in training.vary if way not in task.varying]:
         message = (
