@@ -324,8 +324,15 @@ def test_what_a_flag_replaces_need_not_exist(folder):
 )
 def test_limits_are_the_networks_own_and_a_budget_replaces_them(folder, arguments, networks, limits):
     plan = _plan(*arguments, networks=networks)
-    assert {one.name: one.limit for one in plan.measuring.budgets} == limits
+    measuring = plan.measuring.limited(plan.networks[0].limits)
+    assert {one.name: one.limit for one in measuring.budgets} == limits
     assert "limits" not in plan.networks[0].key()  # the weights do not depend on them
+
+
+def test_limits_of_one_network_do_not_judge_another(folder):
+    plan = _plan(networks=(TINY, replace(TINY, name="other", limits={"flash": 1e5})))
+    assert plan.measuring.budgets == (), "of all networks"
+    assert [len(plan.measuring.limited(one.limits).budgets) for one in plan.networks] == [0, 1]
 
 
 def test_defaults_of_options_are_those_of_the_values_that_they_set(folder):

@@ -48,6 +48,11 @@ def test_messages_take_the_command_from_one_place(package):
     assert written == []
 
 
+def test_what_an_extra_asks_for_too_is_installed_as_mlbench_itself_asks_for_it():
+    assert "and-cuda" not in installing.install("tensorflow")
+    assert "and-cuda" in installing.install_extra("gpu")
+
+
 def test_the_documentation_installs_nothing_that_an_index_calls_mlbench():
     pages = [
         ROOT / "README.md",

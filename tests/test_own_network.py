@@ -152,7 +152,8 @@ def test_inputs_that_would_be_scaled_twice_are_refused_with_the_option_that_mend
     assert not (tmp_path / "runs").exists()
     code, out, _ = mlbench("data", "check", "images.npz", "--model", "scaling.keras")
     assert code == 2
-    assert "give --scale 1" in out
+    assert "give --scale 1, so" in out
+    assert "0.003922" not in out, "one remedy"
     code, _, err = mlbench("train", *own, "--epochs", "0", "--scale", "1")
     assert code == 0, err
     assert "expects 0…255" not in err

@@ -128,7 +128,7 @@ def _with_model(found: Checkup, model: str, task: Task, samples: Samples) -> Che
     if not faults:
         facts = answered(samples.spread(64))
         faults = list(scaling_faults(samples, facts.divisors, model))
-        doubts = doubts_of(samples, inputs, outputs, task, facts)
+        doubts = [] if faults else doubts_of(samples, inputs, outputs, task, facts)
         told = [f"{model}: {text}." for text in [task.outputs_told(facts.outputs)] if text]
     return dataclasses.replace(
         found, faults=found.faults + faults, doubts=found.doubts + doubts, notes=found.notes + told

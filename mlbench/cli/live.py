@@ -110,10 +110,9 @@ def live(
         faces.watch(source, follower, watched, min_size, writer, frames, advance)
     if not detector and finder.name != faces.BEST:
         watched.notes.append(f"The detector is haar; a better one comes by {install_extra('blazeface')}.")
-    if track and not network.answers_presence:
-        watched.notes.append(
-            "The model has no presence output: faces are refused by geometry and by the detector alone."
-        )
+    if not network.answers_presence:
+        by = "geometry and by the detector" if track else "the detector"
+        watched.notes.append(f"The model has no presence output: faces are refused by {by} alone.")
     _tell(source, watched, finder, network, as_json)
     if out:
         click.echo(f"Wrote {out}.", err=as_json)

@@ -333,7 +333,7 @@ tuning_options = _options(
         type=int,
         help="Number of tuning epochs after each compressor. "
         f"[default: a sixth of --epochs, at least 3; {_TUNING_EPOCHS} if --epochs is 0; "
-        f"{_SHORT_TUNING} without --data and --epochs]",
+        f"{_SHORT_TUNING} in a training without --data and --epochs]",
     ),
     setting("tuning.rate", "--tune-rate", default=3e-4, show_default=True, help="Learning rate of tuning."),
     setting(
@@ -504,7 +504,7 @@ measuring_options = _options(
         "budgets",
         multiple=True,
         help="Limit for each file: size=68MB, memory=12MB, p50=10ms, or a metric of the task: mae=1.2px, top1=98%. "
-        "May be repeated. [default: the variant's own limits; for the paper's variants 68 MB and 100 MB]",
+        "May be repeated. [default of run: the variant's own limits, 68 MB and 100 MB of the paper's]",
     ),
 )
 
@@ -777,21 +777,17 @@ def measuring_of(
     task: Any,
     devices: tuple[str, ...],
     budgets: tuple[str, ...],
-    networks: Sequence[Any] = (),
     **options: Any,
 ) -> Any:
-    """How artifacts are measured, from the options; without a budget, networks bring their own limits."""
+    """How artifacts are measured, from the options."""
     from mlbench import plugins
-    from mlbench.evaluation.budgets import Budget, parse_budget
-    from mlbench.evaluation.quantities import Quantity
+    from mlbench.evaluation.budgets import parse_budget
     from mlbench.runs.measuring import Measuring
 
     with naming("budgets"):
         given = tuple(parse_budget(text, task.metrics if task else ()) for text in budgets)
-    limits = {name: limit for network in networks for name, limit in network.limits.items()}
-    usual = tuple(Budget(name, Quantity("size", "bytes"), limit) for name, limit in limits.items())
     with naming("devices"):
         for device in devices:
             plugins.load("device_runners", device.partition(":")[0])
     require_files(photos=[options["photos"]] if options.get("photos") else [])
-    return Measuring(devices=tuple(dict.fromkeys(devices)), budgets=given or usual, **options)
+    return Measuring(devices=tuple(dict.fromkeys(devices)), budgets=given, **options)

@@ -172,7 +172,7 @@ def plan_of(chains: tuple[str, ...], networks: tuple[Any, ...] = (), **options: 
         chains=steps,
         making=making,
         tests=tests,
-        measuring=measuring_of(making.source.task, networks=networks, seed=options["seed"], **measuring),
+        measuring=measuring_of(making.source.task, seed=options["seed"], **measuring),
         frozen_graph=options["pb"],
         workers=options["workers"],
         scheduler=options["scheduler"],

@@ -201,7 +201,7 @@ def scaling_faults(samples: Samples, divisors: Mapping[str, float], what: str) -
         yield (
             f"{what} divides the input {name} by about {theirs:.3g} in its first layers, and mlbench would "
             f"divide it by {ours:.4g} before that: give --scale {named}1{rest}, so that the network gets the values "
-            "as they are stored."
+            "as they are stored, or take the division out of the network."
         )
 
 
@@ -221,8 +221,8 @@ def _range_doubt(name: str, stored: Array, samples: Samples, facts: Facts) -> st
     divisor = facts.divisors.get(name, 1.0)
     if divisor >= _FAR and max(-low, high) <= _NEAR_ONE:
         return (
-            f"{seen}, and the network's first layers divide it by about {divisor:.3g}: it probably expects 0…255; of "
-            f"values that were divided by 255 before they were stored, give --scale {1 / 255:.6f}."
+            f"{seen}, and the network's first layers divide it by about {divisor:.3g}: it probably expects 0…255; if "
+            f"the values were divided by 255 before they were stored, give --scale {1 / 255:.6f}."
         )
     if divisor < _FAR and max(-low, high) >= _FAR:
         return (

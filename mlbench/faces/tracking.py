@@ -179,7 +179,7 @@ class Tracker:
 
 
 class EachFrame:
-    """Detects in every frame, as the paper's pipeline does; takes the steps of a `Tracker`, and follows nothing."""
+    """Detects in every frame, as the paper's pipeline does, and refuses what shows no face; follows nothing."""
 
     def __init__(self, detect: Detect, look: LookAt, rules: Rules = Rules()) -> None:
         """Detect with a detector, look with a network, and refuse as the rules say; see `Tracker`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,10 +75,13 @@ def divisors_of(network: tf_keras.Model, samples: Samples) -> dict[str, float]:
 
 def _divisor(network: tf_keras.Model, entry: Any, values: Any) -> float:
     before = after = float(np.ptp(values))
-    for node in _first_nodes(network, entry):
-        values = node.layer(*_called_with(node, values), **node.call_kwargs)
-        if _rescales(node.layer):
-            after = float(np.ptp(values))
+    with suppress(
+        Exception
+    ):  # layers raise nearly anything on other samples than those that they were built for
+        for node in _first_nodes(network, entry):
+            values = node.layer(*_called_with(node, values), **node.call_kwargs)
+            if _rescales(node.layer):
+                after = float(np.ptp(values))
     return before / after if before and after else 1.0
 
 
@@ -91,25 +95,30 @@ def _called_with(node: Any, values: Any) -> list[Any]:
 
 
 def _first_nodes(network: tf_keras.Model, entry: Any) -> Generator[Any, None, bool]:
-    """The first calls that a network's input goes through, up to a layer with weights or several inputs.
+    """The first calls that a network's input goes through, up to a layer with weights, a branch, or several inputs.
 
-    Returns whether there is no such layer.
+    Returns whether they lead to an output.
     """
-    layer = entry.node.layer
-    while (node := _next(network, layer)) is not None:
+    tensor = entry
+    while (node := _only_call(network, tensor)) is not None and len(node.keras_inputs) == 1:
         layer = node.layer
-        if len(node.keras_inputs) != 1:
-            return False
         if hasattr(layer, "layers"):  # a network within the network
-            if not (yield from _first_nodes(layer, layer.inputs[0])):
+            if not layer.inputs or not (yield from _first_nodes(layer, layer.inputs[0])):
                 return False
         elif layer.weights and type(layer).__name__ not in _RESCALING:
             return False
         else:
             yield node
-    return True
+        tensor = node.outputs
+    return any(tensor is output for output in network.outputs)
 
 
-def _next(network: tf_keras.Model, layer: Any) -> Any:
-    """The first call of a layer's output by a layer of a network; None: there is none."""
-    return next((node for node in layer.outbound_nodes if node.layer in network.layers), None)
+def _only_call(network: tf_keras.Model, tensor: Any) -> Any:
+    """The call of a layer that a tensor goes into; None: there is none, or there are several."""
+    nodes = [
+        node
+        for layer in network.layers
+        for node in layer.inbound_nodes
+        if any(one is tensor for one in node.keras_inputs)
+    ]
+    return nodes[0] if len(nodes) == 1 else None

@@ -17,6 +17,7 @@ from mlbench.errors import UsageError
 from mlbench.evaluation.budgets import Budget, verdicts_of
 from mlbench.evaluation.gallery import gallery_of
 from mlbench.evaluation.metrics import facts_of, scores_of
+from mlbench.evaluation.quantities import Quantity
 from mlbench.evaluation.within_run import differences_of, numbers_of
 from mlbench.export.contents import DAMAGED
 from mlbench.export.contents import facts_of as facts_of_file
@@ -52,10 +53,14 @@ class Measuring:
     budgets: tuple[Budget, ...] = ()
     seed: int = 7
 
+    def limited(self, limits: Mapping[str, float]) -> Measuring:
+        """The same, where no budget was given with limits of a file's size, bytes, by name."""
+        usual = tuple(Budget(name, Quantity("size", "bytes"), limit) for name, limit in limits.items())
+        return replace(self, budgets=self.budgets or usual)
+
     def experiment(self) -> dict[str, Any]:
-        """As a table of the file of an experiment, with the budgets that were given: those are named by their text."""
-        budgets = [budget.name for budget in self.budgets if "=" in budget.name or "<" in budget.name]
-        found = self.configuration() | {"budgets": budgets}
+        """As a table of the file of an experiment; budgets are named by their text."""
+        found = self.configuration() | {"budgets": [budget.name for budget in self.budgets]}
         del found["seed"]  # the run's
         return found
 

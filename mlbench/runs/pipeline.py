@@ -113,7 +113,7 @@ class _Run:
             folder,
             self.material.task,
             self.tests,
-            plan.measuring,
+            plan.measuring.limited(self.network.limits),
             self.runners,
             self.progress,
         )

@@ -224,7 +224,7 @@ def _numbered(sets: Mapping[str, Samples]) -> list[str]:
 def _peculiar(artifacts: list[Artifact], faults: dict[str, str]) -> Iterator[str]:
     """What of the files that were measured makes their figures mean something else than one may think."""
     ends = {one.id: runnable(Path(one.path)) for one in artifacts if one.id not in faults}
-    first = next(iter(ends.values()), None)
+    first = ends[artifacts[0].id]
     left = {name: ", ".join(port.name for port in one.inputs if port.open) for name, one in ends.items()}
     for ports, names in by_kind((ports, name) for name, ports in left.items() if ports).items():
         leave = "leaves" if len(names) == 1 else "leave"
@@ -233,11 +233,11 @@ def _peculiar(artifacts: list[Artifact], faults: dict[str, str]) -> Iterator[str
     for count, names in batches.items():
         take, their = ("takes", "its") if len(names) == 1 else ("take", "their")
         yield f"{listed(names)} {take} {count} samples at a time: {their} times are of all {count}."
-    others = by_kind((one.taken, name) for name, one in ends.items() if first and one.taken != first.taken)
+    others = by_kind((one.taken, name) for name, one in ends.items() if one.taken != first.taken)
     for taken, names in others.items():
         take = "takes" if len(names) == 1 else "take"
         yield (
-            f"{listed(names)} {take} {taken}, {artifacts[0].id} takes {ends[artifacts[0].id].taken}: each was measured "
+            f"{listed(names)} {take} {taken}, {artifacts[0].id} takes {first.taken}: each was measured "
             "on inputs of its own; their times and memory are of different work."
         )
 

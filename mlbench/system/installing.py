@@ -19,17 +19,21 @@ _EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']""")
 
 def install(*packages: str) -> str:
     """The command that installs packages for the Python that runs, in the versions that mlbench asks for."""
-    wanted = {_plain(spec): spec for spec, _ in _requirements()}
-    specs = [wanted.get(_plain(package), package) for package in packages]
-    pip = [sys.executable, "-m", "pip", "install"]
-    if find_spec("pip") is None:  # as in environments that uv makes
-        pip = ["uv", "pip", "install", "--python", sys.executable]
-    return shlex.join([*pip, *specs])
+    by_need = sorted(_requirements(), key=lambda one: not one[1])  # last, and so kept: what mlbench itself requires
+    wanted = {_plain(spec): spec for spec, _ in by_need}
+    return _command([wanted.get(_plain(package), package) for package in packages])
 
 
 def install_extra(extra: str) -> str:
     """The command that installs what an extra of mlbench brings."""
-    return install(*(spec for spec, owner in _requirements() if owner == extra))
+    return _command([spec for spec, owner in _requirements() if owner == extra])
+
+
+def _command(specs: list[str]) -> str:
+    pip = [sys.executable, "-m", "pip", "install"]
+    if find_spec("pip") is None:  # as in environments that uv makes
+        pip = ["uv", "pip", "install", "--python", sys.executable]
+    return shlex.join([*pip, *specs])
 
 
 def _requirements() -> Iterator[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +70,21 @@ def check_its_network_fits_the_shapes(source: NetworkSource, inputs: Shapes, out
         alike = dict(found) == dict(asked) if len(asked) > 1 else [*found.values()] == [*asked.values()]
         assert alike, f"its network has {found} where {dict(asked)} is asked for"
     if ends := source.ends(inputs, outputs):
-        said = [[*found.values()] for found in ends]
-        made_of = [[*found.values()] for found in (given, answers)]
-        assert said == made_of, f"its network has {made_of} where it said {said}"
+        for said, found in zip(ends, (given, answers), strict=True):
+            assert _keeps_to(said, found), f"its network has {found} where it said {dict(said)}"
+
+
+def _keeps_to(said: Mapping[str, tuple[int | None, ...]], found: Shapes) -> bool:
+    """Whether shapes are as said, where None is any size; the name of an only one is free."""
+    pairs = (
+        [(one, found.get(name, ())) for name, one in said.items()]
+        if len(said) > 1
+        else [*zip(said.values(), found.values(), strict=False)]
+    )
+    return len(said) == len(found) and all(
+        len(one) == len(other) and all(a is None or a == b for a, b in zip(one, other, strict=True))
+        for one, other in pairs
+    )
 
 
 def check_equal_seeds_give_equal_networks(source: NetworkSource, inputs: Shapes, outputs: Shapes) -> None:

@@ -19,7 +19,7 @@ class Adam(tf_keras.optimizers.Adam):  # type: ignore[misc]
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         """Move one variable by its gradient."""
-        if isinstance(gradient, tf.IndexedSlices):  # of an embedding: rows that were not looked up stay
+        if isinstance(gradient, tf.IndexedSlices):  # of an embedding: the operation takes none
             super().update_step(gradient, variable)
         else:
             self._adam_step(gradient, variable)

@@ -242,6 +242,12 @@ def test_a_network_shows_what_it_divides_its_input_by():
     assert divisor(tf_keras.Model(entry, gated)) == 1
     inner = tf_keras.Sequential([layers.Resizing(8, 8, input_shape=(8, 8, 3)), layers.Rescaling(1 / 255)])
     assert divisor(_network(inner, layers.Rescaling(1 / 2))) == pytest.approx(510)
+    twice = layers.ReLU()
+    again = layers.Rescaling(1 / 255)(twice(twice(entry)))
+    assert divisor(tf_keras.Model(entry, layers.Flatten()(again))) == pytest.approx(255), "called twice"
+    branches = [layers.Conv2D(2, 3)(one) for one in (layers.Rescaling(1 / 255)(entry), entry)]
+    for order in (branches, branches[::-1]):
+        assert divisor(tf_keras.Model(entry, layers.Flatten()(layers.Add()(order)))) == 1, "raw as well"
     once = divisors_of(_network(layers.Rescaling(1 / 255)), _samples())
     assert once == {"x": pytest.approx(255)}, "whatever the encoding"
 
