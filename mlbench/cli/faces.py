@@ -108,7 +108,9 @@ def _strengths(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--seed", default=7, show_default=True, type=SEED, help="Seed of all random numbers.")
 @_strengths
-@click.option("--alone", is_flag=True, help="Train on variations alone: leave out the faces that they are made from.")
+@click.option(
+    "--alone", is_flag=True, help="Train on variations alone: leave out the faces that they are made from."
+)
 @click.option("--out", type=FILE, required=True, help="The .npz to write.")
 def vary(
     data: Path, source: str | None, count: int, seed: int, alone: bool, out: Path, **strengths: float

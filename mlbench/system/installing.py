@@ -19,7 +19,9 @@ _EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']""")
 
 def install(*packages: str) -> str:
     """The command that installs packages for the Python that runs, in the versions that mlbench asks for."""
-    by_need = sorted(_requirements(), key=lambda one: not one[1])  # last, and so kept: what mlbench itself requires
+    by_need = sorted(
+        _requirements(), key=lambda one: not one[1]
+    )  # last, and so kept: what mlbench itself requires
     wanted = {_plain(spec): spec for spec, _ in by_need}
     return _command([wanted.get(_plain(package), package) for package in packages])
 

@@ -127,7 +127,8 @@ def form_of_network(network: NetworkSource) -> VariantForm | ImportedForm | Plug
     """
     if type(network) is Variant:
         blocks = tuple(BlockForm(filters=b.filters, kernel=b.kernel, pool=b.pool) for b in network.blocks)
-        values: dict[str, Any] = {key: value for key, value in vars(network).items() if key != "blocks"}
+        apart = {"blocks", "limits"}  # files are judged where the record is made
+        values: dict[str, Any] = {key: value for key, value in vars(network).items() if key not in apart}
         return VariantForm(blocks=blocks, **values)
     if type(network) is ImportedNetwork:
         values = {key: value for key, value in vars(network).items() if key != "folder"}
