@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 # Bytecode is written when a module is first imported: most of what is installed here never is.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 # What measuring needs: all but TensorFlow, which is three quarters of the download.
-SMALL = import tomllib; print(*(one for one in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] \
+MEASURING = import tomllib; print(*(one for one in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] \
 	if not one.startswith(("tensorflow", "tf_keras"))))
 
 .PHONY: help run test lint format bench docs dist clean
@@ -57,7 +57,7 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(BIN)/pip pyproject.toml constraints.txt
-	$(INSTALL) $$($(BIN)/python -c '$(SMALL)')
+	$(INSTALL) $$($(BIN)/python -c '$(MEASURING)')
 	$(INSTALL) --no-deps --editable .
 	$(BIN)/mlbench measure models/*.tflite --no-pipeline --min-count 100 --min-seconds 0.5
 	$(INSTALL) --editable .

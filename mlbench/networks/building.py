@@ -25,7 +25,7 @@ def build(source: NetworkSource, task: Task, samples: Samples, seed: int) -> tf_
     """
     quiet_tensorflow()
     network = source.build(_shapes(samples), task.outputs(samples), seed)
-    require_network_fits(network, task, samples, _told(source))
+    require_network_fits(network, task, samples, _subject(source))
     return network
 
 
@@ -40,7 +40,7 @@ def require_buildable(sources: Iterable[NetworkSource], task: Task, samples: Sam
     sources = list(sources)
     for source in sources:
         if ends := source.ends(_shapes(samples), task.outputs(samples)):
-            require_fit(samples, *ends, task, _told(source))
+            require_fit(samples, *ends, task, _subject(source))
     for source in sources:
         if not isinstance(source, Variant):
             build(source, task, samples, seed)
@@ -50,7 +50,7 @@ def _shapes(samples: Samples) -> dict[str, tuple[int, ...]]:
     return {name: encoding.shape for name, encoding in samples.encodings.items()}
 
 
-def _told(source: NetworkSource) -> str:
+def _subject(source: NetworkSource) -> str:
     return f"The network {source.name}"
 
 
