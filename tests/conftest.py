@@ -53,6 +53,7 @@ TINY = Variant(
     dense=(32, 24),
     shape=(96, 96, 1),
     outputs=136,
+    limits={"flash": 1e5},
 )
 """
 

@@ -112,6 +112,7 @@ def test_without_data_the_faces_are_sampled_and_every_output_says_so(mlbench):
     assert code == 0, err
     assert "appearance model" in out
     assert "nothing real" in err
+    assert "│ flash: 100 KB │" in out, "the variant's own limit, where no budget is given"
 
 
 def test_train_compress_measure_and_predict(mlbench, faces_file, tmp_path):
