@@ -32,6 +32,7 @@ import pytest
 
 from mlbench import plugins
 from mlbench.cli import cli, main
+from mlbench.cli.options import require_data
 from mlbench.export import written
 from mlbench.faces import appearance_fit
 from mlbench.faces.dataset import Faces, write_npz
@@ -264,8 +265,13 @@ def _understood(arguments: list[str]) -> click.Command:
         _, found, arguments = command.resolve_command(parent, arguments)
         assert found is not None
         command = found
-    with suppress(click.exceptions.Exit):  # of --schema, which prints and ends
-        command.make_context("documented", arguments, parent=parent)
+    with (
+        suppress(click.exceptions.Exit),  # of --schema, which prints and ends
+        command.make_context("documented", arguments, parent=parent) as context,
+    ):
+        own = context.params.get("model") or context.params.get("models")
+        if own and command.name in ("run", "train", "compress", "search"):
+            require_data(**context.params)
     return command
 
 
