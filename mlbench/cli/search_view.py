@@ -24,24 +24,30 @@ _EVERY_S = 60.0  # between two lines of a log, where nothing changes
 
 
 class SearchView:
-    """A live table on a terminal; elsewhere a line when the front changes, and now and then."""
+    """A live table where work shows bars; elsewhere a line when the front changes, and now and then."""
 
-    def __init__(self, console: Console, metric: MetricFacts) -> None:
-        """Show on a console, which should write to standard error."""
-        self._console, self._metric = console, metric
+    def __init__(self, console: Console, metric: MetricFacts, progress: Progress) -> None:
+        """Show.
+
+        Args:
+            console: for the table; it should write to standard error.
+            metric: that is sought to be good.
+            progress: as the command asks for.
+        """
+        self._console, self._metric, self._progress = console, metric, progress
         self._seen: Seen | None = None
         self._doing, self._last, self._told = "", "", 0.0
         self._failed = set[int]()  # trials whose failure was told
         self._live = (
             Live(console=console, get_renderable=self._table, refresh_per_second=2)
-            if console.is_terminal
+            if isinstance(progress, Bars)
             else None
         )
 
     @property
     def progress(self) -> Progress:
         """What work in this process tells: part of the table, or lines of the log."""
-        return _Latest(self._now) if self._live else Bars(self._console)
+        return _Latest(self._now) if self._live else self._progress
 
     def __enter__(self) -> SearchView:
         if self._live:
@@ -60,7 +66,7 @@ class SearchView:
         self._tell_failures(seen)
         line, due = self._line(seen), time.monotonic() > self._told + _EVERY_S
         if self._live is None and (due or self._front(seen) != self._last):
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._progress.say(line)
             self._last, self._told = self._front(seen), time.monotonic()
 
     def _tell_failures(self, seen: Seen) -> None:
@@ -68,7 +74,10 @@ class SearchView:
             if row.failure and row.number not in self._failed:
                 self._failed.add(row.number)
                 told = f"Trial {row.number} failed, {row.candidate.network} · {row.candidate.chain}: {row.failure}"
-                self._console.print(told, markup=False, highlight=False, soft_wrap=True)
+                if self._live:
+                    self._console.print(told, markup=False, highlight=False, soft_wrap=True)
+                else:
+                    self._progress.say(told)
 
     def _now(self, text: str) -> None:
         self._doing = text

@@ -20,6 +20,7 @@ from mlbench.search.searching import Found, Limits, Seen
 from mlbench.search.space import Candidate
 from mlbench.search.study import Row
 from mlbench.search.work import Job, Outcome, WorkerState
+from mlbench.system.progress import progress_on
 
 MAE = MetricFacts(name="mae", title="MAE", unit="px")
 HOSTILE = "svd</script><script>alert(1)</script>"
@@ -156,10 +157,30 @@ def _seen(states):
     return Seen(found, Limits(10), 60.0, [WorkerState("one", "training")])
 
 
+def _view(console: Console, *, quiet: bool = False) -> SearchView:
+    return SearchView(console, MAE, progress_on(console, quiet=quiet))
+
+
+def test_in_a_log_work_tells_how_far_it_is_and_how_fast():
+    out = io.StringIO()
+    with _view(Console(file=out, width=80)) as view, view.progress.task("Tuning", 10, "samples") as advance:
+        advance(5, "loss 0.5", mark=True)
+    begun, marked = out.getvalue().splitlines()
+    assert begun == "Tuning: 0 of 10 samples"
+    assert marked.startswith("Tuning: 5 of 10 samples (50%), ")
+    assert marked.endswith("loss 0.5")
+
+
+def test_a_quiet_search_tells_nothing_of_its_trials():
+    out = io.StringIO()
+    with _view(Console(file=out, width=120, force_terminal=True), quiet=True) as view:
+        view(_seen(["complete", "failed"]))
+    assert out.getvalue() == ""
+
+
 def test_a_log_gets_a_line_when_the_front_changes_and_no_other():
     out = io.StringIO()
-    view = SearchView(Console(file=out, width=200), MAE)
-    with view:
+    with _view(Console(file=out, width=200)) as view:
         view(_seen(["complete", "running"]))
         view(_seen(["complete", "stopped"]))
         view(_seen(["complete", "stopped", "complete"]))
@@ -174,7 +195,7 @@ def test_a_trial_that_fails_is_told_once_with_its_reason():
     out = io.StringIO()
     failed = Row(0, Candidate("basic", "svd"), state="failed", failure="It would not be smaller.")
     seen = Seen(Found([failed], {}, [], []), Limits(10), 60.0, [])
-    with SearchView(Console(file=out, width=200), MAE) as view:
+    with _view(Console(file=out, width=200)) as view:
         view(seen)
         view(seen)
     assert out.getvalue().count("Trial 0 failed, basic · svd: It would not be smaller.") == 1
@@ -182,7 +203,7 @@ def test_a_trial_that_fails_is_told_once_with_its_reason():
 
 def test_a_terminal_shows_the_front_and_what_workers_do():
     out = io.StringIO()
-    with SearchView(Console(file=out, width=120, force_terminal=True), MAE) as view:
+    with _view(Console(file=out, width=120, force_terminal=True)) as view:
         view(_seen(["complete", "failed"]))
     for told in ("svd(0)", "0.900 px", "one: training", "1 failed"):
         assert told in out.getvalue()
