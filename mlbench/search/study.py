@@ -176,9 +176,14 @@ class Study:
         if len(rows) < _STARTUP or any(row.state == "waiting" for row in rows):
             return
         tried = [
-            Tried(self._places(row.values), point_of(row), row.state == "complete", row.excess)
+            Tried(
+                self._places(row.values),
+                () if row.state == "failed" else point_of(row),
+                row.state == "complete",
+                row.excess,
+            )
             for row in rows
-            if row.state in ("complete", "stopped")
+            if row.state in ("complete", "stopped", "failed")
         ]
         asked = {row.candidate for row in rows}
         pool = self._space.drawn(_AHEAD, self._chance) if self._every is None else self._every

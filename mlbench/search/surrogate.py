@@ -32,11 +32,12 @@ _BEYOND = 0.1  # of the extent of all figures, from the worst to where volumes a
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate with figures.
+    """A candidate with figures, or one that failed.
 
     Attributes:
         places: where it stands.
         point: its objectives, to be small: first the metric; those behind the second where they are known.
+            Empty: it failed.
         final: whether the metric is what it is after all tuning.
         excess: by how much it breaks each budget that was judged.
     """
@@ -51,7 +52,7 @@ def most_promising(tried: Sequence[Tried], ahead: Sequence[Places]) -> int:
     """The place in `ahead` of the candidate that is expected to enlarge the front most.
 
     Args:
-        tried: candidates with figures, of one at least final.
+        tried: candidates with figures, of one at least final, and those that failed.
         ahead: candidates without.
     """
     tried = _in_ratios(tried)
@@ -66,17 +67,24 @@ def most_promising(tried: Sequence[Tried], ahead: Sequence[Places]) -> int:
     ]
     made = [one.point for one in final if all(value <= 0 for value in one.excess.values())]
     gains = _expected_gains(forecasts, made, _reference([one.point for one in final]))
-    for name in {name for one in tried for name in one.excess}:
-        mean, spread = model.forecast([one.excess.get(name) for one in tried], [_NOISE] * len(tried))
+    limits = [
+        [one.excess.get(name) for one in tried] for name in {name for one in tried for name in one.excess}
+    ]
+    if not all(one.point for one in tried):
+        limits.append([-1.0 if one.point else 1.0 for one in tried])
+    for limit in limits:
+        mean, spread = model.forecast(limit, [_NOISE] * len(tried))
         gains *= [_chance_below_0(*one) for one in zip(mean, spread, strict=True)]
     return int(np.argmax(gains))
 
 
 def _in_ratios(tried: Sequence[Tried]) -> Sequence[Tried]:
     """With the logarithm of the metric, where that is above 0: ratios of errors count, as those of bytes do."""
-    if min(one.point[0] for one in tried) <= 0:
+    if min(one.point[0] for one in tried if one.point) <= 0:
         return tried
-    return [replace(one, point=(math.log(one.point[0]), *one.point[1:])) for one in tried]
+    return [
+        replace(one, point=(math.log(one.point[0]), *one.point[1:])) if one.point else one for one in tried
+    ]
 
 
 def _reference(points: Sequence[Point]) -> Point:

@@ -144,6 +144,15 @@ def test_a_trial_that_fails_keeps_its_reason_and_the_search_goes_on():
     assert found.front
 
 
+def test_the_model_leaves_what_fails():
+    def look(job):
+        return replace(formula(job), failure="it would be larger") if "int8" in job.chain else formula(job)
+
+    found, _ = _search(None, 24, look=look, sampler="model")
+    assert [row.number for row in found.rows if row.state == "failed"]
+    assert "failed" not in {row.state for row in found.rows[12:]}
+
+
 def test_a_candidate_that_makes_no_sense_is_a_failed_trial():
     entries = {
         "chain": ["tucker(target={t})+{q}", "{q}+{q}"],

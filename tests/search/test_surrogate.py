@@ -38,6 +38,14 @@ def test_what_is_likely_to_break_a_budget_is_left():
     assert most_promising(over, _places((0.6, "b"), (0.6, "a"))) == 1
 
 
+def test_what_is_likely_to_fail_is_left():
+    """Kind b promises more where it was carried out, and fails at small ranks."""
+    failing = [*LINE, *(_tried(rank, "b", (), final=False) for rank in (0.1, 0.2))]
+    ahead = _places((0.15, "b"), (0.25, "a"), (0.75, "b"))
+    assert most_promising(failing, ahead[:2]) == 1
+    assert most_promising(failing, ahead) == 2
+
+
 def test_figures_before_tuning_count_less_than_final_ones():
     """Where a final figure stands nothing is left to gain; an untuned one says less of what tuning will give."""
     known = {final: [*LINE, _tried(0.8, "b", (1.4, 1.6), final=final)] for final in (True, False)}
