@@ -168,12 +168,12 @@ def _left(seen: Seen) -> str:
 
 
 def show_front(record: SearchRecord, console: Console) -> None:
-    """The front as a table, and the command that makes each point again."""
+    """The front as a table, and below it, by number, each point's chain and the command that makes it again."""
     metric, trials = record.metric, record.trials_by_number
     table = Table(box=None, pad_edge=False)
     headings = (
+        "",
         "network",
-        "chain",
         "file",
         f"validation {metric.title}",
         f"test {metric.title} (95 %)",
@@ -182,14 +182,14 @@ def show_front(record: SearchRecord, console: Console) -> None:
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for name, (value, size) in record.baselines.items():
-        table.add_row(name, "none", format_size(size), metric.told(value), "", "")
-    for point in record.front:
+        table.add_row("", Text(f"{name} · none"), format_size(size), metric.told(value), "", "")
+    for number, point in enumerate(record.front, 1):
         trial = trials[point.trial]
         tested, p50 = point.tested, point.p50_ms
         known = f"{metric.told(tested.value)} ({_ends(metric, tested.low, tested.high)})" if tested else "–"
         cells = (
+            f"{number}",
             trial.network,
-            trial.chain,
             format_size(trial.file_bytes or 0),
             metric.told(trial.value or 0),
             known,
@@ -197,9 +197,10 @@ def show_front(record: SearchRecord, console: Console) -> None:
         )
         table.add_row(*map(Text, cells))
     console.print(table)
-    console.print("\nCommands that make them again:")
-    for point in record.front:
-        console.print(f"  {point.command}", markup=False, highlight=False, soft_wrap=True)
+    console.print("\nTheir chains, and the commands that make them again:")
+    for number, point in enumerate(record.front, 1):
+        for line in (f"{number:>2}  {trials[point.trial].chain}", f"    {point.command}"):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _ends(metric: MetricFacts, low: float, high: float) -> str:
