@@ -15,6 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 install = $(UV) --editable $(1) || $(PIP) --editable $(1)
+# By a name, since $(call) would part it at the comma.
 everything := '.[all,dev]'
 
 .PHONY: help run test lint format bench docs dist clean

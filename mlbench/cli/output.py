@@ -12,6 +12,8 @@ import click
 from mlbench.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mlbench.contracts import Progress, Report
     from mlbench.records import Record
 
@@ -40,8 +42,8 @@ def telling(function: Any) -> Any:
     return _telling(QUIET, "Print warnings and results only.")(function)
 
 
-def progress_bars() -> Progress:
-    """What shows progress on standard error, as the command asks for."""
+def progress_bars(console: Console | None = None) -> Progress:
+    """What shows progress as the command asks for, on a console or else on standard error."""
     from rich.console import Console
 
     from mlbench.system.progress import Silent, progress_on
@@ -50,7 +52,7 @@ def progress_bars() -> Progress:
     how = context.meta.get(TELLING) if context else None
     if how == SILENT:
         return Silent()
-    return progress_on(Console(stderr=True), quiet=how == QUIET, verbose=how == VERBOSE)
+    return progress_on(console or Console(stderr=True), quiet=how == QUIET, verbose=how == VERBOSE)
 
 
 def schema_option(kind: str, told: str) -> Any:

@@ -230,11 +230,12 @@ class _Begun:
         limits = Limits(options["trials"], options["hours"] and options["hours"] * 3600)
         url = options["study"] or database_in(self.folder)
         objectives, seed = 3 if self.aim.latency else 2, options["seed"]
-        progress = progress_bars()
+        console = Console(stderr=True)
+        progress = progress_bars(console)
         study = Study(
             url, f"mlbench-{self.name}", self.space, objectives, options["sampler"], seed, progress.say
         )
-        with closing(study), SearchView(Console(stderr=True), metric, progress) as view:
+        with closing(study), SearchView(console, metric, progress) as view:
             study.start_with(self._starts(options["starts"], limits.trials))
             engine = open_engine(
                 self.plan.making,

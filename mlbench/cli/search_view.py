@@ -32,7 +32,7 @@ class SearchView:
         Args:
             console: for the table; it should write to standard error.
             metric: that is sought to be good.
-            progress: as the command asks for.
+            progress: as the command asks for, on the same console, so that its lines stand above the table.
         """
         self._console, self._metric, self._progress = console, metric, progress
         self._seen: Seen | None = None
@@ -74,10 +74,7 @@ class SearchView:
             if row.failure and row.number not in self._failed:
                 self._failed.add(row.number)
                 told = f"Trial {row.number} failed, {row.candidate.network} · {row.candidate.chain}: {row.failure}"
-                if self._live:
-                    self._console.print(told, markup=False, highlight=False, soft_wrap=True)
-                else:
-                    self._progress.say(told)
+                self._progress.say(told)
 
     def _now(self, text: str) -> None:
         self._doing = text

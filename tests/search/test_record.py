@@ -135,12 +135,13 @@ def test_a_report_that_shows_no_searches_says_so(tmp_path):
 
 def test_the_table_has_the_baseline_the_front_and_the_commands():
     """In 80 columns too: chains, which are long, stand below the table."""
-    out = io.StringIO()
-    show_front(_record(), Console(file=out, width=80))
+    out, long = io.StringIO(), "+".join(f"slim(share=0.{part},layers=dense)" for part in range(1, 5))
+    trials = (_trial(0, 0.9, 100_000), _trial(1, 0.8, 200_000, p50_ms=0.5, chain=long))
+    show_front(_record(trials=trials), Console(file=out, width=80))
     for told in (
         "33 MB",
         "100 KB",
-        " svd(rank=1)\n",
+        f" {long}\n",
         "0.850 px (0.800 to 0.900)",
         "  mlbench run --compress 'svd(rank=0)'",
     ):
@@ -162,7 +163,7 @@ def _view(console: Console, *, quiet: bool = False) -> SearchView:
     return SearchView(console, MAE, progress_on(console, quiet=quiet))
 
 
-def test_in_a_log_work_tells_how_far_it_is_and_how_fast():
+def test_in_a_log_work_tells_how_far_it_is_in_lines():
     out = io.StringIO()
     with _view(Console(file=out, width=80)) as view, view.progress.task("Tuning", 10, "samples") as advance:
         advance(5, "loss 0.5", mark=True)
