@@ -24,7 +24,8 @@ Places = Mapping[str, float | str]
 
 #: How far a value tells of others, and how alike candidates are that differ in one name: the likeliest are taken.
 _LENGTHS, _FLOORS = (0.3, 1.0, 3.0), (0.1, 0.4, 0.7)
-_NOISE, _DOUBT = 1e-3, 0.3  # variances, of figures that are final and of a metric that tuning will change
+#: Variances: of final figures; of a metric that tuning will change, and of a failure, which says little of neighbours.
+_NOISE, _DOUBT = 1e-3, 0.3
 #: Places in standard deviations and their weights, by which a mean over a normal distribution is taken (Gauss-Hermite).
 _NODES = ((-math.sqrt(3), 1 / 6), (0.0, 2 / 3), (math.sqrt(3), 1 / 6))
 _BEYOND = 0.1  # of the extent of all figures, from the worst to where volumes are measured from
@@ -67,13 +68,12 @@ def most_promising(tried: Sequence[Tried], ahead: Sequence[Places]) -> int:
     ]
     made = [one.point for one in final if all(value <= 0 for value in one.excess.values())]
     gains = _expected_gains(forecasts, made, _reference([one.point for one in final]))
-    limits = [
-        [one.excess.get(name) for one in tried] for name in {name for one in tried for name in one.excess}
-    ]
+    names = {name for one in tried for name in one.excess}
+    limits = [([one.excess.get(name) for one in tried], _NOISE) for name in names]
     if not all(one.point for one in tried):
-        limits.append([-1.0 if one.point else 1.0 for one in tried])
-    for limit in limits:
-        mean, spread = model.forecast(limit, [_NOISE] * len(tried))
+        limits.append(([-1.0 if one.point else 1.0 for one in tried], _DOUBT))
+    for values, noise in limits:
+        mean, spread = model.forecast(values, [noise] * len(tried))
         gains *= [_chance_below_0(*one) for one in zip(mean, spread, strict=True)]
     return int(np.argmax(gains))
 
